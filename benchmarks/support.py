@@ -1,0 +1,100 @@
+"""What the benchmarks share: a graph in a temporary run, the machine's description, results as JSON, table and plot."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sac_learner.monitor import Monitor
+from sac_learner.run_directory import Run, prepare
+from sac_learner.stacks import STACKS, Graph
+from sac_learner.supervisor import Supervisor
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "docs" / "results"
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Command line that every benchmark has."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
+    made.add_argument("--save", action="store_true", help="also write table and plot to docs/results/")
+    return made
+
+
+def own_parameters(directory: Path, parameters: Mapping[str, Mapping[str, Any]]) -> str:
+    """A `params:=` file: node name -> parameters; returns its path."""
+    path = directory / "own.yaml"
+    document = {f"/**/{node}": {"ros__parameters": dict(values)} for node, values in parameters.items()}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return str(path)
+
+
+def make_run(directory: Path, given: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]) -> tuple[Run, Graph]:
+    """A new run of dclaw_valve in a directory of its own."""
+    own = own_parameters(directory, parameters)
+    arguments = {"runs": str(directory / "runs"), "run": "benchmark", "params": own, **given}
+    return prepare(STACKS["dclaw_valve"], arguments, datetime.datetime.now())
+
+
+@contextmanager
+def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
+    """The graph while it runs; ended whatever happens. In a ROS domain of its own."""
+    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: print(line, flush=True))
+    with Monitor(graph.arguments["namespace"]) as monitor:
+        try:
+            supervisor.start()
+            yield supervisor, monitor
+        finally:
+            supervisor.stop()
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A temporary directory, and a ROS domain that nothing else here should use."""
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 99)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    with tempfile.TemporaryDirectory(prefix="rosac-benchmark-") as directory:
+        yield Path(directory)
+
+
+def machine() -> dict[str, str]:
+    """Commit, processor and time of a measurement."""
+    model = next(
+        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "processor": f"{model}, {os.cpu_count()} cores",
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+    }
+
+
+def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any]) -> None:
+    """Print the result; write it where it was asked for."""
+    document = {**result, **machine()}
+    text = json.dumps(document, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    if options.save:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        rows = [f"| {key} | {value:.4g} |" if isinstance(value, float) else f"| {key} | {value} |" for key, value in
+                document.items() if not isinstance(value, list | dict)]
+        table = "\n".join([f"# {name}", "", "| quantity | value |", "|---|---|", *rows, ""])
+        (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")

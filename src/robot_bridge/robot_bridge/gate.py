@@ -1,0 +1,327 @@
+"""The safety gate: every command passes it on its way to the motors. It knows no robot, no ROS and no clock.
+
+States (SafetyState.msg): disarmed - torque off; armed - checked commands move the robot; hold - keeps its last goals
+until the next good command; stopped - torque off, latched until every cause has cleared, then reset, then armed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rosac_common.settings import setting
+
+from robot_bridge.backend import Flags, Vector
+from robot_bridge.robot import RobotSettings
+
+
+class GateState(enum.IntEnum):
+    """SafetyState.DISARMED and so on."""
+
+    DISARMED = 0
+    ARMED = 1
+    HOLD = 2
+    STOPPED = 3
+
+
+class Cause(enum.StrEnum):
+    """Why the gate holds or has stopped: the names in SafetyState.causes."""
+
+    # of hold: they end with the next good command
+    COMMAND_TIMEOUT = "command_timeout"
+    STALE_COMMAND = "stale_command"
+    BAD_COMMAND = "bad_command"
+    # of stop: latched
+    OPERATOR_STOP = "operator_stop"
+    READ_FAILED = "read_failed"
+    BACKEND_FAILED = "backend_failed"
+
+
+class Verdict(enum.Enum):
+    """What became of a command."""
+
+    ACCEPTED = "accepted"  # executed as it is
+    LIMITED = "limited"  # executed after clamping
+    REFUSED = "refused"  # the goals before it stay
+
+
+@dataclasses.dataclass(frozen=True)
+class GateSettings:
+    """The block `gate`."""
+
+    command_timeout_periods: float = setting(
+        2.0, "realtime: hold after so many control periods without a good command (docs/architecture.md)", minimum=1.0
+    )
+    lockstep_command_timeout_s: float = setting(
+        10.0, "lockstep: hold after this wall time without one [s]; the task may wait for the learner", minimum=0.1
+    )
+    command_age_limit_periods: float = setting(
+        2.0, "realtime: a command answering a state older than so many control periods is refused", minimum=0.1
+    )
+    bad_command_limit: int = setting(3, "hold after so many refused commands in a row (own figure)", minimum=1)
+    tolerance_rad: float = setting(
+        1e-6,
+        "goals this close to a limit count as within it [rad]; a servo's tick is 1.5e-3, float32 rounding 1e-7",
+        minimum=0.0,
+        maximum=1e-3,
+    )
+
+
+class Command(NamedTuple):
+    """A joint command as it came in."""
+
+    names: Sequence[str]
+    position_rad: Sequence[float]
+    effort: Sequence[float] = ()  # empty, or per joint 1.0 (torque on) or 0.0 (torque off)
+    age_s: float = 0.0  # of the state that it answers
+
+
+class GateResult(NamedTuple):
+    """What goes to the motors: one value per joint, the robot's joints first, then the auxiliary ones."""
+
+    verdict: Verdict
+    goals_rad: Vector
+    torque_on: Flags
+    detail: str  # what was limited or refused and why; empty when accepted
+
+
+class CauseReport(NamedTuple):
+    """One cause of hold or stop."""
+
+    cause: Cause
+    active: bool
+    detail: str
+
+
+class GateReport(NamedTuple):
+    """What SafetyState.msg holds."""
+
+    state: GateState
+    causes: tuple[CauseReport, ...]
+    accepted: int
+    limited: int
+    refused: int
+
+
+class SafetyGate:
+    """Checks commands and keeps the state. Times are seconds of one steady clock, given by the caller.
+
+    Args:
+        robot: names, ranges and speed limits.
+        settings: limits of the gate itself.
+        command_timeout_s: hold after this time without a good command.
+        command_age_limit_s: refuse commands that answer an older state.
+    """
+
+    def __init__(
+        self, robot: RobotSettings, settings: GateSettings, command_timeout_s: float, command_age_limit_s: float
+    ) -> None:
+        self._settings = settings
+        self._timeout_s = command_timeout_s
+        self.command_age_limit_s = command_age_limit_s
+        self._names = robot.all_joint_names
+        self._required = len(robot.joint_names)
+        self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
+        self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
+        self._speed = np.array([*robot.speed_limit_rad_s, *robot.auxiliary_speed_limit_rad_s])
+        self._order: tuple[list[str], list[int]] = ([], [])  # names of the last command, their places
+        self._causes: dict[Cause, CauseReport] = {}
+        self._last_good_s = 0.0
+        self._refused_in_a_row = 0
+        self.state = GateState.DISARMED
+        self.goals_rad = np.zeros(len(self._names))
+        self.torque_on = np.zeros(len(self._names), dtype=bool)
+        self.accepted = self.limited = self.refused = 0
+        self.last_detail = ""  # of the last command that was limited or refused
+        self.revision = 0  # grows with every change of state or causes
+
+    def arm(self, measured_rad: Vector, now_s: float) -> tuple[bool, str]:
+        """Torque on at the present position, commands pass from now on. The auxiliary joints stay free.
+
+        Args:
+            measured_rad: positions of all joints [rad].
+            now_s: time.
+
+        Returns:
+            Whether it is armed now, and why not or what next.
+        """
+        if self.state is GateState.STOPPED:
+            return False, f"stopped by {self._names_of_causes()}: clear the cause, call safety/reset, then safety/arm"
+        if self.state is not GateState.DISARMED:
+            return True, f"already {self.state.name.lower()}"
+        if not np.isfinite(measured_rad).all():
+            return False, f"the measured positions are not finite: {measured_rad.tolist()}; check the robot"
+        self.goals_rad = measured_rad.copy()
+        self.torque_on = np.arange(len(self._names)) < self._required
+        self._last_good_s = now_s
+        self._refused_in_a_row = 0
+        self._enter(GateState.ARMED)
+        return True, "armed: commands move the robot"
+
+    def disarm(self) -> None:
+        """Torque off. A latched stop stays latched."""
+        self.torque_on = np.zeros_like(self.torque_on)
+        if self.state is not GateState.STOPPED:
+            self._causes.clear()
+            self._enter(GateState.DISARMED)
+
+    def reset(self) -> tuple[bool, str]:
+        """Unlatch a stop whose causes have all cleared. The robot is disarmed afterwards and does not move.
+
+        Returns:
+            Whether the stop is unlatched, and why not or what next.
+        """
+        if self.state is not GateState.STOPPED:
+            return False, f"not stopped but {self.state.name.lower()}: there is nothing to reset"
+        active = [f"{report.cause} ({report.detail})" for report in self._causes.values() if report.active]
+        if active:
+            return False, f"still active: {'; '.join(active)}"
+        self._causes.clear()
+        self._enter(GateState.DISARMED)
+        return True, "disarmed: call safety/arm to move again"
+
+    def stop(self, cause: Cause, active: bool, detail: str) -> None:
+        """A source of stop speaks: active latches the stop, inactive only notes that this cause has cleared.
+
+        Args:
+            cause: which source.
+            active: whether the cause is present.
+            detail: value, limit and remedy.
+        """
+        if not active:
+            known = self._causes.get(cause)
+            if known is not None and known.active:
+                self._causes[cause] = known._replace(active=False)
+                self.revision += 1
+            return
+        if self._causes.get(cause) == CauseReport(cause, True, detail):
+            return
+        if self.state is not GateState.STOPPED:
+            self._causes.clear()
+        self._causes[cause] = CauseReport(cause, True, detail)
+        self.torque_on = np.zeros_like(self.torque_on)
+        self._enter(GateState.STOPPED)
+
+    def tick(self, now_s: float) -> None:
+        """Let time pass: hold when commands have ceased."""
+        if self.state is GateState.ARMED and now_s - self._last_good_s > self._timeout_s:
+            silence_s = now_s - self._last_good_s
+            detail = f"no good command for {silence_s:.3f} s, limit {self._timeout_s:g} s: is the task running?"
+            self._hold(Cause.COMMAND_TIMEOUT, detail)
+
+    def check(self, command: Command, measured_rad: Vector, interval_s: float, now_s: float) -> GateResult:
+        """Judge one command.
+
+        Args:
+            command: what came in.
+            measured_rad: positions of all joints in the state that the command answers [rad].
+            interval_s: time over which the speed limit holds: the control period.
+            now_s: time.
+
+        Returns:
+            The goals and torques for the motors; for a refused command those before it.
+        """
+        if self.state in (GateState.DISARMED, GateState.STOPPED):
+            remedy = "safety/arm" if self.state is GateState.DISARMED else "safety/reset, then safety/arm"
+            return self.refuse(None, f"the robot is {self.state.name.lower()}: call {remedy}")
+        if command.age_s > self.command_age_limit_s:
+            return self.refuse(
+                Cause.STALE_COMMAND,
+                f"it answers a state {command.age_s:.3f} s old, limit {self.command_age_limit_s:.3f} s: is the machine too slow?",
+            )
+        problem = self._problem(command)
+        if problem:
+            return self.refuse(Cause.BAD_COMMAND, problem)
+        goals, torque = self._by_joint(command, measured_rad)
+        goals, detail = self._limit(goals, torque, measured_rad, interval_s)
+        return self._pass(goals, torque, detail, now_s)
+
+    def refuse(self, cause: Cause | None, detail: str) -> GateResult:
+        """Refuse a command; hold when it is one too many in a row. No cause: the gate's own state is the reason."""
+        self.refused += 1
+        self.last_detail = f"command refused: {detail}"
+        if cause is not None:
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row >= self._settings.bad_command_limit and self.state is GateState.ARMED:
+                self._hold(cause, f"{self._refused_in_a_row} commands in a row refused, the last one because {detail}")
+        return GateResult(Verdict.REFUSED, self.goals_rad, self.torque_on, detail)
+
+    def is_active(self, cause: Cause) -> bool:
+        """Whether that cause is present now."""
+        return cause in self._causes and self._causes[cause].active
+
+    def report(self) -> GateReport:
+        """State, causes and counts."""
+        return GateReport(self.state, tuple(self._causes.values()), self.accepted, self.limited, self.refused)
+
+    def _pass(self, goals: Vector, torque: Flags, detail: str, now_s: float) -> GateResult:
+        self.goals_rad, self.torque_on = goals, torque
+        self._last_good_s = now_s
+        self._refused_in_a_row = 0
+        if self.state is GateState.HOLD:
+            self._causes.clear()
+            self._enter(GateState.ARMED)
+        if not detail:
+            self.accepted += 1
+            return GateResult(Verdict.ACCEPTED, goals, torque, "")
+        self.limited += 1
+        self.last_detail = f"command limited: {detail}"
+        return GateResult(Verdict.LIMITED, goals, torque, detail)
+
+    def _problem(self, command: Command) -> str:
+        """Why a command is malformed; empty when it is not. Remembers the order of its names."""
+        names = command.names
+        if names != self._order[0]:
+            unknown = [name for name in names if name not in self._names]
+            missing = [name for name in self._names[: self._required] if name not in names]
+            if unknown or missing or len(set(names)) != len(names):
+                return f"unknown joints {unknown}, missing joints {missing}, of {list(names)}; known: {self._names}"
+            self._order = (list(names), [self._names.index(name) for name in names])
+        if len(command.position_rad) != len(names):
+            return f"{len(command.position_rad)} positions for {len(names)} names"
+        if not np.isfinite(command.position_rad).all():
+            return f"a position is not finite: {dict(zip(names, command.position_rad, strict=True))}"
+        if len(command.effort) not in (0, len(names)):
+            return f"{len(command.effort)} efforts for {len(names)} names; give none, or one each"
+        if any(effort not in (0.0, 1.0) for effort in command.effort):
+            return f"an effort is neither 1.0 (torque on) nor 0.0 (torque off): {list(command.effort)}"
+        return ""
+
+    def _by_joint(self, command: Command, measured_rad: Vector) -> tuple[Vector, Flags]:
+        """Goals and torques in the order of the joints. A joint without torque has its own position as goal."""
+        order = self._order[1]
+        goals, torque = measured_rad.copy(), np.zeros(len(self._names), dtype=bool)
+        torque[order] = True if len(command.effort) == 0 else np.asarray(command.effort) != 0.0
+        goals[order] = command.position_rad
+        return (goals if torque.all() else np.where(torque, goals, measured_rad)), torque
+
+    def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
+        """Clamp to range, then to what the speed limit allows: a joint out of range comes back at limited speed."""
+        move = self._speed * interval_s
+        allowed = np.minimum(np.maximum(goals, self._low), self._high)
+        allowed = np.minimum(np.maximum(allowed, measured - move), measured + move)
+        excess = np.abs(goals - allowed)
+        beyond = torque & (excess > self._settings.tolerance_rad)
+        if not beyond.any():
+            return goals, ""
+        worst = int(np.argmax(np.where(beyond, excess, 0.0)))
+        detail = (
+            f"joint '{self._names[worst]}' from {measured[worst]:.4f} to {goals[worst]:.4f} rad became "
+            f"{allowed[worst]:.4f}: range {self._low[worst]:g} .. {self._high[worst]:g} rad, "
+            f"at most {move[worst]:.4f} rad in {interval_s:g} s"
+        )
+        return np.where(beyond, allowed, goals), detail
+
+    def _hold(self, cause: Cause, detail: str) -> None:
+        self._causes = {cause: CauseReport(cause, True, detail)}
+        self._enter(GateState.HOLD)
+
+    def _enter(self, state: GateState) -> None:
+        self.state = state
+        self.revision += 1
+
+    def _names_of_causes(self) -> str:
+        return ", ".join(self._causes)

@@ -1,0 +1,110 @@
+"""The robot file: joints, ids, ranges, calibration, limits and gains of one robot. No robot's name is known to code."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rosac_common.settings import SettingsError, from_mapping, load_parameter_file, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class RobotSettings:
+    """The block `robot` of a robot file. Lists hold one value per joint, in the order of `joint_names`.
+
+    Auxiliary joints belong to the robot's surroundings (a valve): their position is always read, and a motor turns them
+    only while a command names them (resets).
+
+    Raises:
+        SettingsError: no joints, a name or id twice, lists of unequal length, or a range that is empty.
+    """
+
+    name: str = setting("", "name of the robot")
+    simulation_model: str = setting("", "which MuJoCo model stands in for it (robot_bridge.simulation); empty = none")
+    joint_names: list[str] = setting([], "names of the joints, in the order of every joint vector")
+    joint_ids: list[int] = setting([], "bus id of each joint's servo", minimum=0, maximum=252)
+    position_min_rad: list[float] = setting([], "lowest position that a command may ask for [rad]")
+    position_max_rad: list[float] = setting([], "highest position that a command may ask for [rad]")
+    position_offset_rad: list[float] = setting([], "joint position = direction x servo angle + offset [rad]")
+    direction: list[int] = setting([], "+1, or -1 where the servo turns the other way", choices=(-1, 1))
+    speed_limit_rad_s: list[float] = setting([], "highest speed that a command may ask for [rad/s]", minimum=0.0)
+    kp_nm_rad: list[float] = setting([], "gain of the simulated position servo [Nm/rad]", minimum=0.0)
+    auxiliary_joint_names: list[str] = setting([], "names of the auxiliary joints")
+    auxiliary_joint_ids: list[int] = setting([], "bus id of each auxiliary servo", minimum=0, maximum=252)
+    auxiliary_position_min_rad: list[float] = setting([], "as position_min_rad, for the auxiliary joints [rad]")
+    auxiliary_position_max_rad: list[float] = setting([], "as position_max_rad, for the auxiliary joints [rad]")
+    auxiliary_position_offset_rad: list[float] = setting([], "as position_offset_rad, for the auxiliary joints [rad]")
+    auxiliary_direction: list[int] = setting([], "as direction, for the auxiliary joints", choices=(-1, 1))
+    auxiliary_speed_limit_rad_s: list[float] = setting(
+        [], "as speed_limit_rad_s, for the auxiliary joints [rad/s]", minimum=0.0
+    )
+    auxiliary_kp_nm_rad: list[float] = setting([], "as kp_nm_rad, for the auxiliary joints [Nm/rad]", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        problems = _problems(self, "") + _problems(self, "auxiliary_")
+        if not self.joint_names:
+            problems = ["robot.joint_names is empty: pass a robot file, such as config/robots/dclaw.yaml"]
+        problems += _repeated("names", [*self.joint_names, *self.auxiliary_joint_names])
+        problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
+        if problems:
+            raise SettingsError(f"robot '{self.name}': " + "; ".join(problems))
+
+    @property
+    def all_joint_names(self) -> list[str]:
+        """The robot's joints, then the auxiliary ones: the order of `joint_states`."""
+        return [*self.joint_names, *self.auxiliary_joint_names]
+
+
+def load_robot(path: Path) -> RobotSettings:
+    """Read a robot file: a standard ROS 2 parameter file whose only block is `robot`, for every node (`/**`).
+
+    Raises:
+        SettingsError: file missing or malformed, unknown name, wrong type, value out of range, inconsistent lists.
+    """
+    blocks = load_parameter_file(path)
+    if list(blocks) != ["/**"]:
+        raise SettingsError(f"{path}: expected exactly the node pattern '/**', found {', '.join(blocks)}")
+    values: dict[str, Any] = {}
+    for name, value in blocks["/**"].items():
+        if not name.startswith("robot."):
+            raise SettingsError(f"{path}: '{name}' does not belong in a robot file; everything is under 'robot'")
+        values[name.removeprefix("robot.")] = value
+    return from_mapping(RobotSettings, values, str(path))
+
+
+def _problems(robot: RobotSettings, prefix: str) -> list[str]:
+    """Lists of the joints (prefix "") or of the auxiliary joints that do not fit together."""
+    names: list[str] = getattr(robot, f"{prefix}joint_names")
+    problems = []
+    for field in (
+        "joint_ids",
+        "position_min_rad",
+        "position_max_rad",
+        "position_offset_rad",
+        "direction",
+        "speed_limit_rad_s",
+        "kp_nm_rad",
+    ):
+        values = getattr(robot, prefix + field)
+        if len(values) != len(names):
+            problems.append(
+                f"robot.{prefix}{field} has {len(values)} values, robot.{prefix}joint_names {len(names)}: give one each"
+            )
+        if not all(math.isfinite(value) for value in values):
+            problems.append(f"robot.{prefix}{field} has a value that is not finite: {values}")
+    lows, highs = getattr(robot, f"{prefix}position_min_rad"), getattr(robot, f"{prefix}position_max_rad")
+    for name, low, high in zip(names, lows, highs, strict=False):
+        if not low < high:
+            problems.append(f"joint '{name}': position_min_rad {low} must be below position_max_rad {high}")
+    for name, limit in zip(names, getattr(robot, f"{prefix}speed_limit_rad_s"), strict=False):
+        if limit == 0:
+            problems.append(f"joint '{name}': speed_limit_rad_s is 0; it could never move")
+    return problems
+
+
+def _repeated(what: str, values: Sequence[Any]) -> list[str]:
+    twice = sorted({str(value) for value in values if list(values).count(value) > 1})
+    return [f"joint {what} must be unique, given twice: {', '.join(twice)}"] if twice else []

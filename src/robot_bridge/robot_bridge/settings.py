@@ -1,0 +1,54 @@
+"""Settings of the bridge node: its ROS parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rosac_common.settings import SettingsError, setting
+
+from robot_bridge.gate import GateSettings
+from robot_bridge.robot import RobotSettings
+from robot_bridge.simulation.settings import SimulationSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class BridgeSettings:
+    """All settings of the bridge.
+
+    Raises:
+        SettingsError: values that contradict each other.
+    """
+
+    robot: RobotSettings
+    gate: GateSettings
+    simulation: SimulationSettings
+    backend: str = setting("mujoco", "what moves: the MuJoCo simulation", choices=("mujoco",))
+    time_base: str = setting(
+        "lockstep",
+        "lockstep: each command advances the simulation by one control period; realtime: the steady clock",
+        choices=("lockstep", "realtime"),
+    )
+    control_period_s: float = setting(
+        0.1, "control period [s]; ROBEL's Turn and Screw: 40 x 2.5 ms", minimum=0.001, maximum=10.0
+    )
+    state_rate_hz: float = setting(
+        100.0,
+        "realtime: joint states a second [Hz]; two in 20 ms, the shortest period in use",
+        minimum=1.0,
+        maximum=1000.0,
+    )
+    auto_arm: bool = setting(False, "arm when activated; for simulations only: a real robot is armed by a person")
+    autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
+    seed: int = setting(0, "seed of sensor noise and randomised dynamics", minimum=0)
+
+    def __post_init__(self) -> None:
+        if self.time_base == "realtime" and self.state_rate_hz * self.control_period_s < 1.0:
+            raise SettingsError(
+                f"state_rate_hz is {self.state_rate_hz:g}, less than one state a control period of "
+                f"{self.control_period_s:g} s: give at least {1 / self.control_period_s:g}"
+            )
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether time passes only with commands."""
+        return self.time_base == "lockstep"

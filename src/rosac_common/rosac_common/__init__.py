@@ -1,0 +1,1 @@
+"""Shared by the rosac packages: ROS environment, message conversion, QoS profiles, settings."""

@@ -1,0 +1,23 @@
+"""The QoS profiles of the graph (docs/architecture.md, Topics)."""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+
+
+def _profile(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability
+    )
+
+
+# A reliable publisher serves best-effort and reliable subscribers.
+STATE = _profile(5)
+# A stale command must never be queued behind a newer one.
+COMMAND = _profile(1)
+# Reliable is reliable only within its depth: deep enough for a learner that is busy for seconds.
+REPLAY = _profile(5000)
+# Late joiners get the newest.
+LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
+EVENTS = _profile(10)
+# In lockstep several episodes end in a second; none may be missed by whoever keeps the table.
+EPISODES = _profile(100, DurabilityPolicy.TRANSIENT_LOCAL)
+JOY = qos_profile_sensor_data

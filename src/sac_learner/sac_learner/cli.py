@@ -1,0 +1,141 @@
+"""The command `rosac`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rosac_common.environment import ensure_ros_environment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
+    ensure_ros_environment()
+    from rich.console import Console
+    from rosac_common.settings import SettingsError
+
+    from sac_learner.run_directory import RunError
+    from sac_learner.stacks import ArgumentError
+
+    options = _parser().parse_args(argv)
+    console = Console()
+    try:
+        return options.function(options, console)
+    except (ArgumentError, RunError, SettingsError) as error:
+        print(f"rosac: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"rosac: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, text in (
+        ("train", _train, "train a policy: graph, progress, final evaluation and report"),
+        ("up", _up, "start the graph of a stack alone, until Ctrl-C"),
+    ):
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=_epilog(), formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_argument("stack", help="what to run; `rosac list` shows the stacks")
+        command.add_argument("arguments", nargs="*", metavar="name:=value", help="launch arguments, as for ros2 launch")
+        command.set_defaults(function=function)
+    command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
+    _add_run(command)
+    command.add_argument("--episodes", type=_positive, default=50, help="how many episodes (default 50)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
+    command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
+    command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    command.set_defaults(function=_eval)
+    command = commands.add_parser("plot", help="draw the learning curves of a run into its plots/ directory")
+    _add_run(command)
+    command.set_defaults(function=_plot)
+    command = commands.add_parser("list", help="list the stacks with their arguments, and the runs")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
+    command.set_defaults(function=_list)
+    return parser
+
+
+def _epilog() -> str:
+    """The arguments of every stack, for --help."""
+    from sac_learner.stacks import STACKS
+
+    lines = []
+    for stack in STACKS.values():
+        lines.append(f"arguments of {stack.name} ({stack.description}):")
+        for argument in stack.arguments():
+            choices = f" [{' | '.join(argument.choices)}]" if argument.choices else ""
+            lines.append(f"  {argument.name}:={argument.default}  {argument.doc}{choices}")
+    return "\n".join(lines)
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", help="name of a run, or its path; `rosac list` shows the runs")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
+    return value
+
+
+def _train(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.stacks import find_stack, parse_arguments
+    from sac_learner.train import train
+
+    stack = find_stack(options.stack)
+    return train(stack, parse_arguments(stack, options.arguments), console)
+
+
+def _up(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.stacks import find_stack, parse_arguments
+    from sac_learner.train import up
+
+    stack = find_stack(options.stack)
+    return up(stack, parse_arguments(stack, options.arguments), console)
+
+
+def _eval(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.evaluation import evaluate
+    from sac_learner.run_directory import find_run
+    from sac_learner.train import write_json
+
+    run = find_run(options.run, options.runs)
+    policy = run.untrained_policy if options.untrained else run.policy
+    changes = {} if options.seed is None else {"seed": str(options.seed)}
+    result = evaluate(run, policy, options.episodes, changes, lambda line: print(line, file=sys.stderr))
+    if options.json:
+        write_json(options.json, result.to_json())
+    print(result)
+    return 0
+
+
+def _plot(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.plots import plot_run
+    from sac_learner.run_directory import find_run
+
+    for path in plot_run(find_run(options.run, options.runs)):
+        print(path)
+    return 0
+
+
+def _list(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.run_directory import list_runs
+
+    print(_epilog())
+    runs = list_runs(options.runs)
+    print(f"runs in {options.runs}:" + ("" if runs else " none"))
+    for run in runs:
+        state = "has a policy" if run.policy.exists() else "no policy yet"
+        print(f"  {run.name}  {run.stack}  task:={run.arguments['task']} mode:={run.arguments['mode']}  {state}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

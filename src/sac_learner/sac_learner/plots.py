@@ -1,0 +1,85 @@
+"""Learning curves of a run as PNG files, from its episode table and TensorBoard events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+
+from sac_learner.episode_table import read_episodes  # noqa: E402
+from sac_learner.run_directory import Run, RunError  # noqa: E402
+
+# Episodes averaged for one point of a curve.
+WINDOW = 25
+
+
+def plot_run(run: Run) -> list[Path]:
+    """Write `plots/learning_curve.png` and `plots/learner.png`; returns their paths.
+
+    Raises:
+        RunError: no episode has ended yet.
+    """
+    rows = read_episodes(run.episodes)
+    if not rows:
+        raise RunError(f"run '{run.name}' has no finished episode yet: nothing to plot")
+    directory = run.path / "plots"
+    directory.mkdir(exist_ok=True)
+    paths = [directory / "learning_curve.png", directory / "learner.png"]
+    _learning_curve(rows, run.name, paths[0])
+    _learner(run, paths[1])
+    return paths
+
+
+def success_curve(rows: list[dict[str, str]], tolerance_rad: float, window: int = WINDOW) -> tuple[npt.NDArray, npt.NDArray]:
+    """Transitions and the share of episodes that end within `tolerance_rad`, as a moving mean over `window` episodes."""
+    steps = np.array([int(row["transitions"]) for row in rows])
+    within = np.array([abs(float(row["final_error_rad"])) < tolerance_rad for row in rows], dtype=float)
+    return _moving(steps, within, window)
+
+
+def _moving(steps: npt.NDArray, values: npt.NDArray, window: int = WINDOW) -> tuple[npt.NDArray, npt.NDArray]:
+    window = min(window, len(values))
+    return steps[window - 1 :], np.convolve(values, np.ones(window) / window, mode="valid")
+
+
+def _learning_curve(rows: list[dict[str, str]], title: str, path: Path) -> None:
+    steps = np.array([int(row["transitions"]) for row in rows])
+    figure, (top, middle, bottom) = plt.subplots(3, 1, sharex=True, figsize=(7, 8), layout="constrained")
+    returns = np.array([float(row["episode_return"]) for row in rows])
+    top.plot(steps, returns, ".", markersize=2, alpha=0.4)
+    top.plot(*_moving(steps, returns))
+    top.set(ylabel="return", title=title)
+    for tolerance in (0.25, 0.10):
+        middle.plot(*success_curve(rows, tolerance), label=f"|error| < {tolerance:.2f} rad")
+    middle.set(ylabel=f"share of last {WINDOW} episodes", ylim=(-0.02, 1.02))
+    middle.legend()
+    errors = np.array([abs(float(row["final_error_rad"])) for row in rows])
+    bottom.plot(steps, errors, ".", markersize=2, alpha=0.4)
+    bottom.plot(*_moving(steps, errors))
+    bottom.set(ylabel="final |error| [rad]", xlabel="control steps")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _learner(run: Run, path: Path) -> None:
+    events = EventAccumulator(str(run.path / "metrics"), size_guidance={"scalars": 2000})
+    events.Reload()
+    names = sorted(events.Tags()["scalars"])
+    columns = 3
+    rows = max(1, -(-len(names) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.4 * rows), layout="constrained", squeeze=False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        points = events.Scalars(name)
+        axis.plot([point.step for point in points], [point.value for point in points])
+        axis.set_title(name, fontsize=9)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,226 @@
+"""The policy as the robot runs it: weights, their file, the forward pass in NumPy, and the guard of a swap.
+
+No PyTorch here: the actor process needs none, and its policy answers in tens of microseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sac_learner.atomic_file import DamagedFileError, read_tensors, tensor_bytes, write_atomic
+
+Array = npt.NDArray[np.float32]
+FORMAT = "rosac policy"
+FORMAT_VERSION = 1
+_NORMALISER = ("observation_mean", "observation_std")
+
+
+class PolicyError(ValueError):
+    """Weights that are no policy, or not one of these sizes. The message names what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyWeights:
+    """A policy and how observations are normalised for it: PolicyWeights.msg without ROS.
+
+    `tensors`: `hidden.0.weight` [units, O], `hidden.0.bias` [units], ..., `output.weight` [2A, units], `output.bias`
+    [2A]; the output holds the means, then the log standard deviations. ReLU between layers; action = tanh(mean).
+    """
+
+    run: str
+    version: int
+    transitions: int
+    updates: int
+    explore_uniformly: bool
+    tensors: dict[str, Array]
+    observation_mean: Array  # [O]
+    observation_std: Array  # [O]
+    log_std_limits: tuple[float, float]
+    checksum: int = -1
+
+    def computed_checksum(self) -> int:
+        """CRC-32 (zlib) over tensor names (each ended by a zero byte), ranks and dimensions (uint32, little-endian),
+        data, mean and std (float32, little-endian)."""
+        shapes = [tensor.shape for tensor in self.tensors.values()]
+        dimensions = [size for shape in shapes for size in shape]
+        head = b"".join(name.encode() + b"\0" for name in self.tensors)
+        head += struct.pack(f"<{len(shapes)}I", *map(len, shapes)) + struct.pack(f"<{len(dimensions)}I", *dimensions)
+        checksum = zlib.crc32(head)
+        for array in (*self.tensors.values(), self.observation_mean, self.observation_std):
+            checksum = zlib.crc32(np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8), checksum)
+        return checksum
+
+    def sealed(self) -> PolicyWeights:
+        """The same with its checksum filled in."""
+        return dataclasses.replace(self, checksum=self.computed_checksum())
+
+    def save(self, path: Path, metadata: dict[str, Any]) -> None:
+        """Write the policy to a safetensors file, atomically, with further metadata (task name, ...).
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        own = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "run": self.run,
+            "policy_version": self.version,
+            "transitions": self.transitions,
+            "updates": self.updates,
+            "explore_uniformly": self.explore_uniformly,
+            "log_std_limits": self.log_std_limits,
+        }
+        normaliser = {"observation_mean": self.observation_mean, "observation_std": self.observation_std}
+        write_atomic(path, tensor_bytes(self.tensors | normaliser, {**metadata, **own}))
+
+    @classmethod
+    def load(cls, path: Path) -> tuple[PolicyWeights, dict[str, Any]]:
+        """Read an exported policy; returns it, sealed, and the file's metadata.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedFileError: truncated, damaged, or no policy of this format version.
+        """
+        tensors, metadata = read_tensors(path)
+        found = (metadata.get("format"), metadata.get("format_version"))
+        if found != (FORMAT, FORMAT_VERSION):
+            raise DamagedFileError(f"{path} is {found[0]} version {found[1]}, expected {FORMAT} {FORMAT_VERSION}")
+        weights = cls(
+            run=metadata["run"],
+            version=metadata["policy_version"],
+            transitions=metadata["transitions"],
+            updates=metadata["updates"],
+            explore_uniformly=metadata["explore_uniformly"],
+            tensors={name: tensors[name] for name in _layer_order(tensors)},
+            observation_mean=tensors["observation_mean"],
+            observation_std=tensors["observation_std"],
+            log_std_limits=tuple(metadata["log_std_limits"]),
+        )
+        return weights.sealed(), metadata
+
+
+def _layer_order(tensors: dict[str, Any]) -> list[str]:
+    """Names of the layers' tensors from input to output."""
+    count = sum(name.startswith("hidden.") and name.endswith(".weight") for name in tensors)
+    layers = [f"hidden.{i}" for i in range(count)] + ["output"]
+    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+
+
+class PolicyNetwork:
+    """The policy's forward pass for one observation."""
+
+    def __init__(self, weights: PolicyWeights, observation_size: int, action_size: int) -> None:
+        """Check names and shapes, and lay the weights out.
+
+        Raises:
+            PolicyError: names or shapes are not those of a policy of these sizes, or a value is not finite.
+        """
+        self.weights = weights
+        self.action_size = action_size
+        self._layers = _checked_layers(weights, observation_size, action_size)
+        self._mean = weights.observation_mean
+        self._inverse_std = (1.0 / weights.observation_std).astype(np.float32)
+        self._low, self._high = np.float32(weights.log_std_limits[0]), np.float32(weights.log_std_limits[1])
+
+    def _output(self, observation: Array) -> Array:
+        """Observation [O] or [n, O] -> means and log standard deviations [2A] or [n, 2A]."""
+        hidden = (observation - self._mean) * self._inverse_std
+        *inner, (last_weight, last_bias) = self._layers
+        for weight, bias in inner:
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, 0.0, out=hidden)
+        return hidden @ last_weight + last_bias
+
+    def act(self, observation: Array) -> Array:
+        """The deterministic action tanh(mean): [O] -> [A], or [n, O] -> [n, A]."""
+        return np.tanh(self._output(observation)[..., : self.action_size])
+
+    def sample(self, observation: Array, rng: np.random.Generator) -> Array:
+        """An action drawn from the policy: [O] -> [A]."""
+        output = self._output(observation)
+        mean, log_std = output[: self.action_size], output[self.action_size :]
+        std = np.exp(np.minimum(np.maximum(log_std, self._low), self._high))
+        return np.tanh(mean + std * rng.standard_normal(self.action_size, dtype=np.float32))
+
+
+def _checked_layers(weights: PolicyWeights, observation_size: int, action_size: int) -> list[tuple[Array, Array]]:
+    """The layers as ([in, out], [out]), contiguous."""
+    names = _layer_order(weights.tensors)
+    if set(names) != set(weights.tensors):
+        raise PolicyError(f"tensors are {', '.join(weights.tensors)}; expected {', '.join(names)}")
+    for name in _NORMALISER:
+        if (shape := getattr(weights, name).shape) != (observation_size,):
+            raise PolicyError(f"{name} has shape {shape}, expected ({observation_size},)")
+    layers, width = [], observation_size
+    for weight_name, bias_name in zip(names[::2], names[1::2], strict=True):
+        weight, bias = weights.tensors[weight_name], weights.tensors[bias_name]
+        out = 2 * action_size if weight_name == "output.weight" else weight.shape[0]
+        if weight.shape != (out, width) or bias.shape != (out,):
+            raise PolicyError(
+                f"{weight_name} has shape {weight.shape} and {bias_name} {bias.shape}, expected ({out}, {width}) and "
+                f"({out},)"
+            )
+        layers.append((np.ascontiguousarray(weight.T), bias))
+        width = out
+    arrays = {**weights.tensors, **{name: getattr(weights, name) for name in _NORMALISER}}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise PolicyError(f"{name} has a value that is not finite")
+    if (weights.observation_std <= 0.0).any():
+        raise PolicyError(f"observation_std is {weights.observation_std.min()}; it must be above 0")
+    return layers
+
+
+class PolicyGuard:
+    """Decides whether new weights may replace the policy that moves the robot."""
+
+    def __init__(
+        self, observation_size: int, action_size: int, *, max_action_change: float, recent_observations: int
+    ) -> None:
+        """Args: max_action_change: see `accept`; recent_observations: how many of the latest are compared."""
+        self._sizes = (observation_size, action_size)
+        self._max_change = max_action_change
+        self._recent: deque[Array] = deque(maxlen=recent_observations)
+        self.current: PolicyNetwork | None = None
+
+    def observe(self, observation: Array) -> None:
+        """Remember an observation for the comparison of policies."""
+        self._recent.append(observation)
+
+    def accept(self, weights: PolicyWeights) -> str | None:
+        """Take the weights as the current policy, or keep the old one and return why.
+
+        Refused: wrong checksum; version not above the current one of the same run; wrong names or shapes; a value
+        that is not finite; a mean absolute change of the deterministic action over the recent observations above
+        max_action_change times the number of versions between the two. That product grows while the learner goes on,
+        so one broken policy is refused, and a large but lasting change passes a few versions later.
+        """
+        if weights.checksum != (computed := weights.computed_checksum()):
+            return f"checksum is {weights.checksum}, computed {computed}: the message was damaged"
+        old = self.current.weights if self.current else None
+        if old and weights.run == old.run and weights.version <= old.version:
+            return f"version {weights.version} is not above the current {old.version}"
+        try:
+            network = PolicyNetwork(weights, *self._sizes)
+        except PolicyError as error:
+            return str(error)
+        if self.current and old and weights.run == old.run and not old.explore_uniformly and self._recent:
+            observations = np.stack(self._recent)
+            change = float(np.abs(network.act(observations) - self.current.act(observations)).mean())
+            limit = self._max_change * (weights.version - old.version)
+            if not change <= limit:
+                return (
+                    f"it changes the action by {change:.3f} on average, the limit is {limit:.3f} "
+                    f"({weights.version - old.version} versions at max_action_change {self._max_change})"
+                )
+        self.current = network
+        return None

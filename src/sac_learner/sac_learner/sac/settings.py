@@ -1,0 +1,86 @@
+"""The settings of Soft Actor-Critic; the defaults are the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rosac_common.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class SacSettings:
+    """Hyperparameters. "App. D" is that of arXiv 1812.05905; softlearning is its authors' code of December 2018."""
+
+    learning_rate: float = setting(
+        3e-4,
+        "Step size of Adam for the policy, both critics and the temperature. Source: App. D.",
+        minimum=1e-8,
+        maximum=1.0,
+    )
+    discount: float = setting(0.99, "Discount factor per control step. Source: App. D.", minimum=0.0, maximum=1.0)
+    tau: float = setting(
+        0.005,
+        "Smoothing coefficient of the target critics per update: target += tau * (critic - target). Source: App. D.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    batch_size: int = setting(256, "Transitions per update. Source: App. D.", minimum=1, maximum=1_000_000)
+    hidden_sizes: list[int] = setting(
+        [256, 256], "Units of each hidden layer of the policy and of the critics. Source: App. D.", minimum=1
+    )
+    replay_capacity: int = setting(
+        1_000_000, "Transitions kept for sampling; the oldest are overwritten. Source: App. D.", minimum=1
+    )
+    target_entropy_per_action: float = setting(
+        -1.0,
+        "Target entropy per action dimension [nat]: -1 gives the paper's -|A|. Source: App. D.",
+        minimum=-100.0,
+        maximum=100.0,
+    )
+    temperature_mode: str = setting(
+        "learned",
+        "Whether alpha is learned (section 5 of the paper) or stays fixed_temperature.",
+        choices=("learned", "fixed"),
+    )
+    initial_temperature: float = setting(
+        1.0, "First alpha when it is learned. Source: softlearning, log_alpha starts at 0.", minimum=1e-8, maximum=1e6
+    )
+    fixed_temperature: float = setting(
+        0.2,
+        "Alpha when it is fixed. Source: arXiv 1801.01290, table 2: reward scale 5 at alpha 1 is alpha 0.2 at scale 1.",
+        minimum=0.0,
+        maximum=1e6,
+    )
+    temperature_loss: str = setting(
+        "alpha",
+        "Variable in the temperature loss: alpha is equation 18; log_alpha is what softlearning used in 2018.",
+        choices=("alpha", "log_alpha"),
+    )
+    reward_scale: float = setting(
+        1.0,
+        "Factor on the reward in the critic's target. Source: softlearning, 1 when alpha is learned.",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    initial_random_steps: int = setting(
+        2000,
+        "Transitions with uniformly random actions before the policy acts and updates begin. Source: softlearning's "
+        "D'Claw domains.",
+        minimum=0,
+    )
+    min_pool_steps: int = setting(
+        200,
+        "Transitions needed before the first update. Source: softlearning, the longest path: 200 for D'Claw.",
+        minimum=1,
+    )
+    log_std_min: float = setting(
+        -20.0, "Lower clip of the policy's log standard deviation. Source: softlearning.", minimum=-100.0, maximum=10.0
+    )
+    log_std_max: float = setting(
+        2.0, "Upper clip of the policy's log standard deviation. Source: softlearning.", minimum=-100.0, maximum=10.0
+    )
+
+    @property
+    def start_steps(self) -> int:
+        """Transitions after which updates are due."""
+        return max(self.initial_random_steps, self.min_pool_steps)

@@ -1,0 +1,112 @@
+"""A training run from start to report: graph, progress, evaluation, plots."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from sac_interfaces.msg import LearnerStatus
+
+from sac_learner.evaluation import Evaluation, evaluate
+from sac_learner.monitor import Monitor
+from sac_learner.plots import plot_run
+from sac_learner.progress import Progress
+from sac_learner.run_directory import Run, prepare
+from sac_learner.stacks import Stack
+from sac_learner.strip import StripUnavailable, record_strip
+from sac_learner.supervisor import Supervisor
+
+# Episodes of the final evaluation.
+FINAL_EPISODES = 50
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
+    """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
+    run, graph = prepare(stack, given, datetime.datetime.now())
+    console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.path / 'metrics'}", highlight=False)
+    _signals()
+    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: console.print(line, markup=False))
+    finished = False
+    with Monitor(graph.arguments["namespace"]) as monitor:
+        try:
+            supervisor.start()
+            with Progress(f"{stack.name} {run.name}", monitor, console, time.monotonic()) as progress:
+                while not finished:
+                    monitor.spin(0.2)
+                    now_s = time.monotonic()
+                    supervisor.check(now_s)
+                    progress.update(now_s)
+                    finished = monitor.status is not None and monitor.status.phase == LearnerStatus.PHASE_FINISHED
+        except Interrupted as interruption:
+            console.print(f"{interruption}: stopping the nodes; the robot holds or is torque off")
+        finally:
+            supervisor.stop()
+    if not finished:
+        console.print(f"continue with: rosac train {stack.name} run:={run.name} resume:=true", highlight=False)
+        return 130
+    report(run, console)
+    return 0
+
+
+def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
+    """The graph alone until Ctrl-C, its nodes' complaints printed."""
+    run, graph = prepare(stack, given, datetime.datetime.now())
+    console.print(f"run {run.path}; node output in {run.path / 'log'}; Ctrl-C ends it", highlight=False)
+    _signals()
+    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: console.print(line, markup=False))
+    try:
+        supervisor.start()
+        while True:
+            time.sleep(0.5)
+            supervisor.check(time.monotonic())
+    except Interrupted:
+        return 0
+    finally:
+        supervisor.stop()
+
+
+def report(run: Run, console: Console) -> None:
+    """Evaluate the trained policy and the same one untrained; write evaluation.json, plots and the picture strip."""
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    note(f"evaluating over {FINAL_EPISODES} episodes ...")
+    results: dict[str, Evaluation] = {}
+    for label, policy in (("trained", run.policy), ("untrained", run.untrained_policy)):
+        results[label] = evaluate(run, policy, FINAL_EPISODES, {}, note)
+        note(f"{label:>9}: {results[label]}")
+    write_json(run.path / "evaluation.json", {label: result.to_json() for label, result in results.items()})
+    for path in plot_run(run):
+        note(f"wrote {path}")
+    try:
+        note(f"wrote {record_strip(run, run.policy, run.path / 'strip.png')}")
+    except StripUnavailable as error:
+        note(f"no picture strip: {error}")
+
+
+def write_json(path: Path, document: Mapping[str, object]) -> None:
+    """A JSON file for people and scripts."""
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _signals() -> None:
+    """Ctrl-C and SIGTERM become `Interrupted` once; a second one while stopping changes nothing."""
+
+    def handler(number: int, _: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(signal.Signals(number).name)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)

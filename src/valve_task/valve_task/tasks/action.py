@@ -1,0 +1,87 @@
+"""From actions in [-1, 1] to joint goals and back (google-research/robel, components/robot/robot.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from robot_bridge.robot import RobotSettings
+from rosac_common.settings import SettingsError
+
+from valve_task.tasks.settings import TaskSettings
+
+Vector = npt.NDArray[np.float64]
+Action = npt.NDArray[np.float32]
+
+# Goals that went through messages and the gate unchanged differ by rounding only.
+GOAL_TOLERANCE_RAD = 1e-5
+# An action this little outside the box is rounding, not an error of the policy.
+BOX_TOLERANCE = 1e-4
+
+
+class ActionError(ValueError):
+    """An action that cannot be executed: wrong size or not finite."""
+
+
+class ActionMap:
+    """Maps the action box to joint goals: centre + action x half range, then range clip, then speed clip.
+
+    Args:
+        settings: centre and half range of each joint.
+        robot: its position range narrows the goals, its speed limit clips them.
+        control_period_s: time over which the speed limit holds.
+
+    Raises:
+        SettingsError: lists of the wrong length, or an action range outside the robot's.
+    """
+
+    def __init__(self, settings: TaskSettings, robot: RobotSettings, control_period_s: float) -> None:
+        self.size = len(robot.joint_names)
+        for name in ("action_centre_rad", "action_half_range_rad", "reset_pose_rad"):
+            if len(getattr(settings, name)) != self.size:
+                raise SettingsError(
+                    f"task.{name} has {len(getattr(settings, name))} values, robot '{robot.name}' has {self.size} joints: "
+                    "give one each"
+                )
+        self._centre = np.array(settings.action_centre_rad)
+        self._half_range = np.array(settings.action_half_range_rad)
+        if (self._half_range <= 0).any():
+            raise SettingsError(f"task.action_half_range_rad must be above 0: {settings.action_half_range_rad}")
+        self.low_rad = np.maximum(self._centre - self._half_range, robot.position_min_rad)
+        self.high_rad = np.minimum(self._centre + self._half_range, robot.position_max_rad)
+        if (self.low_rad >= self.high_rad).any():
+            joint = robot.joint_names[int(np.argmax(self.low_rad >= self.high_rad))]
+            raise SettingsError(f"joint '{joint}': the action range lies outside the robot's position range")
+        self._max_move = np.array(robot.speed_limit_rad_s) * control_period_s
+
+    def goals(self, action: npt.NDArray[np.floating], position_rad: Vector) -> Vector:
+        """Joint goals [rad] of an action in [-1, 1], seen from the joints' present position; shapes (n,)."""
+        goals = self._centre + action * self._half_range
+        goals = np.minimum(np.maximum(goals, self.low_rad), self.high_rad)
+        return np.minimum(np.maximum(goals, position_rad - self._max_move), position_rad + self._max_move)
+
+    def action(self, goals_rad: Vector) -> Action:
+        """The action in [-1, 1] whose unclipped goals come closest: the inverse image of executed goals."""
+        action = (goals_rad - self._centre) / self._half_range
+        return np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
+
+    def executed_action(self, requested: Action, asked_rad: Vector, executed_rad: Vector) -> Action:
+        """What the robot did, as an action: the requested one if its goals were executed, else their inverse image."""
+        if np.abs(executed_rad - asked_rad).max() <= GOAL_TOLERANCE_RAD:
+            return requested
+        return self.action(executed_rad)
+
+    def checked(self, values: npt.ArrayLike) -> tuple[Action, bool]:
+        """An action clipped to [-1, 1], and whether it lay outside by more than rounding.
+
+        Raises:
+            ActionError: wrong size, or a value that is not finite.
+        """
+        action = np.array(values, dtype=np.float32)
+        if action.shape != (self.size,):
+            raise ActionError(f"action has shape {action.shape}, expected ({self.size},): actor and task do not match")
+        largest = np.abs(action).max()
+        if largest <= 1.0:
+            return action, False
+        if not np.isfinite(action).all():
+            raise ActionError(f"action has a value that is not finite: {action.tolist()}; the policy has diverged")
+        return np.minimum(np.maximum(action, np.float32(-1.0)), np.float32(1.0)), bool(largest > 1.0 + BOX_TOLERANCE)

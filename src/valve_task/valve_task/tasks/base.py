@@ -1,0 +1,103 @@
+"""What a task is: observation, reward and success as functions of the robot's state. No physics, no ROS, no clock."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from robot_bridge.backend import RobotState
+from robot_bridge.robot import RobotSettings
+
+from valve_task.tasks.action import ActionMap
+from valve_task.tasks.equations import COUNTERS, safety_counts
+from valve_task.tasks.settings import TaskSettings
+
+Vector = npt.NDArray[np.float64]
+Observation = npt.NDArray[np.float32]
+
+
+class Variant(NamedTuple):
+    """The figures of one named task, after the settings have been laid over them."""
+
+    horizon_steps: int
+    control_period_s: float
+    success_tolerance_rad: float
+    initial_valve_rad: tuple[float, ...] = ()
+    target_valve_rad: tuple[float, ...] = ()
+    target_velocity_rad_s: tuple[float, ...] = ()
+    moving_pose: bool = False
+    random_dynamics: bool = False
+
+
+class Start(NamedTuple):
+    """Where an episode starts: what the reset has to bring about."""
+
+    pose_rad: Vector  # (joints,)
+    clear_rad: Vector  # (joints,) a pose on the way in which the fingers touch nothing
+    auxiliary_rad: Vector | None  # (auxiliary joints,), or None: they stay as they are
+
+
+class Outcome(NamedTuple):
+    """One control step judged by the state that it led to."""
+
+    reward: float
+    terms: tuple[float, ...]  # of the reward, in the order of Task.reward_terms
+    error_rad: float  # magnitude
+    success: bool
+    terminated: bool
+    counts: tuple[int, ...]  # in the order of Task.counters
+
+
+class Task(abc.ABC):
+    """One task on one robot. :meth:`draw` begins an episode; all else are functions of its draws, the state and the step.
+
+    A joint vector of `RobotState` holds the robot's joints first, then the auxiliary ones.
+    """
+
+    reward_terms: ClassVar[tuple[str, ...]]
+    counters: ClassVar[tuple[str, ...]] = COUNTERS
+
+    def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
+        self.name = settings.name
+        self.settings = settings
+        self.variant = variant
+        self.horizon_steps = variant.horizon_steps
+        self.control_period_s = variant.control_period_s
+        self.random_dynamics = variant.random_dynamics
+        self.actions = ActionMap(settings, robot, variant.control_period_s)
+        self.action_size = self.actions.size
+        self.reset_pose_rad = np.array(settings.reset_pose_rad)
+
+    @property
+    @abc.abstractmethod
+    def observation_size(self) -> int:
+        """Length of the observation vector."""
+
+    @abc.abstractmethod
+    def draw(self, rng: np.random.Generator) -> Start:
+        """Draw start and target of the next episode."""
+
+    @abc.abstractmethod
+    def observe(self, state: RobotState, step: int, last_action: npt.NDArray[np.float32]) -> Observation:
+        """The observation before control step `step`; `last_action` is the executed one, zeros at step 0."""
+
+    @abc.abstractmethod
+    def error_rad(self, state: RobotState, step: int) -> float:
+        """Magnitude of the error by which success is judged, before control step `step`."""
+
+    @abc.abstractmethod
+    def evaluate(self, state: RobotState, step: int) -> Outcome:
+        """Judge the step that led to this state; `step` counts the steps done, so the first one is judged with 1."""
+
+    def _counts(self, position_rad: Vector, velocity_rad_s: Vector) -> tuple[int, int]:
+        return safety_counts(
+            position_rad,
+            velocity_rad_s,
+            self.actions.low_rad,
+            self.actions.high_rad,
+            self.settings.limit_margin_rad,
+            self.settings.high_speed_rad_s,
+        )

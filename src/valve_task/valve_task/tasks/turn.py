@@ -1,0 +1,90 @@
+"""Turn a valve to an angle (Turn), or keep up with a target that moves (Screw)."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from robot_bridge.backend import RobotState
+from robot_bridge.robot import RobotSettings
+from rosac_common.settings import SettingsError
+
+from valve_task.tasks.base import Observation, Outcome, Start, Task, Variant
+from valve_task.tasks.equations import TURN_TERMS, turn_reward, wrap_angle
+from valve_task.tasks.settings import TaskSettings
+
+
+class TurnTask(Task):
+    """ROBEL dclaw/turn.py. Observation: joint positions, cos and sin of the valve, last action, target error.
+
+    Raises:
+        SettingsError: the robot has no single auxiliary joint to turn.
+    """
+
+    reward_terms: ClassVar[tuple[str, ...]] = TURN_TERMS
+
+    def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
+        super().__init__(settings, robot, variant)
+        if len(robot.auxiliary_joint_names) != 1:
+            raise SettingsError(
+                f"task {settings.name} turns one auxiliary joint (the valve); robot '{robot.name}' has "
+                f"{len(robot.auxiliary_joint_names)}: name it in robot.auxiliary_joint_names"
+            )
+        self._target = 0.0
+        self._target_velocity = 0.0
+
+    @property
+    def observation_size(self) -> int:
+        return 2 * self.action_size + 3
+
+    def draw(self, rng: np.random.Generator) -> Start:
+        start = rng.uniform(*self.variant.initial_valve_rad)
+        self._target = rng.uniform(*self.variant.target_valve_rad)
+        return Start(self.reset_pose_rad, self.reset_pose_rad, np.array([start]))
+
+    def target_rad(self, step: int) -> float:
+        """Target angle before control step `step`, not wrapped."""
+        return self._target + self._target_velocity * self.control_period_s * step
+
+    def signed_error_rad(self, state: RobotState, step: int) -> float:
+        """Target minus valve angle, in [-pi, pi]."""
+        return wrap_angle(self.target_rad(step) - float(state.position_rad[self.action_size]))
+
+    def error_rad(self, state: RobotState, step: int) -> float:
+        return abs(self.signed_error_rad(state, step))
+
+    def observe(self, state: RobotState, step: int, last_action: npt.NDArray[np.float32]) -> Observation:
+        joints = self.action_size
+        valve = float(state.position_rad[joints])
+        observation = np.empty(2 * joints + 3, dtype=np.float32)
+        observation[:joints] = state.position_rad[:joints]
+        observation[joints] = math.cos(valve)
+        observation[joints + 1] = math.sin(valve)
+        observation[joints + 2 : -1] = last_action
+        observation[-1] = self.signed_error_rad(state, step)
+        return observation
+
+    def evaluate(self, state: RobotState, step: int) -> Outcome:
+        position = state.position_rad[: self.action_size]
+        velocity = state.velocity_rad_s[: self.action_size]
+        error = self.signed_error_rad(state, step)
+        terms = turn_reward(error, position, velocity, self.reset_pose_rad, self.settings.turn_reward)
+        return Outcome(
+            reward=sum(terms),
+            terms=terms,
+            error_rad=abs(error),
+            success=abs(error) < self.variant.success_tolerance_rad,
+            terminated=False,
+            counts=self._counts(position, velocity),
+        )
+
+
+class ScrewTask(TurnTask):
+    """ROBEL dclaw/screw.py: as Turn, but the target starts at the valve's angle and moves at a constant speed."""
+
+    def draw(self, rng: np.random.Generator) -> Start:
+        self._target = rng.uniform(*self.variant.initial_valve_rad)
+        self._target_velocity = rng.uniform(*self.variant.target_velocity_rad_s)
+        return Start(self.reset_pose_rad, self.reset_pose_rad, np.array([self._target]))

@@ -1,0 +1,137 @@
+"""The whole graph as a user runs it: stop, takeover, the death of any node, Ctrl-C and resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.graph import GraphProcess, own_parameters
+from helpers.ros import call, ros_node, spin_until
+from rclpy.node import Node
+from rosac_common import qos
+from rosac_common.transition import EndReason, Source
+from sac_interfaces.msg import EpisodeSummary, LearnerStatus, SafetyState, Transition
+from sensor_msgs.msg import Joy
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+
+# A learner small enough that start-up, not training, is what takes time; short time-outs to see faults soon.
+FAST = {
+    "learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100},
+    "bridge": {"lockstep_timeout_s": 1.0},
+    "task": {"lockstep_timeout_s": 1.0},
+}
+
+
+class Listener:
+    """Everything that the graph publishes, kept."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.transitions: list[Transition] = []
+        self.episodes: list[EpisodeSummary] = []
+        self.safety: SafetyState | None = None
+        self.status: LearnerStatus | None = None
+        self.complaints: dict[str, str] = {}
+        node.create_subscription(Transition, "replay", self.transitions.append, qos.REPLAY)
+        node.create_subscription(EpisodeSummary, "episode", self.episodes.append, qos.EPISODES)
+        node.create_subscription(SafetyState, "safety/state", self._safety, qos.LATCHED)
+        node.create_subscription(LearnerStatus, "learner/status", self._status, qos.LATCHED)
+
+    def _safety(self, message: SafetyState) -> None:
+        self.safety = message
+
+    def _status(self, message: LearnerStatus) -> None:
+        self.status = message
+
+    def until_more_transitions(self, count: int = 100, timeout_s: float = 60.0) -> None:
+        goal = len(self.transitions) + count
+        spin_until(self.node, lambda: len(self.transitions) >= goal, timeout_s, f"{count} more transitions")
+
+    def until_state(self, state: int) -> None:
+        spin_until(self.node, lambda: self.safety and self.safety.state == state, 30.0, f"safety state {state}")
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with ros_node() as node:
+        yield Listener(node)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Iterator[GraphProcess]:
+    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    with GraphProcess("up", "run:=r", "steps:=0", own, directory=tmp_path) as process:
+        yield process
+
+
+def test_stop_latches_until_reset_and_arm(graph: GraphProcess, listener: Listener) -> None:
+    node = listener.node
+    listener.until_more_transitions()
+    stop = node.create_publisher(Bool, "safety/stop", qos.EVENTS)
+    spin_until(node, lambda: stop.get_subscription_count() == 1, what="bridge hears stop")
+    stop.publish(Bool(data=True))
+    listener.until_state(SafetyState.STOPPED)
+    assert "operator_stop" in listener.safety.causes
+    spin_until(
+        node,
+        lambda: listener.transitions[-1].end_reason == EndReason.OPERATOR_STOP
+        or (listener.episodes and listener.episodes[-1].end_reason == EndReason.OPERATOR_STOP),
+        what="episode ends as operator stop",
+    )
+    count = len(listener.transitions)
+    refused = call(node, Trigger, "safety/reset")
+    assert not refused.success and "operator_stop" in refused.message
+    assert not call(node, Trigger, "safety/arm").success
+    stop.publish(Bool(data=False))
+    deadline = time.monotonic() + 10.0
+    while not call(node, Trigger, "safety/reset").success:
+        assert time.monotonic() < deadline, "reset never succeeds"
+    listener.until_state(SafetyState.DISARMED)
+    assert len(listener.transitions) == count, "moved before it was armed"
+    assert call(node, Trigger, "safety/arm").success
+    listener.until_more_transitions()
+    assert listener.safety.state == SafetyState.ARMED
+
+
+def test_human_takes_over_with_the_dead_man_button(graph: GraphProcess, listener: Listener) -> None:
+    node = listener.node
+    listener.until_more_transitions(50)
+    joy = node.create_publisher(Joy, "joy", 10)
+    spin_until(node, lambda: joy.get_subscription_count() == 1, what="task hears joy")
+
+    def human_step_seen() -> bool:
+        message = Joy(axes=[0.5] * 6, buttons=[1] * 12)
+        message.header.stamp = node.get_clock().now().to_msg()
+        joy.publish(message)
+        return any(t.source == Source.HUMAN for t in listener.transitions)
+
+    spin_until(node, human_step_seen, what="a step by a human")
+    step = next(t for t in listener.transitions if t.source == Source.HUMAN)
+    assert list(step.executed_action) != list(step.requested_action)
+    listener.until_more_transitions(200)
+    assert listener.transitions[-1].source != Source.HUMAN, "released joystick must give control back"
+
+
+@pytest.mark.parametrize("name", ["bridge", "task", "actor", "learner"])
+def test_any_node_may_die_and_come_back(name: str, graph: GraphProcess, listener: Listener) -> None:
+    listener.until_more_transitions(150)
+    if name in ("task", "actor"):
+        graph.kill_node(name)
+        listener.until_state(SafetyState.HOLD)
+    else:
+        graph.kill_node(name)
+    first = graph.node_pid(name)
+    spin_until(listener.node, lambda: graph.node_pid(name) not in (None, first), 30.0, f"{name} is started again")
+    listener.until_more_transitions(150)
+    assert listener.safety.state == SafetyState.ARMED
+    by_session: dict[str, list[int]] = {}
+    for transition in listener.transitions:
+        by_session.setdefault(transition.session_id, []).append(transition.sequence)
+    for numbers in by_session.values():
+        assert sorted(set(numbers)) == list(range(min(numbers), max(numbers) + 1)), "a sequence number is missing"
+    assert len(by_session) == (2 if name == "task" else 1)
