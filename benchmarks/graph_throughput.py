@@ -5,61 +5,134 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import dataclasses
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
-from support import finish, make_run, parser, running, workspace
+import valve_task.env  # noqa: F401 - registers the environments
+import yaml
 from sac_learner.evaluation import evaluation_graph
-from sac_learner.sac.learner import SacLearner
-from sac_learner.settings import LearnerNodeSettings
 from sac_learner.monitor import Monitor
-from sac_learner.stacks import Graph
+from sac_learner.supervisor import Supervisor
+from support import finish, make_run, parser, running, workspace
+
+# As sac.initial_random_steps, but short: the benchmark is about the lasting state.
+WARM_UP_STEPS = 400
 
 
-def physics_alone(steps: int) -> float:
-    """Control steps per second of the simulation in this process."""
-    import gymnasium
-    import valve_task  # noqa: F401 - registers the environments
-
-    environment = gymnasium.make("rosac/DClawTurn-v0").unwrapped
+def environment_alone(steps: int) -> float:
+    """Control steps per second of the same task in one process: the ceiling without any messages."""
+    environment = gymnasium.make("rosac/DClawTurn-v0")
     environment.reset(seed=0)
-    action = environment.action_space.sample()
+    environment.action_space.seed(0)
+    actions = [environment.action_space.sample() for _ in range(80)]
     start = time.perf_counter()
     for index in range(steps):
-        if index % 80 == 79:
+        *_, truncated, _ = environment.step(actions[index % 80])
+        if truncated:
             environment.reset()
-        environment.step(action)
     return steps / (time.perf_counter() - start)
 
 
 def graph_without_learner(duration_s: float) -> tuple[float, float]:
-    """(policy steps per second, control periods per second with those of the resets) over `duration_s`."""
+    """(policy steps, control periods with those of the resets) per second of bridge, task and actor."""
     with workspace() as directory:
-        run, graph = make_run(directory, {}, {})
-        policy = export_untrained(graph, directory / "policy.safetensors")
-        graph = evaluation_graph(run, policy, {"namespace": ""})
-        import yaml
-
-        run.config.write_text(yaml.safe_dump(graph.parameter_file()))
+        run, graph = make_run(directory, {}, {"learner": {"sac.initial_random_steps": 0, "sac.min_pool_steps": 1}})
+        with running(run, graph) as (supervisor, monitor):
+            _until(lambda: run.untrained_policy.exists(), supervisor, monitor)
+        graph = dataclasses.replace(
+            evaluation_graph(run, run.untrained_policy, {"namespace": ""}), arguments=graph.arguments
+        )
+        run.config.write_text(yaml.safe_dump(graph.parameter_file()), encoding="utf-8")
         period_s = graph.parameters["bridge"].control_period_s
-        with running(run, graph) as (_, monitor):
-            wait_for_episodes(monitor, 5)
-            start, first = time.perf_counter(), monitor.episode_count
-            steps, periods = 0, 0.0
-            known = first
+        with running(run, graph) as (supervisor, monitor):
+            _until(lambda: monitor.episode_count >= 3, supervisor, monitor)
+            start, steps, robot_s = time.perf_counter(), monitor.steps, monitor.robot_time_s
             while time.perf_counter() - start < duration_s:
                 monitor.spin(0.1)
-                for episode in list(monitor.episodes)[-(monitor.episode_count - known) or len(monitor.episodes) :]:
-                    steps += episode.steps
-                    periods += (episode.duration_s + episode.reset_duration_s) / period_s
-                known = monitor.episode_count
             elapsed = time.perf_counter() - start
-    return steps / elapsed, periods / elapsed
+            return (monitor.steps - steps) / elapsed, (monitor.robot_time_s - robot_s) / period_s / elapsed
 
 
-def export_untrained(graph: Graph, path: Path) -> Path:
-    """A policy that was never updated, as the learner would export it."""
-    raise NotImplementedError
+def graph_with_learner(steps: int) -> float:
+    """Updates per second of the learner at one update a step, over the last `steps` steps."""
+    with workspace() as directory:
+        parameters = {"learner": {"sac.initial_random_steps": WARM_UP_STEPS, "sac.min_pool_steps": WARM_UP_STEPS}}
+        run, graph = make_run(directory, {"steps": "0"}, parameters)
+        with running(run, graph) as (supervisor, monitor):
+            _until(lambda: monitor.status is not None and monitor.status.updates >= 200, supervisor, monitor)
+            start, first = time.perf_counter(), monitor.status.updates
+            _until(lambda: monitor.status.updates >= first + steps, supervisor, monitor)
+            return (monitor.status.updates - first) / (time.perf_counter() - start)
+
+
+def learner_alone(updates: int) -> float:
+    """Updates per second of the bare update loop with sampling, in a process of its own, as many threads as the node."""
+    output = subprocess.run(
+        [sys.executable, __file__, "--learner-alone", str(updates)], capture_output=True, text=True, check=True
+    )
+    return float(output.stdout.split()[-1])
+
+
+def _learner_loop(updates: int) -> float:
+    import torch
+    from sac_learner.replay import ReplayBuffer
+    from sac_learner.sac.learner import SacLearner
+    from sac_learner.settings import LearnerNodeSettings
+
+    settings = LearnerNodeSettings()
+    torch.set_num_threads(settings.thread_count)
+    os.nice(settings.niceness)
+    size, action_size = settings.observation_size, settings.action_size
+    learner = SacLearner(settings.sac, size, action_size, seed=0)
+    rng = np.random.default_rng(0)
+    buffer = ReplayBuffer(settings.sac.replay_capacity, size, action_size)
+    buffer.extend(rng.standard_normal((10_000, buffer.row_size(size, action_size)), dtype=np.float32))
+    for _ in range(50):
+        learner.update(buffer.sample(settings.sac.batch_size, rng))
+    start = time.perf_counter()
+    for _ in range(updates):
+        learner.update(buffer.sample(settings.sac.batch_size, rng))
+    return updates / (time.perf_counter() - start)
+
+
+def _until(condition: object, supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        monitor.spin(0.05)
+        supervisor.check(time.monotonic())
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {timeout_s:g} s; complaints: {monitor.complaints}")
+
+
+def main() -> None:
+    """Command line."""
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--duration-s", type=float, default=30.0, help="how long to measure the graph without learner")
+    options.add_argument("--updates", type=int, default=3000, help="updates to measure the learner over")
+    options.add_argument("--learner-alone", type=int, metavar="N", help="only the bare update loop, printed as a number")
+    chosen = options.parse_args()
+    if chosen.learner_alone:
+        print(_learner_loop(chosen.learner_alone))
+        return
+    policy_steps, periods = graph_without_learner(chosen.duration_s)
+    alone = learner_alone(chosen.updates)
+    together = graph_with_learner(chosen.updates)
+    result = {
+        "environment_alone_steps_per_s": environment_alone(4000),
+        "graph_steps_per_s": policy_steps,
+        "graph_control_periods_per_s": periods,
+        "learner_alone_updates_per_s": alone,
+        "learner_in_graph_updates_per_s": together,
+        "ratio": together / alone,
+    }
+    finish(chosen, Path(__file__).stem, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -62,7 +63,7 @@ def find_ros(venv: Path) -> Ros:
     ]
     if any(holds(path, "rclpy") for path in sourced):
         if not distribution:
-            raise SetupError("AMENT_PREFIX_PATH holds rclpy but ROS_DISTRO is empty: source the setup.bash of ROS 2 again")
+            raise SetupError("AMENT_PREFIX_PATH holds rclpy, but ROS_DISTRO is empty: source ROS 2 again")
         return Ros(distribution, sourced)
     distribution = distribution or DEFAULT_DISTRIBUTION
     if distribution not in WHEEL_DISTRIBUTIONS:
@@ -85,9 +86,14 @@ def check_python_version() -> None:
         raise_unsupported_python()
 
 
+def works(program: str) -> bool:
+    """Tells whether a program starts: version managers leave names on the path that do not."""
+    return bool(shutil.which(program)) and subprocess.run([program, "--version"], capture_output=True).returncode == 0
+
+
 def raise_unsupported_python() -> None:
     supported = [f"python3.{minor}" for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON_OF_WHEELS[1] + 1)]
-    found = [name for name in supported if shutil.which(name)]
+    found = [name for name in supported if works(name)]
     remedy = f"make PYTHON={found[-1]} ..." if found else "apt install python3.12-venv python3.12-dev (or 3.11, 3.13)"
     raise SetupError(
         f"Python {platform.python_version()} ({sys.executable}) is not supported, Python 3.11 to 3.13 is. Use: {remedy}"
@@ -108,9 +114,7 @@ def check_system(ros: Ros) -> None:
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         missing["headers of Python"] = f"{version}-dev"
     if missing:
-        raise SetupError(
-            f"missing: {', '.join(missing)}. Install with: sudo apt install {' '.join(missing.values())}"
-        )
+        raise SetupError(f"missing: {', '.join(missing)}. Install with: sudo apt install {' '.join(missing.values())}")
     if not ros.from_wheels and not any(Path(path, "rclpy").is_dir() for path in ros.python_paths):
         raise SetupError(
             f"the sourced ROS 2 {ros.distribution} has no rclpy for Python {platform.python_version()} "

@@ -118,7 +118,7 @@ def remove_environment(venv: Path) -> None:
         return
     if not (venv / LOG_NAME).is_file() and any(venv.iterdir()):
         raise SetupError(
-            f"{venv} exists, but `make setup` did not make it. Remove it, or choose another place: make VENV=.venv-rosac"
+            f"{venv} exists, but `make setup` did not make it. Remove it, or choose another: make VENV=.venv2"
         )
     (venv / STAMP_NAME).unlink(missing_ok=True)
     shutil.rmtree(venv)

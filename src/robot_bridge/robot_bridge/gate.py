@@ -7,45 +7,13 @@ until the next good command; stopped - torque off, latched until every cause has
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from rosac_common.settings import setting
 
 from robot_bridge.backend import Flags, Vector
+from robot_bridge.gate_types import Cause, CauseReport, Command, GateReport, GateResult, GateState, Verdict
 from robot_bridge.robot import RobotSettings
-
-
-class GateState(enum.IntEnum):
-    """SafetyState.DISARMED and so on."""
-
-    DISARMED = 0
-    ARMED = 1
-    HOLD = 2
-    STOPPED = 3
-
-
-class Cause(enum.StrEnum):
-    """Why the gate holds or has stopped: the names in SafetyState.causes."""
-
-    # of hold: they end with the next good command
-    COMMAND_TIMEOUT = "command_timeout"
-    STALE_COMMAND = "stale_command"
-    BAD_COMMAND = "bad_command"
-    # of stop: latched
-    OPERATOR_STOP = "operator_stop"
-    READ_FAILED = "read_failed"
-    BACKEND_FAILED = "backend_failed"
-
-
-class Verdict(enum.Enum):
-    """What became of a command."""
-
-    ACCEPTED = "accepted"  # executed as it is
-    LIMITED = "limited"  # executed after clamping
-    REFUSED = "refused"  # the goals before it stay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,42 +36,6 @@ class GateSettings:
         minimum=0.0,
         maximum=1e-3,
     )
-
-
-class Command(NamedTuple):
-    """A joint command as it came in."""
-
-    names: Sequence[str]
-    position_rad: Sequence[float]
-    effort: Sequence[float] = ()  # empty, or per joint 1.0 (torque on) or 0.0 (torque off)
-    age_s: float = 0.0  # of the state that it answers
-
-
-class GateResult(NamedTuple):
-    """What goes to the motors: one value per joint, the robot's joints first, then the auxiliary ones."""
-
-    verdict: Verdict
-    goals_rad: Vector
-    torque_on: Flags
-    detail: str  # what was limited or refused and why; empty when accepted
-
-
-class CauseReport(NamedTuple):
-    """One cause of hold or stop."""
-
-    cause: Cause
-    active: bool
-    detail: str
-
-
-class GateReport(NamedTuple):
-    """What SafetyState.msg holds."""
-
-    state: GateState
-    causes: tuple[CauseReport, ...]
-    accepted: int
-    limited: int
-    refused: int
 
 
 class SafetyGate:
@@ -230,7 +162,7 @@ class SafetyGate:
         if command.age_s > self.command_age_limit_s:
             return self.refuse(
                 Cause.STALE_COMMAND,
-                f"it answers a state {command.age_s:.3f} s old, limit {self.command_age_limit_s:.3f} s: is the machine too slow?",
+                f"it answers a state {command.age_s:.3f} s old, limit {self.command_age_limit_s:g} s: too slow?",
             )
         problem = self._problem(command)
         if problem:

@@ -1,4 +1,4 @@
-"""The motion loops: how time, robot and gate go together in the two time bases (docs/architecture.md, One control step).
+"""The motion loops: how time, robot and gate go together in the two time bases (docs/architecture.md).
 
 No ROS and no clock: what is to be published goes to two functions, times are seconds of one steady clock.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from robot_bridge.backend import BackendError, Flags, RobotBackend, RobotState, SimulatedBackend, Vector
-from robot_bridge.gate import Cause, Command, SafetyGate, Verdict
+from robot_bridge.gate import SafetyGate
+from robot_bridge.gate_types import Cause, Command, Verdict
 from robot_bridge.settings import BridgeSettings
 
 # Lockstep: a lost message is repaired by publishing again after this wall time (docs/architecture.md).
@@ -101,6 +102,16 @@ class MotionLoop(abc.ABC):
         self._gate.disarm()
         self.enforce()
 
+    def figures(self) -> dict[str, object]:
+        """What diagnostics show of the loop since the last call."""
+        count, mean_s, longest_s = self.periods.take()
+        return {
+            "periods": count,
+            "period_mean_ms": f"{mean_s * 1e3:.3f}",
+            "period_longest_ms": f"{longest_s * 1e3:.3f}",
+            "commands_not_executed_again": self.duplicates,
+        }
+
     def _execute(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
         self._backend.write(goals_rad, torque_on)
         self._announce(stamp_ns, goals_rad, torque_on)
@@ -162,14 +173,16 @@ class LockstepLoop(MotionLoop):
 class RealtimeLoop(MotionLoop):
     """Robot time is the steady clock; each command answers one of the last states."""
 
-    _origin_s = 0.0  # wall time at which the simulation's steps count from
-    _steps = 0  # of the simulation since then
-    skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
-
-    def start(self, now_s: float) -> None:
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._known: dict[int, tuple[float, Vector]] = {}  # stamp of a state -> wall time of its reading, positions
         self._simulation = self._backend if isinstance(self._backend, SimulatedBackend) else None
-        self._origin_s, self._steps = now_s, 0
+        self._origin_s = 0.0  # wall time from which the simulation's steps count
+        self._steps = 0  # of the simulation since then
+        self.skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
+
+    def start(self, now_s: float) -> None:
+        self._origin_s = now_s
         self.tick(now_s)
 
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
@@ -177,7 +190,7 @@ class RealtimeLoop(MotionLoop):
         if known is None:
             self.duplicates += 1
             result = self._gate.refuse(
-                Cause.STALE_COMMAND, "its stamp is of no recent state: copy it from joint_states"
+                Cause.STALE_COMMAND, "its stamp is of no recent state: copy that of joint_states"
             )
         else:
             read_s, position = known
@@ -197,6 +210,9 @@ class RealtimeLoop(MotionLoop):
             self._on_state(self.state)
         self._gate.tick(now_s)
         self.periods.add(now_s)
+
+    def figures(self) -> dict[str, object]:
+        return {**super().figures(), "simulated_time_skipped_s": f"{self.skipped_s:.3f}"}
 
     def _follow_clock(self, simulation: SimulatedBackend, now_s: float) -> None:
         step_s = simulation.time_step_s

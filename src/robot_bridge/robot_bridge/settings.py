@@ -33,7 +33,7 @@ class BridgeSettings:
     )
     state_rate_hz: float = setting(
         100.0,
-        "realtime: joint states a second [Hz]; two in 20 ms, the shortest period in use",
+        "realtime: joint states a second [Hz]; two in the shortest period in use, 20 ms",
         minimum=1.0,
         maximum=1000.0,
     )

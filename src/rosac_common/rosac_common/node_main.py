@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,14 +13,18 @@ from rclpy.node import Node
 
 from rosac_common.settings import SettingsError
 
+# A signal ends the wait at once; this only bounds it.
+SPIN_TIMEOUT_S = 1.0
+
 
 def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None) -> int:
     """Make a node and spin it until Ctrl-C, SIGTERM or shutdown; returns the exit code.
 
     A node may have a method `close()`, called before it is destroyed, also after an error.
     """
-    code = 0
-    with rclpy.init(args=arguments):
+    rclpy.init(args=arguments)
+    node = None
+    try:
         try:
             node = factory()
         except SettingsError as error:
@@ -27,11 +32,16 @@ def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None
             return 2
         executor = EventsExecutor()
         executor.add_node(node)
-        try:
-            executor.spin()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            pass
-        finally:
+        # Not spin(): without a time-out this executor (rclpy 7.1.6) polls the clock for ever and runs nothing.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        # An impatient second Ctrl-C must not interrupt what close() has to finish.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
             getattr(node, "close", lambda: None)()
             node.destroy_node()
-    return code
+        rclpy.try_shutdown()
+    return 0

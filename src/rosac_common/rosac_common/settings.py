@@ -112,7 +112,10 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
             problems.append(str(error))
     if problems:
         raise SettingsError(f"{where or cls.__name__}: " + "; ".join(problems))
-    return _build(cls, values, "")
+    try:
+        return _build(cls, values, "")
+    except SettingsError as error:  # from a class that checks its fields against each other
+        raise SettingsError(f"{where or cls.__name__}: {error}") from error
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:

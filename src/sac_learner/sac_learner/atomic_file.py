@@ -81,7 +81,7 @@ def storage_message(path: Path, needed: int, error: OSError) -> str:
 
 def tensor_bytes(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
     """Tensors and JSON metadata as a safetensors file, with a checksum over the tensors."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps({**metadata, "crc32": _checksum(arrays)}, sort_keys=True)
     return save(arrays, metadata={_META_KEY: text})
 

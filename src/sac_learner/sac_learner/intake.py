@@ -81,6 +81,7 @@ class Session:
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.next_sequence = 0  # one above the highest that is known
+        self.stored = 0
         self.unstored = 0  # settled without being stored: lost or refused
         self._missing: list[tuple[int, int]] = []  # disjoint, ascending, inclusive
         self._asked_last, self._asked_s = -1, -math.inf  # end and time of the latest request
@@ -154,6 +155,7 @@ class Intake:
         if problem:
             return self._refuse(session, transition.sequence, problem)
         self.counters.stored += 1
+        session.stored += 1
         if repaired:
             self.counters.repaired += 1
             return Verdict.REPAIRED
@@ -194,14 +196,20 @@ class Intake:
         )
         return [request for request in due if request is not None]
 
-    def probe(self) -> Range:
-        """What to ask for when nothing comes: whatever lies beyond the highest known number.
+    @property
+    def has_gaps(self) -> bool:
+        """Whether any transition is known to be missing."""
+        return any(session.received_count < session.next_sequence for session in self.sessions.values())
 
-        The loss of the last transitions leaves no gap. Without a session yet the id is empty: the task's current one.
+    def probe(self) -> Range | None:
+        """What to ask for when nothing comes: whatever lies beyond the highest known number of the current session.
+
+        The loss of the last transitions before a wait leaves no gap behind.
         """
-        first = self.current.next_sequence if self.current else 0
-        session_id = self.current.session_id if self.current else ""
-        return Range(session_id, first, first + self._settings.resend_chunk - 1)
+        if self.current is None:
+            return None
+        first = self.current.next_sequence
+        return Range(self.current.session_id, first, first + self._settings.resend_chunk - 1)
 
     def give_up(self, session_id: str, first: int, last: int) -> list[Range]:
         """Count what is still missing of first .. last as lost for good; returns those ranges."""
@@ -214,14 +222,15 @@ class Intake:
         self.counters.lost += count
         return lost
 
-    def restore(self, session_id: str, settled: Iterable[tuple[int, int]], unstored: int) -> None:
-        """Take up what a log holds of a session: settled ranges (inclusive) and how many of those are not stored.
+    def restore(self, session_id: str, settled: Iterable[tuple[int, int]], *, stored: int, unstored: int) -> None:
+        """Take up what a log holds of a session: settled ranges (inclusive) and how many of those are stored or not.
 
         Sessions are restored in the order in which they began; the last becomes the current one.
         """
         session = self._session(session_id)
         for first, last in settled:
             session.settle(first, last)
+        session.stored += stored
         session.unstored += unstored
         self.current = session
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from sac_learner.run_directory import prepare
 from sac_learner.stacks import Stack, find_stack, parse_arguments
 from sac_learner.supervisor import RESPAWN_DELAY_S

@@ -10,8 +10,9 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rosac_common import qos
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus, SafetyState
+
+from rosac_common import qos
 
 # Episodes that the success rate and mean return of the display are taken over.
 WINDOW = 50
@@ -33,6 +34,8 @@ class Monitor:
         self.episodes: deque[EpisodeSummary] = deque(maxlen=WINDOW)
         self.episode_count = 0
         self.robot_time_s = 0.0
+        self.missed_periods = 0
+        self.steps = 0
         self.complaints: dict[str, str] = {}
         node = self._node
         self._subscriptions = (
@@ -79,6 +82,8 @@ class Monitor:
         self._seen.add(key)
         self.episodes.append(message)
         self.episode_count += 1
+        self.missed_periods += message.missed_periods
+        self.steps += message.steps
         self.robot_time_s += message.duration_s + message.reset_duration_s
         if self._on_episode:
             self._on_episode(message)

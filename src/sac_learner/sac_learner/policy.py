@@ -20,6 +20,7 @@ from sac_learner.atomic_file import DamagedFileError, read_tensors, tensor_bytes
 Array = npt.NDArray[np.float32]
 FORMAT = "rosac policy"
 FORMAT_VERSION = 1
+LOG_STD_LIMITS = "log_std_limits"
 _NORMALISER = ("observation_mean", "observation_std")
 
 
@@ -32,7 +33,8 @@ class PolicyWeights:
     """A policy and how observations are normalised for it: PolicyWeights.msg without ROS.
 
     `tensors`: `hidden.0.weight` [units, O], `hidden.0.bias` [units], ..., `output.weight` [2A, units], `output.bias`
-    [2A]; the output holds the means, then the log standard deviations. ReLU between layers; action = tanh(mean).
+    [2A], `log_std_limits` [2]. ReLU between layers; the output holds the means, then the log standard deviations,
+    which are clipped to the limits. The deterministic action is tanh(mean).
     """
 
     run: str
@@ -43,7 +45,6 @@ class PolicyWeights:
     tensors: dict[str, Array]
     observation_mean: Array  # [O]
     observation_std: Array  # [O]
-    log_std_limits: tuple[float, float]
     checksum: int = -1
 
     def computed_checksum(self) -> int:
@@ -76,59 +77,58 @@ class PolicyWeights:
             "transitions": self.transitions,
             "updates": self.updates,
             "explore_uniformly": self.explore_uniformly,
-            "log_std_limits": self.log_std_limits,
         }
         normaliser = {"observation_mean": self.observation_mean, "observation_std": self.observation_std}
         write_atomic(path, tensor_bytes(self.tensors | normaliser, {**metadata, **own}))
 
-    @classmethod
-    def load(cls, path: Path) -> tuple[PolicyWeights, dict[str, Any]]:
-        """Read an exported policy; returns it, sealed, and the file's metadata.
 
-        Raises:
-            FileNotFoundError: there is no such file.
-            DamagedFileError: truncated, damaged, or no policy of this format version.
-        """
-        tensors, metadata = read_tensors(path)
-        found = (metadata.get("format"), metadata.get("format_version"))
-        if found != (FORMAT, FORMAT_VERSION):
-            raise DamagedFileError(f"{path} is {found[0]} version {found[1]}, expected {FORMAT} {FORMAT_VERSION}")
-        weights = cls(
-            run=metadata["run"],
-            version=metadata["policy_version"],
-            transitions=metadata["transitions"],
-            updates=metadata["updates"],
-            explore_uniformly=metadata["explore_uniformly"],
-            tensors={name: tensors[name] for name in _layer_order(tensors)},
-            observation_mean=tensors["observation_mean"],
-            observation_std=tensors["observation_std"],
-            log_std_limits=tuple(metadata["log_std_limits"]),
-        )
-        return weights.sealed(), metadata
+def load_policy(path: Path) -> PolicyWeights:
+    """Read an exported policy, sealed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedFileError: truncated, damaged, or no policy of this format version.
+    """
+    tensors, metadata = read_tensors(path)
+    found = (metadata.get("format"), metadata.get("format_version"))
+    if found != (FORMAT, FORMAT_VERSION):
+        raise DamagedFileError(f"{path} is {found[0]} version {found[1]}, expected {FORMAT} {FORMAT_VERSION}")
+    weights = PolicyWeights(
+        run=metadata["run"],
+        version=metadata["policy_version"],
+        transitions=metadata["transitions"],
+        updates=metadata["updates"],
+        explore_uniformly=metadata["explore_uniformly"],
+        tensors={name: tensors[name] for name in _expected_names(tensors) if name in tensors},
+        observation_mean=tensors["observation_mean"],
+        observation_std=tensors["observation_std"],
+    )
+    return weights.sealed()
 
 
-def _layer_order(tensors: dict[str, Any]) -> list[str]:
-    """Names of the layers' tensors from input to output."""
+def _expected_names(tensors: dict[str, Any]) -> list[str]:
+    """Names of a policy with this many hidden layers, from input to output."""
     count = sum(name.startswith("hidden.") and name.endswith(".weight") for name in tensors)
     layers = [f"hidden.{i}" for i in range(count)] + ["output"]
-    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")] + [LOG_STD_LIMITS]
 
 
 class PolicyNetwork:
     """The policy's forward pass for one observation."""
 
-    def __init__(self, weights: PolicyWeights, observation_size: int, action_size: int) -> None:
-        """Check names and shapes, and lay the weights out.
+    def __init__(self, weights: PolicyWeights) -> None:
+        """Check the weights and lay them out.
 
         Raises:
-            PolicyError: names or shapes are not those of a policy of these sizes, or a value is not finite.
+            PolicyError: names or shapes are not those of a policy, or a value is not finite.
         """
         self.weights = weights
-        self.action_size = action_size
-        self._layers = _checked_layers(weights, observation_size, action_size)
+        self._layers = _checked_layers(weights)
+        self.observation_size = weights.observation_mean.size
+        self.action_size = self._layers[-1][1].size // 2
         self._mean = weights.observation_mean
         self._inverse_std = (1.0 / weights.observation_std).astype(np.float32)
-        self._low, self._high = np.float32(weights.log_std_limits[0]), np.float32(weights.log_std_limits[1])
+        self._low, self._high = weights.tensors[LOG_STD_LIMITS]
 
     def _output(self, observation: Array) -> Array:
         """Observation [O] or [n, O] -> means and log standard deviations [2A] or [n, 2A]."""
@@ -140,11 +140,11 @@ class PolicyNetwork:
             np.maximum(hidden, 0.0, out=hidden)
         return hidden @ last_weight + last_bias
 
-    def act(self, observation: Array) -> Array:
+    def mean_action(self, observation: Array) -> Array:
         """The deterministic action tanh(mean): [O] -> [A], or [n, O] -> [n, A]."""
         return np.tanh(self._output(observation)[..., : self.action_size])
 
-    def sample(self, observation: Array, rng: np.random.Generator) -> Array:
+    def sample_action(self, observation: Array, rng: np.random.Generator) -> Array:
         """An action drawn from the policy: [O] -> [A]."""
         output = self._output(observation)
         mean, log_std = output[: self.action_size], output[self.action_size :]
@@ -152,31 +152,32 @@ class PolicyNetwork:
         return np.tanh(mean + std * rng.standard_normal(self.action_size, dtype=np.float32))
 
 
-def _checked_layers(weights: PolicyWeights, observation_size: int, action_size: int) -> list[tuple[Array, Array]]:
+def _checked_layers(weights: PolicyWeights) -> list[tuple[Array, Array]]:
     """The layers as ([in, out], [out]), contiguous."""
-    names = _layer_order(weights.tensors)
-    if set(names) != set(weights.tensors):
-        raise PolicyError(f"tensors are {', '.join(weights.tensors)}; expected {', '.join(names)}")
-    for name in _NORMALISER:
-        if (shape := getattr(weights, name).shape) != (observation_size,):
-            raise PolicyError(f"{name} has shape {shape}, expected ({observation_size},)")
-    layers, width = [], observation_size
-    for weight_name, bias_name in zip(names[::2], names[1::2], strict=True):
-        weight, bias = weights.tensors[weight_name], weights.tensors[bias_name]
-        out = 2 * action_size if weight_name == "output.weight" else weight.shape[0]
-        if weight.shape != (out, width) or bias.shape != (out,):
-            raise PolicyError(
-                f"{weight_name} has shape {weight.shape} and {bias_name} {bias.shape}, expected ({out}, {width}) and "
-                f"({out},)"
-            )
-        layers.append((np.ascontiguousarray(weight.T), bias))
-        width = out
-    arrays = {**weights.tensors, **{name: getattr(weights, name) for name in _NORMALISER}}
+    tensors, names = weights.tensors, _expected_names(weights.tensors)
+    if set(names) != set(tensors):
+        raise PolicyError(f"tensors are {', '.join(tensors)}; expected {', '.join(names)}")
+    arrays = {**tensors, **{name: getattr(weights, name) for name in _NORMALISER}}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise PolicyError(f"{name} has a value that is not finite")
+    width = weights.observation_mean.size
+    for name, shape in ((_NORMALISER[0], (width,)), (_NORMALISER[1], (width,)), (LOG_STD_LIMITS, (2,))):
+        if arrays[name].shape != shape:
+            raise PolicyError(f"{name} has shape {arrays[name].shape}, expected {shape}")
     if (weights.observation_std <= 0.0).any():
         raise PolicyError(f"observation_std is {weights.observation_std.min()}; it must be above 0")
+    layers = []
+    for weight_name, bias_name in zip(names[:-1:2], names[1::2], strict=True):
+        weight, bias = tensors[weight_name], tensors[bias_name]
+        if weight.ndim != 2 or weight.shape[1] != width or bias.shape != (weight.shape[0],):
+            raise PolicyError(
+                f"{weight_name} has shape {weight.shape} and {bias_name} {bias.shape}, expected (n, {width}) and (n,)"
+            )
+        layers.append((np.ascontiguousarray(weight.T), bias))
+        width = weight.shape[0]
+    if width % 2:
+        raise PolicyError(f"the output has {width} values, expected means and log standard deviations: an even number")
     return layers
 
 
@@ -210,12 +211,14 @@ class PolicyGuard:
         if old and weights.run == old.run and weights.version <= old.version:
             return f"version {weights.version} is not above the current {old.version}"
         try:
-            network = PolicyNetwork(weights, *self._sizes)
+            network = PolicyNetwork(weights)
         except PolicyError as error:
             return str(error)
+        if (found := (network.observation_size, network.action_size)) != self._sizes:
+            return f"its observation and action sizes are {found}, the robot's {self._sizes}"
         if self.current and old and weights.run == old.run and not old.explore_uniformly and self._recent:
             observations = np.stack(self._recent)
-            change = float(np.abs(network.act(observations) - self.current.act(observations)).mean())
+            change = float(np.abs(network.mean_action(observations) - self.current.mean_action(observations)).mean())
             limit = self._max_change * (weights.version - old.version)
             if not change <= limit:
                 return (

@@ -6,9 +6,9 @@ import array
 import math
 
 import numpy as np
+from rosac_common.messages import float32_array
 from sac_interfaces.msg import PolicyWeights as PolicyWeightsMsg
 
-from rosac_common.messages import float32_array
 from sac_learner.policy import PolicyError, PolicyWeights
 
 
@@ -63,6 +63,5 @@ def policy_from_message(message: PolicyWeightsMsg) -> PolicyWeights:
         tensors=tensors,
         observation_mean=np.frombuffer(message.observation_mean, dtype=np.float32),
         observation_std=np.frombuffer(message.observation_std, dtype=np.float32),
-        log_std_limits=(message.log_std_min, message.log_std_max),
         checksum=message.checksum,
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
 from rosac_common.transition import EndReason, Transition
 
 Array = npt.NDArray[np.float32]
@@ -79,7 +78,9 @@ class ReplayBuffer:
 
     def announcement(self) -> str:
         """One sentence about the memory that it may take, for the log."""
-        return f"replay memory: at most {self.capacity} transitions, {_megabytes(self._table.nbytes)}, taken as they come"
+        return (
+            f"replay memory: at most {self.capacity} transitions, {_megabytes(self._table.nbytes)}, taken as they come"
+        )
 
     def add(self, row: Array) -> None:
         """Store one transition, given as a row (see `row` and `rows`)."""
@@ -88,6 +89,8 @@ class ReplayBuffer:
 
     def extend(self, rows: Array) -> None:
         """Store many transitions, oldest first: the same as `add` for each."""
+        if not len(rows):
+            return
         first = max(0, len(rows) - self.capacity)
         slots = np.arange(self.total + first, self.total + len(rows)) % self.capacity
         self._table[slots] = rows[first:]

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from rosac_common.transition import Transition
+
 from sac_learner.atomic_file import StorageError, storage_message, sync_directory, write_all, write_atomic
 
 FORMAT_VERSION = 1
@@ -104,6 +104,7 @@ class ReplayLog:
         }
         self._sync_period_s = sync_period_s
         self._synced_s = -np.inf
+        self._unsynced = False
         self._descriptor = -1
         self._path = directory
         self._header: dict[str, Any] = {}
@@ -150,13 +151,27 @@ class ReplayLog:
         try:
             while self._pending:
                 self._write_run()
-            if self._descriptor >= 0 and now_s - self._synced_s >= self._sync_period_s:
-                os.fsync(self._descriptor)
+            if now_s - self._synced_s >= self._sync_period_s:
+                self._sync()
                 self._synced_s = now_s
         except StorageError:
             raise
         except OSError as error:
             raise StorageError(error.errno, storage_message(self._path, self.pending_bytes, error)) from error
+
+    def sync(self) -> None:
+        """Write what is held and bring everything onto the disk.
+
+        Raises:
+            StorageError: see `flush`.
+        """
+        self._synced_s = -np.inf
+        self.flush(0.0)
+
+    def _sync(self) -> None:
+        if self._unsynced and self._descriptor >= 0:
+            os.fsync(self._descriptor)
+            self._unsynced = False
 
     @property
     def pending_bytes(self) -> int:
@@ -170,7 +185,7 @@ class ReplayLog:
             StorageError: see `flush`.
         """
         try:
-            self.flush(np.inf)
+            self.sync()
         finally:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
@@ -191,6 +206,7 @@ class ReplayLog:
             # Never leave half a record behind which whole ones would follow.
             os.ftruncate(self._descriptor, end)
             raise
+        self._unsynced = True
         del self._pending[:count]
         self.record_count += count
 
@@ -199,7 +215,7 @@ class ReplayLog:
         if self._descriptor >= 0:
             if wanted.items() <= self._header.items():
                 return
-            os.fsync(self._descriptor)
+            self._sync()
             os.close(self._descriptor)
             self._descriptor = -1
         if not wanted.items() <= self._header.items():
@@ -290,7 +306,8 @@ def _decode_header(path: Path, data: bytes) -> tuple[dict[str, Any], int]:
 def _whole_records(data: bytes, start: int, size: int) -> int:
     """Number of records before the first one that is incomplete or whose checksum is wrong."""
     view, count = memoryview(data), (len(data) - start) // size
-    checksums = np.ndarray((count,), "<u4", data, offset=start + size - 4, strides=(size,)).tolist()
+    table = np.frombuffer(data, np.uint8, count * size, start).reshape(count, size)
+    checksums = table[:, -4:].copy().view("<u4")[:, 0].tolist()
     for i, expected in enumerate(checksums):
         begin = start + i * size
         if zlib.crc32(view[begin : begin + size - 4]) != expected:

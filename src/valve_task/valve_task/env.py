@@ -1,17 +1,160 @@
-"""The tasks as Gymnasium environments on the simulated robot, in process: same task, reset and episode code as the node."""
+"""The tasks as Gymnasium environments on the simulated robot, in process: the code of the task node without ROS.
+
+Importing this module registers every task as `rosac/<name>-v0`.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from ament_index_python.packages import get_package_share_directory
-from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.robot import load_robot
 from robot_bridge.simulation import make_simulation
+from robot_bridge.simulation.mujoco_robot import MujocoRobot
+from robot_bridge.simulation.rendering import RenderingUnavailable
 from robot_bridge.simulation.settings import SimulationSettings
+from rosac_common.environment import share
 from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason, Source
+
+from valve_task.episode import EpisodeLoop
+from valve_task.reset import EpisodeReset, ResetPhase, ResetSettings
+from valve_task.tasks import TASK_NAMES, TaskSettings, make_task
+
+__all__ = ["RenderingUnavailable", "ResetFailedError", "RobotTaskEnv"]
+
+_FRESH = np.zeros(1, dtype=np.float32)  # in process no reading has an age
+
+
+class ResetFailedError(RuntimeError):
+    """The simulated hand could not be brought to the start of an episode. The message names the joints."""
+
+
+class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
+    """One task on the simulated robot.
+
+    Observations (float32) and actions (float32 in [-1, 1]) are those of the task: docs/tasks.md. Episodes are resets
+    and steps of one continuous simulation, as on hardware; only `reset(seed=...)` starts the simulation anew. The
+    horizon is a truncation. `info` holds `is_success`, `error_rad` and each reward term as `reward/<name>`.
+
+    Args:
+        name: name of the task, such as DClawTurn.
+        task: settings laid over the task's own, such as {"horizon_steps": 200}; the names of `TaskSettings`.
+        reset: settings of the reset procedure; the names of `ResetSettings`.
+        simulation: settings of the simulated robot (latency, noise); the names of `SimulationSettings`.
+        robot_file: another robot file than the installed dclaw.yaml.
+        render_mode: None or "rgb_array".
+
+    Raises:
+        SettingsError: an unknown name or a bad value.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        name: str,
+        task: Mapping[str, Any] | None = None,
+        reset: Mapping[str, Any] | None = None,
+        simulation: Mapping[str, Any] | None = None,
+        robot_file: str | Path | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}; it must be None or 'rgb_array'")
+        self._robot = load_robot(Path(robot_file) if robot_file else share("sac_learner") / "config/robots/dclaw.yaml")
+        self.task = make_task(from_mapping(TaskSettings, {**(task or {}), "name": name}, "task"), self._robot)
+        self._reset_settings = from_mapping(ResetSettings, reset or {}, "reset")
+        self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
+        self._simulation: MujocoRobot | None = None
+        self._loop = EpisodeLoop(self.task, "gymnasium")
+        joints = len(self._robot.all_joint_names)
+        self._goals = np.zeros(joints)
+        self._torque_on = np.arange(joints) < self.task.action_size
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.task.control_period_s)}
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self.task.observation_size,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Carry out the reset procedure.
+
+        Raises:
+            ResetFailedError: the procedure failed.
+        """
+        super().reset(seed=seed)
+        if seed is not None or self._simulation is None:
+            self.close()
+            noise_seed = int(self.np_random.integers(2**32))
+            self._simulation = make_simulation(self._robot, self._simulation_settings, noise_seed, 0)
+        simulation = self._simulation
+        if self.task.random_dynamics:
+            simulation.randomise(self.np_random)
+        reset = EpisodeReset(self._robot, self._reset_settings, self.task, self.np_random)
+        state = simulation.read()
+        while (command := reset.step(state)) is not None:
+            simulation.write(command.goals_rad, command.torque_on)
+            simulation.advance(self.task.control_period_s)
+            state = simulation.read()
+        if reset.phase is ResetPhase.FAILED:
+            raise ResetFailedError(f"{reset.failure}; call reset(seed=...) to start the simulation anew")
+        observation = self._loop.begin(state, _FRESH, reset.report).observation
+        info = {"error_rad": self._loop.record.initial_error_rad, "reset_attempts": reset.report.attempts}
+        return observation, info
+
+    def step(
+        self, action: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One control step.
+
+        Raises:
+            ActionError: the action has the wrong size or is not finite.
+            gymnasium.error.ResetNeeded: the episode has ended.
+        """
+        if not self._loop.running:
+            raise gymnasium.error.ResetNeeded("the episode has ended (or none has begun): call reset() before step()")
+        simulation = self._simulation
+        goals = self._loop.act(action, Source.POLICY, 0)
+        self._goals[: len(goals)] = goals
+        simulation.write(self._goals, self._torque_on)
+        simulation.advance(self.task.control_period_s)
+        transition = self._loop.settle(simulation.read(), goals, _FRESH)
+        outcome = self._loop.outcome
+        info = {"is_success": outcome.success, "error_rad": outcome.error_rad}
+        for name, value in zip(self.task.reward_terms, outcome.terms, strict=True):
+            info[f"reward/{name}"] = value
+        return (
+            transition.next_observation,
+            transition.reward,
+            transition.end_reason is EndReason.TERMINATED,
+            transition.end_reason is EndReason.TIME_LIMIT,
+            info,
+        )
+
+    def render(self) -> npt.NDArray[np.uint8] | None:
+        """A picture of hand and valve, (480, 640, 3), in render_mode "rgb_array"; the green mark is the target.
+
+        Raises:
+            RenderingUnavailable: no OpenGL for off-screen pictures; the message says what to install.
+        """
+        if self.render_mode is None or self._simulation is None:
+            return None
+        if hasattr(self.task, "signed_error_rad"):
+            self._simulation.mark_target(self.task.target_rad(self._loop.observation.step))
+        return self._simulation.render()
+
+    def close(self) -> None:
+        """Release the renderer."""
+        if self._simulation is not None:
+            self._simulation.close()
+            self._simulation = None
+
+
+for _name in TASK_NAMES:
+    gymnasium.register(f"rosac/{_name}-v0", entry_point="valve_task.env:RobotTaskEnv", kwargs={"name": _name})

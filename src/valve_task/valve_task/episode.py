@@ -1,8 +1,8 @@
 """The episode loop: one control step after another, from observation to settled transition.
 
-The ROS task node and the Gymnasium environments run this same loop. One step is: :meth:`EpisodeLoop.act` turns an action
-into joint goals; when the control period has passed, :meth:`EpisodeLoop.settle` makes the transition and the next
-observation. The next observation always belongs to the same episode, also at its end.
+The ROS task node and the Gymnasium environments run this same loop. One step is: :meth:`EpisodeLoop.act` turns an
+action into joint goals; when the control period has passed, :meth:`EpisodeLoop.settle` makes the transition and the
+next observation. The next observation always belongs to the same episode, also at its end.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class EpisodeLoop:
         self.next_sequence = 0
         self.record: EpisodeRecord | None = None
         self.observation: StepObservation | None = None
+        self.outcome: Outcome | None = None  # of the step settled last
         self._next_episode = 0
         self._state: RobotState | None = None
         self._last_action = np.zeros(task.action_size, dtype=np.float32)
@@ -173,14 +174,17 @@ class EpisodeLoop:
         """Time from publishing the observation to publishing the command of the open step [s]."""
         self._open.action_latency_s = action_latency_s
 
-    def set_requested(self, action: npt.ArrayLike, policy_version: int) -> None:
-        """What the policy asked for while a human had already acted.
-
-        Raises:
-            ActionError: wrong size or not finite.
-        """
-        self._open.requested, _ = self.task.actions.checked(action)
+    def note_request(self, action: npt.ArrayLike, policy_version: int) -> bool:
+        """What the policy asked for in a step in which a human had already acted; False if that is not so."""
+        if self._open is None or self._open.source is not Source.HUMAN:
+            return False
+        try:
+            self._open.requested, _ = self.task.actions.checked(action)
+        except ActionError:
+            self.count("actions_refused")
+            return True
         self._open.policy_version = policy_version
+        return True
 
     def settle(self, state: RobotState, executed_rad: Vector | None, sensor_ages_s: Array) -> Transition | None:
         """End the open step at this state: judge it, and observe the next step.
@@ -191,8 +195,8 @@ class EpisodeLoop:
             sensor_ages_s: of the reading.
 
         Returns:
-            The transition; None when the step was dropped, because it is not known what was executed or because the step
-            was much shorter or longer than a control period. Dropped steps are counted and the episode goes on.
+            The transition; None when the step was dropped, because it is not known what was executed or because the
+            step was much shorter or longer than a control period. Dropped steps are counted and the episode goes on.
             At the end of the episode `record.end_reason` is set.
         """
         return self._close(state, executed_rad, sensor_ages_s, EndReason.NONE)
@@ -238,7 +242,7 @@ class EpisodeLoop:
             self.count("steps_dropped")
             if reason is not EndReason.NONE:
                 return None
-        outcome = self.task.evaluate(state, before.step + 1)
+        outcome = self.outcome = self.task.evaluate(state, before.step + 1)
         after = self._observe(state, before.step + 1, sensor_ages_s)
         if reason is EndReason.NONE:
             reason = self._own_end(outcome.terminated, after.step)

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 from rosac_common.transition import EndReason, Source, Transition
 
-_SCALARS = ("sequence", "episode", "step", "policy_version", "source", "end_reason", "reward", "stamp_s", "action_latency_s")
+_SCALARS = (
+    "sequence",
+    "episode",
+    "step",
+    "policy_version",
+    "source",
+    "end_reason",
+    "reward",
+    "stamp_s",
+    "action_latency_s",
+)
 _VECTORS = ("observation", "requested_action", "executed_action", "next_observation", "sensor_ages_s")
 
 

@@ -1,8 +1,8 @@
 """The reset between episodes, as a state machine that steps once per control period.
 
-The phases are those of the hardware procedure in google-research/robel, dclaw/scripted_reset.py: take the fingers out of
-the way with soft top and bottom joints while the valve's motor turns the valve to its start, go to the start pose, check
-every joint, disentangle and try again, ask a human, and at last let the valve go.
+The phases are those of the hardware procedure in google-research/robel, dclaw/scripted_reset.py: take the fingers out
+of the way with soft top and bottom joints while the valve's motor turns the valve to its start, go to the start pose,
+check every joint, disentangle and try again, ask a human, and at last let the valve go.
 """
 
 from __future__ import annotations
@@ -36,13 +36,19 @@ class ResetSettings:
         math.radians(5.0), "each joint and the valve end within this of the start [rad] (GOOD_ERROR_TOL)", minimum=0.001
     )
     arrived_rad: float = setting(
-        math.radians(1.0), "a motion ends when this close to its goal [rad] (hardware_robot.py, wait tolerance)", minimum=0.0
+        math.radians(1.0),
+        "a motion ends when this close to its goal [rad] (hardware_robot.py, wait tolerance)",
+        minimum=0.0,
     )
     still_rad_s: float = setting(
         0.05, "or when every joint is slower than this [rad/s] (own figure: 0.3 degrees in 0.1 s)", minimum=0.0
     )
-    clear_time_s: float = setting(1.0, "longest wait for the fingers to clear the valve [s] (MINIMUM_CLAW_RESET_TIME)", minimum=0.0)
-    pose_time_s: float = setting(3.0, "longest motion to the start pose [s] (hardware_robot.py, wait time-out)", minimum=0.0)
+    clear_time_s: float = setting(
+        1.0, "longest wait for the fingers to clear the valve [s] (MINIMUM_CLAW_RESET_TIME)", minimum=0.0
+    )
+    pose_time_s: float = setting(
+        3.0, "longest motion to the start pose [s] (hardware_robot.py, wait time-out)", minimum=0.0
+    )
     valve_time_s: float = setting(10.0, "longest motion of the valve [s] (reset_to_states, timeout=10)", minimum=0.0)
     disentangle_time_s: float = setting(
         0.75, "each of the four disentangling motions [s] (DISENTANGLE_INTERVAL_TIME)", minimum=0.0

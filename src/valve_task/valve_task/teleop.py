@@ -24,7 +24,10 @@ class TeleopSettings:
         maximum=63,
     )
     scale: list[float] = setting(
-        [1.0] * 9, "factor of each axis; negative turns it round (own figure: full stick = full range)", minimum=-1.0, maximum=1.0
+        [1.0] * 9,
+        "factor of each axis; negative turns it round (own figure: full stick = full range)",
+        minimum=-1.0,
+        maximum=1.0,
     )
     joy_timeout_s: float = setting(
         0.5, "older joystick messages do not count [s] (joy repeats every 0.05 s: autorepeat_rate 20)", minimum=0.01
@@ -46,7 +49,8 @@ class Teleop:
         for name in ("axes", "scale"):
             if len(getattr(settings, name)) != action_size:
                 raise SettingsError(
-                    f"teleop.{name} has {len(getattr(settings, name))} values, the action has {action_size}: give one each"
+                    f"teleop.{name} has {len(getattr(settings, name))} values, the action has {action_size}: "
+                    "give one each"
                 )
         self._settings = settings
         self._scale = np.array(settings.scale, dtype=np.float32)

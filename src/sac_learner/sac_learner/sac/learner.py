@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sac_learner.policy import LOG_STD_LIMITS
 from sac_learner.replay import Batch
 from sac_learner.sac.actor import actor_loss
 from sac_learner.sac.critic import critic_loss, critic_target, smooth_targets
@@ -120,12 +121,13 @@ class SacLearner:
         return {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
 
     def policy_tensors(self) -> dict[str, np.ndarray]:
-        """The policy's weights as `PolicyWeights.tensors` (copies, float32)."""
+        """The policy as `PolicyWeights.tensors` (copies, float32)."""
         names = [f"hidden.{i}" for i in range(len(self.settings.hidden_sizes))] + ["output"]
         tensors = {}
         for name, weight, bias in zip(names, self.policy.weights, self.policy.biases, strict=True):
             tensors[f"{name}.weight"] = weight.detach().cpu().numpy().copy()
             tensors[f"{name}.bias"] = bias.detach().cpu().numpy().copy()
+        tensors[LOG_STD_LIMITS] = np.array(self.policy.log_std_limits, dtype=np.float32)
         return tensors
 
     def state(self) -> dict[str, Tensor]:

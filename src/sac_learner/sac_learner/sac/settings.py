@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rosac_common.settings import setting
+from rosac_common.settings import SettingsError, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +79,12 @@ class SacSettings:
     log_std_max: float = setting(
         2.0, "Upper clip of the policy's log standard deviation. Source: softlearning.", minimum=-100.0, maximum=10.0
     )
+
+    def __post_init__(self) -> None:
+        if self.log_std_min >= self.log_std_max:
+            raise SettingsError(
+                f"'log_std_min' is {self.log_std_min}; it must be below log_std_max ({self.log_std_max})"
+            )
 
     @property
     def start_steps(self) -> int:

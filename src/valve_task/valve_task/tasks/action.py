@@ -39,8 +39,8 @@ class ActionMap:
         for name in ("action_centre_rad", "action_half_range_rad", "reset_pose_rad"):
             if len(getattr(settings, name)) != self.size:
                 raise SettingsError(
-                    f"task.{name} has {len(getattr(settings, name))} values, robot '{robot.name}' has {self.size} joints: "
-                    "give one each"
+                    f"task.{name} has {len(getattr(settings, name))} values, robot '{robot.name}' has "
+                    f"{self.size} joints: give one each"
                 )
         self._centre = np.array(settings.action_centre_rad)
         self._half_range = np.array(settings.action_half_range_rad)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -52,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 class Task(abc.ABC):
-    """One task on one robot. :meth:`draw` begins an episode; all else are functions of its draws, the state and the step.
+    """One task on one robot. :meth:`draw` begins an episode; the rest are functions of its draws, state and step.
 
     A joint vector of `RobotState` holds the robot's joints first, then the auxiliary ones.
     """

@@ -78,7 +78,12 @@ COUNTERS = ("near_joint_limit", "high_speed")
 
 
 def safety_counts(
-    position_rad: Vector, velocity_rad_s: Vector, low_rad: Vector, high_rad: Vector, margin_rad: float, speed_rad_s: float
+    position_rad: Vector,
+    velocity_rad_s: Vector,
+    low_rad: Vector,
+    high_rad: Vector,
+    margin_rad: float,
+    speed_rad_s: float,
 ) -> tuple[int, int]:
     """`COUNTERS`: joints closer than the margin to either limit; joints faster than the speed (ROBEL base_env.py)."""
     near = (np.abs(low_rad - position_rad) < margin_rad) | (np.abs(high_rad - position_rad) < margin_rad)

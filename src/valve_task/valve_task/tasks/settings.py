@@ -16,7 +16,9 @@ class TurnRewardSettings:
 
     distance: float = setting(-5.0, "times |target error| [1/rad] (ROBEL turn.py)")
     pose: float = setting(-1.0, "times the norm of joint positions minus reset pose [1/rad] (ROBEL turn.py)")
-    velocity: float = setting(-1.0, "times the norm of the velocities at or above the threshold [s/rad] (ROBEL turn.py)")
+    velocity: float = setting(
+        -1.0, "times the norm of the velocities at or above the threshold [s/rad] (ROBEL turn.py)"
+    )
     velocity_threshold_rad_s: float = setting(0.5, "slower joints cost nothing [rad/s] (ROBEL turn.py)", minimum=0.0)
     near_bonus: float = setting(10.0, "while |target error| < near_rad (ROBEL turn.py)")
     near_rad: float = setting(0.25, "[rad] (ROBEL turn.py)", minimum=0.0, maximum=math.pi)
@@ -29,25 +31,37 @@ class PoseRewardSettings:
     """Reward of Pose, a sum of named terms. Every default: ROBEL dclaw/pose.py, get_reward_dict."""
 
     error: float = setting(-1.0, "times the norm of the joint errors [1/rad] (ROBEL pose.py)")
-    velocity: float = setting(-0.1, "times the norm of the velocities at or above the threshold [s/rad] (ROBEL pose.py)")
-    velocity_threshold_rad_s: float = setting(math.pi, "slower joints cost nothing [rad/s] (ROBEL pose.py)", minimum=0.0)
+    velocity: float = setting(
+        -0.1, "times the norm of the velocities at or above the threshold [s/rad] (ROBEL pose.py)"
+    )
+    velocity_threshold_rad_s: float = setting(
+        math.pi, "slower joints cost nothing [rad/s] (ROBEL pose.py)", minimum=0.0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskSettings:
     """The block `task`: which task, and what is changed about it."""
 
-    name: str = setting("DClawTurn", "name of the task: docs/tasks.md lists them (default: the task of arXiv 1812.05905)")
+    name: str = setting(
+        "DClawTurn", "name of the task: docs/tasks.md lists them (default: the task of arXiv 1812.05905)"
+    )
     horizon_steps: int = setting(0, "control steps of an episode; 0 = the task's own", minimum=0)
     control_period_s: float = setting(0.0, "one control step [s]; 0 = the task's own", minimum=0.0, maximum=1.0)
     success_tolerance_rad: float = setting(
         0.0, "success while the error is below this [rad]; 0 = the task's own", minimum=0.0, maximum=math.pi
     )
     initial_valve_rad: list[float] = setting(
-        [], "lowest and highest valve angle at the start [rad]; empty = the task's own", minimum=-math.pi, maximum=math.pi
+        [],
+        "lowest and highest valve angle at the start [rad]; empty = the task's own",
+        minimum=-math.pi,
+        maximum=math.pi,
     )
     target_valve_rad: list[float] = setting(
-        [], "Turn: lowest and highest target angle [rad]; empty = the task's own", minimum=-2 * math.pi, maximum=2 * math.pi
+        [],
+        "Turn: lowest and highest target angle [rad]; empty = the task's own",
+        minimum=-2 * math.pi,
+        maximum=2 * math.pi,
     )
     target_velocity_rad_s: list[float] = setting(
         [], "Screw: lowest and highest speed of the target [rad/s]; empty = the task's own", minimum=-10.0, maximum=10.0
@@ -62,8 +76,12 @@ class TaskSettings:
         [0.0, -math.pi / 3, math.pi / 3] * 3, "joint positions after the reset [rad] (ROBEL turn.py, RESET_POSE)"
     )
     limit_margin_rad: float = setting(
-        math.radians(5.0), "counter near_joint_limit: closer to a limit than this [rad] (ROBEL base_env.py)", minimum=0.0
+        math.radians(5.0),
+        "counter near_joint_limit: closer to a limit than this [rad] (ROBEL base_env.py)",
+        minimum=0.0,
     )
-    high_speed_rad_s: float = setting(1.0, "counter high_speed: faster than this [rad/s] (ROBEL base_env.py)", minimum=0.0)
+    high_speed_rad_s: float = setting(
+        1.0, "counter high_speed: faster than this [rad/s] (ROBEL base_env.py)", minimum=0.0
+    )
     turn_reward: TurnRewardSettings = dataclasses.field(default_factory=TurnRewardSettings)
     pose_reward: PoseRewardSettings = dataclasses.field(default_factory=PoseRewardSettings)

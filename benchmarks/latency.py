@@ -1,0 +1,141 @@
+"""Real time with the learner saturating the machine: latency from observation to command, missed periods, lost transitions.
+
+    .venv/bin/python benchmarks/latency.py --rate-hz 10 --duration-s 600 --json result.json
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
+import numpy as np  # noqa: E402
+import rclpy  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rosac_common import qos  # noqa: E402
+from sac_interfaces.msg import Transition  # noqa: E402
+from support import RESULTS, finish, make_run, parser, running, workspace  # noqa: E402
+
+# Far more updates than the robot's steps call for: the learner never sleeps.
+SATURATING_UPDATES_PER_STEP = 1000.0
+
+
+class Witness:
+    """Subscribes to the replay beside the learner and keeps what the figures need."""
+
+    def __init__(self) -> None:
+        self._context = rclpy.Context()
+        self._context.init()
+        self._node = Node("witness", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._node.create_subscription(Transition, "replay", self._take, qos.REPLAY)
+        self.sequences: list[tuple[str, int]] = []
+        self.latencies_s: list[float] = []
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def _take(self, message: Transition) -> None:
+        self.sequences.append((message.session_id, message.sequence))
+        self.latencies_s.append(message.action_latency_s)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def lost_and_duplicated(self) -> tuple[int, int]:
+        """Gaps and repetitions in the sequence numbers from the first one seen on."""
+        unique = set(self.sequences)
+        expected = 0
+        for session in {session for session, _ in unique}:
+            numbers = [number for each, number in unique if each == session]
+            expected += max(numbers) - min(numbers) + 1
+        return expected - len(unique), len(self.sequences) - len(unique)
+
+
+def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[float]]:
+    """Run the graph in real time and look at every transition."""
+    parameters = {
+        "learner": {
+            "pacing.updates_per_step": SATURATING_UPDATES_PER_STEP,
+            "sac.initial_random_steps": 50,
+            "sac.min_pool_steps": 50,
+        },
+        "task": {"task.control_period_s": 1.0 / rate_hz},
+    }
+    with workspace() as directory:
+        run, graph = make_run(directory, {"time_base": "realtime", "steps": "0"}, parameters)
+        witness = Witness()
+        try:
+            with running(run, graph) as (supervisor, monitor):
+                _until_saturated(supervisor, monitor)
+                first, episodes = len(witness.latencies_s), monitor.episode_count
+                missed = -monitor.missed_periods
+                start = time.monotonic()
+                while time.monotonic() - start < duration_s:
+                    monitor.spin(0.5)
+                    supervisor.check(time.monotonic())
+                latencies = witness.latencies_s[first:]
+                missed += monitor.missed_periods
+                updates_per_s = monitor.status.updates_per_s
+                lost_for_good = monitor.status.transitions_lost
+        finally:
+            witness.close()
+        lost, duplicated = witness.lost_and_duplicated()
+    milliseconds = 1e3 * np.array(latencies)
+    result = {
+        "rate_hz": rate_hz,
+        "duration_s": duration_s,
+        "transitions": len(latencies),
+        "episodes": monitor.episode_count - episodes,
+        "latency_p50_ms": float(np.percentile(milliseconds, 50)),
+        "latency_p99_ms": float(np.percentile(milliseconds, 99)),
+        "latency_max_ms": float(milliseconds.max()),
+        "missed_periods": missed,
+        "transitions_lost": lost + lost_for_good,
+        "transitions_duplicated": duplicated,
+        "learner_updates_per_s": float(updates_per_s),
+    }
+    return result, latencies
+
+
+def _until_saturated(supervisor: object, monitor: object, timeout_s: float = 180.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while monitor.status is None or monitor.status.updates < 200 or monitor.episode_count < 1:
+        monitor.spin(0.2)
+        supervisor.check(time.monotonic())
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the learner did not start within {timeout_s:g} s: {monitor.complaints}")
+
+
+def _plot(latencies_s: list[float], path: Path, title: str) -> None:
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    axis.hist(1e3 * np.array(latencies_s), bins=100, log=True)
+    axis.set(xlabel="observation to command [ms]", ylabel="control steps", title=title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Command line."""
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--rate-hz", type=float, default=10.0, help="control rate")
+    options.add_argument("--duration-s", type=float, default=600.0, help="how long to measure")
+    chosen = options.parse_args()
+    result, latencies = measure(chosen.rate_hz, chosen.duration_s)
+    name = f"latency_{chosen.rate_hz:g}hz"
+    if chosen.save:
+        _plot(latencies, RESULTS / f"{name}.png", f"{chosen.rate_hz:g} Hz, learner saturating the machine")
+    finish(chosen, name, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""The node `bridge`: the robot on ROS 2 topics. A lifecycle node; the work is in gate, loop and backend."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rosac_common.messages import nanoseconds
+from rosac_common.node_main import run_node
+from rosac_common.parameters import declare_settings
+from rosgraph_msgs.msg import Clock as ClockMsg
+from sac_interfaces.msg import SafetyState
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from robot_bridge.backend import RobotState, SimulatedBackend
+from robot_bridge.gate_types import Cause, Command, GateState
+from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, make_gate
+from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state, stamp_from_nanoseconds
+from robot_bridge.settings import BridgeSettings
+from robot_bridge.simulation import make_simulation
+from rosac_common import qos
+
+# Lockstep: how often wall time is looked at (time-out of commands, repeated states).
+_LOCKSTEP_TICK_S = 0.02
+_REPORT_PERIOD_S = 1.0
+# A robot that was never read has no time.
+_NO_TIME_NS = 0
+
+
+def _guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """An error nobody foresaw stops the robot and is reported; it neither vanishes nor ends the process."""
+
+    @functools.wraps(callback)
+    def guarded(self: BridgeNode, *arguments: Any) -> Any:
+        try:
+            return callback(self, *arguments)
+        except Exception as error:
+            self.fail(error)
+            answer = arguments[-1] if arguments else None
+            if isinstance(answer, Trigger.Response):
+                answer.success, answer.message = False, f"{type(error).__name__}: {error}"
+            return answer
+
+    return guarded
+
+
+class BridgeNode(LifecycleNode):
+    """Topics, services and parameters: docs/architecture.md and `BridgeSettings`.
+
+    Lifecycle: configure opens the robot, activate starts the motion loop, deactivate and everything after it turn the
+    torque off. The stop topic and the reset service work in every state.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("bridge")
+        self.settings = declare_settings(self, BridgeSettings)
+        self._gate = make_gate(self.settings)
+        self._backend = make_simulation(
+            self.settings.robot, self.settings.simulation, self.settings.seed, epoch_ns=time.time_ns()
+        )
+        # Not the seed itself: the backend's noise draws from that.
+        self._rng = np.random.default_rng([self.settings.seed, 1])
+        self._loop: MotionLoop | None = None
+        self._tick_timer: Any = None
+        self._published_revision = -1
+        self._clock_publisher: Any = None
+        self._clock_message = ClockMsg()
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._make_interfaces()
+        if self.settings.autostart:
+            self.trigger_configure()
+            self.trigger_activate()
+
+    def _make_interfaces(self) -> None:
+        names = self.settings.robot.all_joint_names
+        self._state_message, self._executed_message = JointState(name=names), JointState(name=names)
+        self._states = self.create_lifecycle_publisher(JointState, "joint_states", qos.STATE)
+        self._executed = self.create_lifecycle_publisher(JointState, "joint_command/executed", qos.STATE)
+        self._safety = self.create_publisher(SafetyState, "safety/state", qos.LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
+        self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
+        self.create_service(Trigger, "safety/reset", self._on_reset)
+        self.create_service(Trigger, "safety/arm", self._on_arm)
+        if isinstance(self._backend, SimulatedBackend):
+            self._clock_publisher = self.create_lifecycle_publisher(ClockMsg, "clock", qos.COMMAND)
+            self.create_service(Trigger, "simulation/randomise", self._on_randomise)
+        self.create_timer(_REPORT_PERIOD_S, self._on_report, clock=self._steady)
+
+    # lifecycle: rclpy drops what these raise, so that each of them must speak for itself
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the robot, torque off."""
+        return self._transition(self._configure, super().on_configure, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the motion loop; arm, if the settings say so."""
+        return self._transition(self._activate, super().on_activate, state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the motion loop, torque off."""
+        return self._transition(self._deactivate, super().on_deactivate, state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the robot."""
+        return self._transition(self._backend.close, super().on_cleanup, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Torque off and close."""
+        return self._transition(self.close, super().on_shutdown, state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Torque off and close; the node can be configured again."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _transition(
+        self,
+        action: Callable[[], None],
+        managed: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
+    ) -> TransitionCallbackReturn:
+        try:
+            managed(state)
+            action()
+        except Exception as error:
+            self.fail(error)
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        self._backend.open()
+        self._gate.stop(Cause.BACKEND_FAILED, False, "")
+        self._publish_safety()
+
+    def _activate(self) -> None:
+        lockstep = self.settings.lockstep
+        kind = LockstepLoop if lockstep else RealtimeLoop
+        self._loop = kind(self.settings, self._backend, self._gate, self._publish_executed, self._publish_state)
+        self._loop.start(time.monotonic())
+        period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
+        self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
+        message = "call safety/arm to move the robot"
+        if self.settings.auto_arm:
+            message = self._arm()[1]
+        self.get_logger().info(f"active, {self.settings.time_base}, {self.settings.backend}; {message}")
+        self._publish_safety()
+
+    def _deactivate(self) -> None:
+        if self._tick_timer is not None:
+            self.destroy_timer(self._tick_timer)
+            self._tick_timer = None
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.end()
+        if self.context.ok():
+            self._publish_safety()
+
+    def close(self) -> None:
+        """Torque off, robot closed. The last thing to happen, whatever happened before."""
+        try:
+            self._deactivate()
+        finally:
+            self._backend.close()
+        self.get_logger().info("torque off, robot closed")
+
+    def fail(self, error: Exception) -> None:
+        """Something unforeseen: torque off, stop latched until the bridge is configured again."""
+        self.get_logger().error("".join(traceback.format_exception(error)))
+        remedy = "deactivate, clean up, configure and activate the bridge, or restart it"
+        self._gate.stop(Cause.BACKEND_FAILED, True, f"{type(error).__name__}: {error}; {remedy}")
+        try:
+            self._deactivate()
+        except Exception as second:
+            self.get_logger().fatal(f"torque could not be switched off, cut the power: {second!r}")
+
+    # topics
+
+    @_guarded
+    def _on_command(self, message: JointState) -> None:
+        command = Command(message.name, message.position, message.effort)
+        if self._loop is None:
+            self._gate.refuse(None, "the bridge is not active: configure and activate it")
+            return
+        self._loop.command(nanoseconds(message.header.stamp), command, time.monotonic())
+        self._publish_safety_on_change()
+
+    @_guarded
+    def _on_stop(self, message: Bool) -> None:
+        self._gate.stop(Cause.OPERATOR_STOP, message.data, "safety/stop is true; publish false there to clear it")
+        if message.data and self._loop is not None:
+            self._loop.enforce()
+        self._publish_safety_on_change()
+
+    @_guarded
+    def _on_tick(self) -> None:
+        if self._loop is not None:
+            self._loop.tick(time.monotonic())
+            self._publish_safety_on_change()
+
+    @_guarded
+    def _on_report(self) -> None:
+        self._publish_safety()
+        self._publish_diagnostics()
+
+    # services
+
+    @_guarded
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._gate.reset()
+        self._publish_safety_on_change()
+        return response
+
+    @_guarded
+    def _on_arm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._arm()
+        self._publish_safety_on_change()
+        return response
+
+    @_guarded
+    def _on_randomise(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._backend.randomise(self._rng)
+        response.success, response.message = True, "dynamics drawn anew"
+        return response
+
+    def _arm(self) -> tuple[bool, str]:
+        if self._loop is None:
+            return False, "the bridge is not active: configure and activate it"
+        before = self._gate.state
+        armed, message = self._gate.arm(self._loop.state.position_rad, time.monotonic())
+        if before is GateState.DISARMED and armed:
+            self._loop.enforce()
+        return armed, message
+
+    # publishing
+
+    def _publish_state(self, state: RobotState) -> None:
+        if self._clock_publisher is not None:
+            self._clock_message.clock = stamp_from_nanoseconds(state.time_ns)
+            self._clock_publisher.publish(self._clock_message)
+        fill_state(self._state_message, state)
+        self._states.publish(self._state_message)
+
+    def _publish_executed(self, executed: Executed) -> None:
+        fill_executed(self._executed_message, executed)
+        self._executed.publish(self._executed_message)
+
+    def _publish_safety_on_change(self) -> None:
+        if self._gate.revision != self._published_revision:
+            self._publish_safety()
+            if self._gate.state in (GateState.HOLD, GateState.STOPPED):
+                causes = "; ".join(f"{cause.cause}: {cause.detail}" for cause in self._gate.report().causes)
+                self.get_logger().warning(f"{self._gate.state.name.lower()}: {causes}")
+
+    def _publish_safety(self) -> None:
+        self._published_revision = self._gate.revision
+        self._safety.publish(safety_state(self._gate.report(), self._time_ns()))
+
+    def _publish_diagnostics(self) -> None:
+        report = self._gate.report()
+        values: dict[str, object] = {
+            "backend": self.settings.backend,
+            "time_base": self.settings.time_base,
+            "commands_accepted": report.accepted,
+            "commands_limited": report.limited,
+            "commands_refused": report.refused,
+            "last_refusal_or_limit": self._gate.last_detail,
+        }
+        if self._loop is not None:
+            values.update(self._loop.figures())
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [diagnostic(f"{self.get_name()}: robot", self.settings.robot.name, report, values)]
+        self._diagnostics.publish(message)
+
+    def _time_ns(self) -> int:
+        return _NO_TIME_NS if self._loop is None else self._loop.state.time_ns
+
+
+def main() -> int:
+    """Entry point of the executable `bridge`."""
+    return run_node(BridgeNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The bridge's messages, made from the core's types."""
+
+from __future__ import annotations
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rosac_common.messages import float64_array
+from sac_interfaces.msg import SafetyState
+from sensor_msgs.msg import JointState
+
+from robot_bridge.backend import RobotState
+from robot_bridge.gate_types import GateReport, GateState
+from robot_bridge.loop import Executed
+
+_LEVELS = {
+    GateState.DISARMED: DiagnosticStatus.OK,
+    GateState.ARMED: DiagnosticStatus.OK,
+    GateState.HOLD: DiagnosticStatus.WARN,
+    GateState.STOPPED: DiagnosticStatus.ERROR,
+}
+
+
+def stamp_from_nanoseconds(nanoseconds: int) -> Time:
+    """Robot time as a message time stamp, exact."""
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def fill_state(message: JointState, state: RobotState) -> None:
+    """Write a reading into a message that holds the names already."""
+    message.header.stamp = stamp_from_nanoseconds(state.time_ns)
+    message.position = float64_array(state.position_rad)
+    message.velocity = float64_array(state.velocity_rad_s)
+    message.effort = float64_array(state.effort_nm)
+
+
+def fill_executed(message: JointState, executed: Executed) -> None:
+    """Write executed goals into a message that holds the names already; effort is 1.0 where torque is on."""
+    message.header.stamp = stamp_from_nanoseconds(executed.stamp_ns)
+    message.position = float64_array(executed.goals_rad)
+    message.effort = float64_array(executed.torque_on.astype(np.float64))
+
+
+def safety_state(report: GateReport, stamp_ns: int) -> SafetyState:
+    """The gate's report as a message."""
+    message = SafetyState(state=int(report.state))
+    message.header.stamp = stamp_from_nanoseconds(stamp_ns)
+    message.causes = [str(cause.cause) for cause in report.causes]
+    message.causes_active = [cause.active for cause in report.causes]
+    message.causes_detail = [cause.detail for cause in report.causes]
+    message.commands_accepted = report.accepted
+    message.commands_limited = report.limited
+    message.commands_refused = report.refused
+    return message
+
+
+def diagnostic(name: str, hardware_id: str, report: GateReport, values: dict[str, object]) -> DiagnosticStatus:
+    """The gate's report and further values as a diagnostic status; its level is the gate's state."""
+    causes = "; ".join(f"{cause.cause}: {cause.detail}" for cause in report.causes)
+    status = DiagnosticStatus(level=_LEVELS[report.state], name=name, hardware_id=hardware_id)
+    status.message = report.state.name.lower() + (f" ({causes})" if causes else "")
+    status.values = [KeyValue(key=key, value=f"{value}") for key, value in values.items()]
+    return status

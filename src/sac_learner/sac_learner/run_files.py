@@ -1,0 +1,120 @@
+"""The learner's files in a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from sac_learner.atomic_file import StorageError, storage_message, write_atomic
+
+
+class RunLockedError(RuntimeError):
+    """Another learner is using the run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFiles:
+    """Where the learner writes: one place for the names."""
+
+    directory: Path
+
+    @property
+    def replay(self) -> Path:
+        """Directory of the replay log."""
+        return self.directory / "replay"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Directory of the checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """Directory of the TensorBoard events."""
+        return self.directory / "metrics"
+
+    @property
+    def policy(self) -> Path:
+        """The exported policy."""
+        return self.directory / "policy.safetensors"
+
+    @property
+    def untrained_policy(self) -> Path:
+        """The exported policy before its first update."""
+        return self.directory / "policy_untrained.safetensors"
+
+    @property
+    def versions(self) -> Path:
+        """The highest policy version that may have been sent."""
+        return self.checkpoints / "policy_version"
+
+    def lock(self) -> IO[str]:
+        """Keep other learners out until the returned file is closed or the process ends.
+
+        Raises:
+            RunLockedError: another learner holds the directory.
+            StorageError: the directory cannot be written.
+        """
+        path = self.directory / ".learner.lock"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            file = path.open("a", encoding="ascii")
+        except OSError as error:
+            raise StorageError(error.errno, storage_message(path, 0, error)) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise RunLockedError(
+                f"another learner is using {self.directory}: stop it first, or choose another run name"
+            ) from None
+        return file
+
+
+class VersionCounter:
+    """Policy versions that grow over crashes too, although a checkpoint is older than the last policy sent.
+
+    A file holds an upper bound of all versions given out; a restart goes on above it.
+    """
+
+    _BLOCK = 1000  # versions reserved by one write of the file
+
+    def __init__(self, path: Path, at_least: int) -> None:
+        """Go on from the file, above `at_least`.
+
+        Raises:
+            ValueError: the file holds no number.
+        """
+        self._path = path
+        try:
+            text = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            text = "0"
+        if not text.strip().isdigit():
+            raise ValueError(f"{path} holds {text!r} instead of a policy version: write the highest one used into it")
+        self.version = self._reserved = max(int(text), at_least)
+
+    def next(self) -> int:
+        """A version above all before.
+
+        Raises:
+            StorageError: the file cannot be written; no version is used up.
+        """
+        if self.version >= self._reserved:
+            self._reserve(self.version + self._BLOCK)
+        self.version += 1
+        return self.version
+
+    def close(self) -> None:
+        """Give back what was reserved and not used.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self._reserve(self.version)
+
+    def _reserve(self, bound: int) -> None:
+        write_atomic(self._path, str(bound).encode("ascii"))
+        self._reserved = bound

@@ -1,0 +1,80 @@
+"""What the task knows of the bridge: the newest state and its age, the gate, and whether time is still the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from robot_bridge.backend import RobotState
+from robot_bridge.gate_types import GateState
+
+from valve_task.machine_io import GateView, Vector
+
+_OPEN = (GateState.ARMED, GateState.HOLD)
+_NO_AGE = np.zeros(1, dtype=np.float32)
+
+
+class BridgeLink:
+    """Newest messages of the bridge. Ages are measured by receipt on the steady clock; in lockstep there are none.
+
+    Args:
+        lockstep: time base.
+        longest_step_ns: in lockstep robot time never leaps further than this, unless the bridge was restarted.
+        now_s: steady time.
+    """
+
+    def __init__(self, lockstep: bool, longest_step_ns: int, now_s: float) -> None:
+        self._lockstep, self._longest_step_ns = lockstep, longest_step_ns
+        self.state: RobotState | None = None
+        self.gate: GateView | None = None
+        self._newest_ns: int | None = None
+        self._state_received_s = self._gate_received_s = now_s
+        self._executed: tuple[int, Vector] | None = None
+
+    def is_another_time_base(self, time_ns: int) -> bool:
+        """Whether a state of that time means that the bridge was restarted."""
+        if self._newest_ns is None:
+            return False
+        leapt = self._lockstep and time_ns > self._newest_ns + self._longest_step_ns
+        return time_ns < self._newest_ns or leapt
+
+    def receive_state(self, state: RobotState, now_s: float) -> None:
+        """Take a state. In real time a repeated reading (same time) is as old as when it came first."""
+        if self._lockstep or state.time_ns != self._newest_ns:
+            self._state_received_s = now_s
+        self.state, self._newest_ns = state, state.time_ns
+
+    def receive_gate(self, gate: GateView, now_s: float) -> None:
+        """Take the gate's state."""
+        self.gate, self._gate_received_s = gate, now_s
+
+    def receive_executed(self, time_ns: int, goals_rad: Vector) -> None:
+        """Take what was executed for the command with that stamp."""
+        self._executed = (time_ns, goals_rad)
+
+    def executed_for(self, time_ns: int | None) -> Vector | None:
+        """Goals executed for the command with that stamp; None if that is not known."""
+        return self._executed[1] if self._executed is not None and self._executed[0] == time_ns else None
+
+    def forget(self) -> None:
+        """The bridge is gone: its state is no longer valid."""
+        self.state = self._executed = None
+
+    def leave_time_base(self) -> None:
+        """Another bridge speaks. What the gate said before its predecessor's last state is no longer valid either."""
+        self.forget()
+        self._newest_ns = None
+        if self._gate_received_s <= self._state_received_s:
+            self.gate = None
+
+    @property
+    def gate_is_open(self) -> bool:
+        """Whether commands reach the motors."""
+        return self.gate is not None and self.gate.state in _OPEN
+
+    def silence_s(self, now_s: float) -> float:
+        """Time since the last state, in real time since the last new reading."""
+        return now_s - self._state_received_s
+
+    def ages_s(self, now_s: float) -> npt.NDArray[np.float32]:
+        """Age of each sensor group: the joints."""
+        return _NO_AGE if self._lockstep else np.array([self.silence_s(now_s)], dtype=np.float32)

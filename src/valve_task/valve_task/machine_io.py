@@ -1,0 +1,101 @@
+"""What goes into the step machine and what comes out of it. No ROS: the node converts messages to and from these."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from rosac_common.transition import Source, Transition
+
+from valve_task.episode import EpisodeRecord, StepObservation
+
+Vector = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Phase(enum.Enum):
+    """What the task is doing."""
+
+    WAITING_FOR_BRIDGE = "waiting for the bridge"
+    STOPPED = "the safety gate is closed"
+    RANDOMISING = "waiting for simulation/randomise"
+    RESETTING = "resetting"
+    RESET_FAILED = "reset failed"
+    ACTING = "acting"
+    WAITING_FOR_LEARNER = "waiting for the learner"
+    FINISHED = "finished"
+
+
+class Problem(enum.StrEnum):
+    """What is missing or wrong; each is logged once when it appears and once when it is over."""
+
+    BRIDGE = "bridge"
+    GATE = "gate"
+    SENSORS = "sensors"
+    ACTOR = "actor"
+    ACTION = "action"
+    LEARNER = "learner"
+    RANDOMISE = "randomise"
+    RESET = "reset"
+    JOYSTICK = "joystick"
+
+
+class PolicyAction(NamedTuple):
+    """An Action message."""
+
+    session_id: str
+    episode: int
+    step: int
+    time_ns: int  # stamp of the observation that it answers
+    values: Sequence[float]
+    source: Source
+    policy_version: int
+
+
+class GateView(NamedTuple):
+    """A SafetyState message."""
+
+    state: int  # GateState
+    causes: tuple[str, ...]
+    details: tuple[str, ...]
+
+
+class LearnerView(NamedTuple):
+    """The part of a LearnerStatus message that the task acts on."""
+
+    session_id: str
+    sequence_limit: int
+    finished: bool
+    failure: str  # empty unless the learner has failed
+
+
+class Outputs(Protocol):
+    """What the machine does to the world."""
+
+    def publish_observation(self, observation: StepObservation) -> None:
+        """Ask the policy."""
+
+    def publish_command(self, time_ns: int, goals_rad: Vector, torque_on: Flags | None) -> None:
+        """Command the robot, in answer to the state read at `time_ns`. Without torque flags `goals_rad` holds the
+        robot's joints only, all with torque, and the auxiliary joints are released; with flags it holds all joints."""
+
+    def publish_transition(self, transition: Transition) -> None:
+        """Put a transition on the replay topic."""
+
+    def publish_episode(self, record: EpisodeRecord) -> None:
+        """Publish the summary of a finished episode."""
+
+    def randomise(self) -> bool:
+        """Ask the simulation for new dynamics; the answer comes back by `on_randomised`. False: nobody offers that."""
+
+    def problem(self, problem: Problem, text: str) -> None:
+        """Log what is missing or wrong."""
+
+    def solved(self, problem: Problem) -> None:
+        """Log that it is no longer so."""
+
+    def note(self, text: str) -> None:
+        """Log something worth knowing."""

@@ -1,0 +1,73 @@
+"""Transitions on their way to the learner: sent in order, kept for resending, held back while the learner is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rosac_common.transition import Transition
+
+from valve_task.machine_io import LearnerView
+from valve_task.replay_history import ReplayHistory
+
+_ASK_AGAIN_S = 1.0
+
+
+class TransitionSender:
+    """Publishes transitions; with backpressure at most one waits until the learner's limit has grown.
+
+    A learner that does not know this session yet gives it no limit. It gets the first transition, so that it learns of
+    the session; one that was started later gets the newest transition once more, and asks for those before it.
+
+    Args:
+        history: keeps what was sent.
+        publish: puts a transition on the replay topic.
+        backpressure: whether the learner's limit counts.
+    """
+
+    def __init__(self, history: ReplayHistory, publish: Callable[[Transition], None], backpressure: bool) -> None:
+        self._history, self._publish, self._backpressure = history, publish, backpressure
+        self._waiting: Transition | None = None
+        self._announced_s = float("-inf")
+        self._session_id = ""
+        self._learner: LearnerView | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a transition waits for the learner."""
+        return self._waiting is not None
+
+    def send(self, transition: Transition) -> None:
+        """Publish a transition now, or keep it until the learner lets it pass.
+
+        Raises:
+            RuntimeError: one is waiting already; sending another would break the order.
+        """
+        if self._waiting is not None:
+            raise RuntimeError(f"transition {transition.sequence} made while {self._waiting.sequence} still waits")
+        self._session_id = transition.session_id
+        if self._backpressure and transition.sequence >= self._limit():
+            self._waiting = transition
+        else:
+            self._pass(transition)
+
+    def learner_says(self, learner: LearnerView, now_s: float) -> None:
+        """A new status of the learner: what waits may pass now."""
+        self._learner = learner
+        if self._waiting is None:
+            return
+        if self._waiting.sequence < self._limit():
+            transition, self._waiting = self._waiting, None
+            self._pass(transition)
+        elif learner.session_id != self._session_id and now_s - self._announced_s >= _ASK_AGAIN_S:
+            self._announced_s = now_s
+            for newest in self._history.get(self._history.added - 1, self._history.added - 1):
+                self._publish(newest)
+
+    def _limit(self) -> int:
+        if self._learner is None:
+            return 0
+        return self._learner.sequence_limit if self._learner.session_id == self._session_id else 1
+
+    def _pass(self, transition: Transition) -> None:
+        self._history.add(transition)
+        self._publish(transition)

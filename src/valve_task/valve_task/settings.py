@@ -1,0 +1,55 @@
+"""Settings of the task node. No ROS: `rosac_common.parameters` declares them on the node."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from robot_bridge.robot import RobotSettings
+from rosac_common.settings import setting
+
+from valve_task.reset import ResetSettings
+from valve_task.tasks import TaskSettings
+from valve_task.teleop import TeleopSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskNodeSettings:
+    """Parameters of the node `task`."""
+
+    robot: RobotSettings
+    task: TaskSettings
+    reset: ResetSettings
+    teleop: TeleopSettings
+    time_base: str = setting(
+        "lockstep",
+        "lockstep: one control step per state of the simulation; realtime: one per control period of the steady clock",
+        choices=("lockstep", "realtime"),
+    )
+    seed: int = setting(0, "seed of start and target draws", minimum=0, maximum=2**32 - 1)
+    wait_for_learner: bool = setting(
+        True, "a learner belongs to this graph: it is reported when missing, and in lockstep waited for"
+    )
+    max_observation_age_s: float = setting(
+        0.06,
+        "realtime: an older joint state is not acted on, and ends the episode as stale_sensor [s] (own figure: three "
+        "states at 50 Hz)",
+        minimum=0.001,
+    )
+    state_timeout_s: float = setting(
+        2.0, "no joint state for so long means that the bridge is lost [s] (own figure: 20 of its repeats)", minimum=0.1
+    )
+    action_timeout_s: float = setting(
+        5.0,
+        "lockstep: no action for so long [s of wall time] ends the episode as connection_lost (own figure: above any "
+        "pause of a busy machine)",
+        minimum=0.1,
+    )
+    missed_periods_limit: int = setting(
+        5,
+        "realtime: so many control periods in a row without an action end the episode as connection_lost (own figure: "
+        "half a second at 10 Hz; the bridge holds after two)",
+        minimum=1,
+    )
+    replay_history: int = setting(
+        100_000, "newest transitions kept for replay/resend (own figure: 2.8 h at 10 Hz, 27 MB)", minimum=1
+    )

@@ -1,0 +1,209 @@
+"""The node `task`: converts messages to and from the step machine, and owns its timers."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.task import Future
+from rosac_common.messages import float64_array, nanoseconds, transition_to_message
+from rosac_common.node_main import run_node
+from rosac_common.parameters import declare_settings
+from rosac_common.transition import Transition
+from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState
+from sac_interfaces.msg import Transition as TransitionMsg
+from sac_interfaces.srv import ResendTransitions
+from sensor_msgs.msg import JointState, Joy
+from std_srvs.srv import Trigger
+
+from rosac_common import qos
+from valve_task.episode import EpisodeRecord, StepObservation
+from valve_task.machine import StepMachine
+from valve_task.machine_io import Flags, Problem, Vector
+from valve_task.messages import (
+    JointStateError,
+    action_from_message,
+    diagnostic,
+    episode_to_message,
+    executed_from_message,
+    gate_from_message,
+    learner_from_message,
+    observation_to_message,
+    stamp_from_nanoseconds,
+    state_from_message,
+)
+from valve_task.settings import TaskNodeSettings
+
+# Lockstep: how often the machine looks for those who have fallen silent.
+_WATCH_PERIOD_S = 0.1
+_REPORT_PERIOD_S = 1.0
+# Transitions sent again at a time, so that no control step waits for long: 50 take about 2 ms.
+_RESEND_CHUNK, _RESEND_PERIOD_S = 50, 0.02
+
+
+class TaskNode(Node):
+    """Topics, service and parameters: docs/architecture.md and `TaskNodeSettings`."""
+
+    def __init__(self) -> None:
+        super().__init__("task")
+        self.settings = declare_settings(self, TaskNodeSettings)
+        self.machine = StepMachine(self.settings, self, time.perf_counter, uuid.uuid4().hex)
+        robot = self.settings.robot
+        self._names, self._all_names = robot.joint_names, robot.all_joint_names
+        self._command = JointState(name=self._names)
+        self._reset_command = JointState(name=self._all_names)
+        self._resends: list[Iterator[Transition]] = []
+        self._randomise_asked: Future | None = None
+        self._make_interfaces()
+        self.get_logger().info(f"task {self.machine.task.name}, {self.settings.time_base}, session {self._session_id}")
+
+    @property
+    def _session_id(self) -> str:
+        return self.machine.loop.session_id
+
+    def _make_interfaces(self) -> None:
+        self._observations = self.create_publisher(Observation, "observation", qos.COMMAND)
+        self._commands = self.create_publisher(JointState, "joint_command", qos.COMMAND)
+        self._transitions = self.create_publisher(TransitionMsg, "replay", qos.REPLAY)
+        self._episodes = self.create_publisher(EpisodeSummary, "episode", qos.EPISODES)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
+        self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE)
+        self.create_subscription(JointState, "joint_command/executed", self._on_executed, qos.STATE)
+        self.create_subscription(Action, "action", self._on_action, qos.COMMAND)
+        self.create_subscription(SafetyState, "safety/state", self._on_gate, qos.LATCHED)
+        self.create_subscription(LearnerStatus, "learner/status", self._on_learner, qos.LATCHED)
+        self.create_subscription(Joy, "joy", self._on_joy, qos.JOY)
+        self.create_service(ResendTransitions, "replay/resend", self._on_resend)
+        self._randomise = self.create_client(Trigger, "simulation/randomise")
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        lockstep = self.settings.time_base == "lockstep"
+        period_s = _WATCH_PERIOD_S if lockstep else self.machine.task.control_period_s
+        self.create_timer(period_s, self.machine.tick, clock=steady)
+        self.create_timer(_REPORT_PERIOD_S, self._report, clock=steady)
+        self._resend_timer = self.create_timer(_RESEND_PERIOD_S, self._resend_some, clock=steady)
+        self._resend_timer.cancel()
+
+    # What comes in
+
+    def _on_state(self, message: JointState) -> None:
+        try:
+            state = state_from_message(message, self._all_names)
+        except JointStateError as error:
+            self.machine.on_unusable_state(str(error))
+        else:
+            self.machine.on_state(state)
+
+    def _on_executed(self, message: JointState) -> None:
+        try:
+            goals = executed_from_message(message, self._names)
+        except JointStateError as error:
+            self.machine.on_unusable_state(str(error))
+        else:
+            self.machine.on_executed(nanoseconds(message.header.stamp), goals)
+
+    def _on_action(self, message: Action) -> None:
+        try:
+            action = action_from_message(message)
+        except ValueError as error:
+            self.machine.on_unusable_action(str(error))
+        else:
+            self.machine.on_action(action)
+
+    def _on_gate(self, message: SafetyState) -> None:
+        self.machine.on_gate(gate_from_message(message))
+
+    def _on_learner(self, message: LearnerStatus) -> None:
+        self.machine.on_learner(learner_from_message(message))
+
+    def _on_joy(self, message: Joy) -> None:
+        self.machine.on_joy(message.axes, message.buttons)
+
+    def _on_resend(
+        self, request: ResendTransitions.Request, response: ResendTransitions.Response
+    ) -> ResendTransitions.Response:
+        history = self.machine.history
+        response.first_available = history.first_available
+        if request.session_id != self._session_id:
+            response.message = f"unknown session '{request.session_id}'; this task's session is '{self._session_id}'"
+            return response
+        response.accepted = True
+        if request.first <= request.last:
+            self._resends.append(history.get(request.first, request.last))
+            self._resend_timer.reset()
+        return response
+
+    def _resend_some(self) -> None:
+        for _ in range(_RESEND_CHUNK):
+            transition = next(self._resends[0], None) if self._resends else None
+            if transition is not None:
+                self.publish_transition(transition)
+            elif self._resends:
+                self._resends.pop(0)
+            else:
+                self._resend_timer.cancel()
+                return
+
+    # What goes out: `machine_io.Outputs`
+
+    def publish_observation(self, observation: StepObservation) -> None:
+        self._observations.publish(observation_to_message(observation))
+
+    def publish_command(self, time_ns: int, goals_rad: Vector, torque_on: Flags | None) -> None:
+        message = self._command
+        if torque_on is not None:
+            message = self._reset_command
+            message.effort = float64_array(torque_on.astype(np.float64))
+        message.header.stamp = stamp_from_nanoseconds(time_ns)
+        message.position = float64_array(goals_rad)
+        self._commands.publish(message)
+
+    def publish_transition(self, transition: Transition) -> None:
+        self._transitions.publish(transition_to_message(transition))
+
+    def publish_episode(self, record: EpisodeRecord) -> None:
+        self._episodes.publish(episode_to_message(record))
+
+    def randomise(self) -> bool:
+        if not self._randomise.service_is_ready():
+            return False
+        if self._randomise_asked is not None:
+            self._randomise.remove_pending_request(self._randomise_asked)
+        self._randomise_asked = self._randomise.call_async(Trigger.Request())
+        self._randomise_asked.add_done_callback(self._on_randomised)
+        return True
+
+    def _on_randomised(self, future: Future) -> None:
+        self._randomise_asked = None
+        response = future.result()
+        if response is not None:
+            self.machine.on_randomised(response.success, response.message)
+
+    def problem(self, problem: Problem, text: str) -> None:
+        self.get_logger().warning(f"{problem}: {text}")
+
+    def solved(self, problem: Problem) -> None:
+        self.get_logger().info(f"{problem}: in order again")
+
+    def note(self, text: str) -> None:
+        self.get_logger().info(text)
+
+    def _report(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [diagnostic(f"{self.get_name()}: step machine", self.machine)]
+        self._diagnostics.publish(message)
+
+
+def main() -> int:
+    """Entry point of the executable `task`."""
+    return run_node(TaskNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
