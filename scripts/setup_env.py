@@ -17,10 +17,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import setup_checks
 from setup_checks import Ros, SetupError
@@ -93,6 +95,18 @@ def difference(old: dict[str, str], new: dict[str, str]) -> str:
     return ", ".join(parts)
 
 
+def run_group(command: list[str], environment: dict[str, str], cwd: Path, log: BinaryIO) -> int:
+    """Runs a command as a process group, so that an interrupt leaves no grandchild that goes on writing."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True, **streams)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
 def run(venv: Path, title: str, command: list[str], environment: dict[str, str], cwd: Path = ROOT) -> None:
     """Runs one step with its output in the log; shows the end of the log when it fails."""
     print(f"setup: {title} ...", end="", flush=True)
@@ -102,7 +116,7 @@ def run(venv: Path, title: str, command: list[str], environment: dict[str, str],
         log.write(f"\n$ {' '.join(command)}\n".encode())
         log.flush()
         begin = log.tell()
-        status = subprocess.run(command, env=environment, cwd=cwd, stdout=log, stderr=subprocess.STDOUT).returncode
+        status = run_group(command, environment, cwd, log)
     print(f" {time.monotonic() - started:.0f} s" if status == 0 else " failed", flush=True)
     if status != 0:
         with path.open("rb") as log:
@@ -112,16 +126,19 @@ def run(venv: Path, title: str, command: list[str], environment: dict[str, str],
         raise SetupError(f"the step failed with status {status}; its last lines are above, all of it is in {path}")
 
 
-def remove_environment(venv: Path) -> None:
-    """Removes an environment that was made here; refuses anything else."""
-    if not venv.exists():
-        return
-    if not (venv / LOG_NAME).is_file() and any(venv.iterdir()):
+def check_own(venv: Path) -> None:
+    """Refuses to touch a directory that was not made here."""
+    if venv.exists() and not (venv / LOG_NAME).is_file() and any(venv.iterdir()):
         raise SetupError(
             f"{venv} exists, but `make setup` did not make it. Remove it, or choose another: make VENV=.venv2"
         )
-    (venv / STAMP_NAME).unlink(missing_ok=True)
-    shutil.rmtree(venv)
+
+
+def remove_environment(venv: Path) -> None:
+    check_own(venv)
+    if venv.exists():
+        (venv / STAMP_NAME).unlink(missing_ok=True)
+        shutil.rmtree(venv)
 
 
 def build_environment() -> dict[str, str]:
@@ -219,6 +236,7 @@ def set_up(venv: Path) -> None:
         print(f"setup: {venv.name} is up to date ({described})")
         return
     setup_checks.check_system(ros)
+    check_own(venv)
     if stamp.get("environment") != wanted["environment"]:
         if stamp:
             print(f"setup: rebuilding {venv.name}: {difference(stamp['environment'], wanted['environment'])}")
@@ -244,6 +262,7 @@ def main() -> int:
     if sys.prefix != sys.base_prefix:  # inside a virtual environment, perhaps the one to be rebuilt
         os.execv(sys._base_executable, [sys._base_executable, *sys.argv])
     venv = (ROOT / arguments.venv).absolute()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     lock = os.open(ROOT, os.O_RDONLY)
     try:
         try:

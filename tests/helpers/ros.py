@@ -23,7 +23,7 @@ from rosac_common.environment import executable, ros_environment
 def ros_node(name: str = "tester", **options: Any) -> Iterator[Node]:
     """A node in a context of its own with an executor of its own (`node.executor`)."""
     context = rclpy.Context()
-    context.init()
+    context.init(args=[])
     node = Node(name, context=context, **options)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

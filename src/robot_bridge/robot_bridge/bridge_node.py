@@ -172,7 +172,9 @@ class BridgeNode(LifecycleNode):
             self._deactivate()
         finally:
             self._backend.close()
-        self.get_logger().info("torque off, robot closed")
+        # After a signal the logger has lost its topic and would complain.
+        report = self.get_logger().info if self.context.ok() else print
+        report("torque off, robot closed")
 
     def fail(self, error: Exception) -> None:
         """Something unforeseen: torque off, stop latched until the bridge is configured again."""

@@ -37,6 +37,9 @@ def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        if rclpy.ok():  # else a signal took the context away, while the node was made or in a callback
+            raise
     finally:
         # An impatient second Ctrl-C must not interrupt what close() has to finish.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,11 +1,11 @@
-"""What the learner says about itself: learner/status and diagnostics."""
+"""What the learner says about itself, learner/status and diagnostics, and what it keeps of the task's episodes."""
 
 from __future__ import annotations
 
 import math
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from sac_interfaces.msg import LearnerStatus
+from sac_interfaces.msg import EpisodeSummary, LearnerStatus
 
 from sac_learner.trainer import Trainer
 
@@ -77,3 +77,13 @@ def diagnostics_message(trainer: Trainer, status: LearnerStatus) -> DiagnosticAr
     }
     entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     return DiagnosticArray(status=[entry])
+
+
+def episode_row(message: EpisodeSummary) -> dict[str, object]:
+    """An episode as a row of the episode table: the message's fields, then reward terms and counters by name."""
+    skipped = ("header", "reward_term_names", "reward_term_sums", "counter_names", "counters")
+    row = {name: getattr(message, name) for name in message.get_fields_and_field_types() if name not in skipped}
+    row["success"] = int(message.success)
+    row |= {f"reward_{name}": total for name, total in zip(message.reward_term_names, message.reward_term_sums, strict=True)}
+    row |= {f"count_{name}": count for name, count in zip(message.counter_names, message.counters, strict=True)}
+    return row

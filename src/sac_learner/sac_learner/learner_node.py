@@ -21,12 +21,13 @@ from rclpy.signals import SignalHandlerOptions
 from rosac_common.messages import transition_from_message
 from rosac_common.parameters import declare_settings
 from rosac_common.settings import SettingsError
-from sac_interfaces.msg import LearnerStatus, PolicyWeights, Transition
+from sac_interfaces.msg import EpisodeSummary, LearnerStatus, PolicyWeights, Transition
 
 from rosac_common import qos
 from sac_learner.atomic_file import StorageError
 from sac_learner.checkpoint import CheckpointError
-from sac_learner.learner_messages import diagnostics_message, scalars, status_message
+from sac_learner.episode_table import EpisodeTable
+from sac_learner.learner_messages import diagnostics_message, episode_row, scalars, status_message
 from sac_learner.metrics import MetricsWriter
 from sac_learner.policy_messages import policy_to_message
 from sac_learner.replay import ReplayMemoryError
@@ -60,6 +61,8 @@ class LearnerNode(Node):
         self._policy_publisher = self.create_publisher(PolicyWeights, "policy", qos.LATCHED)
         self._status_publisher = self.create_publisher(LearnerStatus, "learner/status", qos.LATCHED)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
+        self._episodes = EpisodeTable(self.trainer.files.episodes)
+        self.create_subscription(EpisodeSummary, "episode", self._add_episode, qos.EPISODES)
         self._resend = ResendClient(self, self.trainer)
         self._metrics = MetricsWriter(self.trainer.files.metrics, resumed_at=self.trainer.resumed_at)
         self._policy: PolicyWeights | None = None
@@ -142,6 +145,13 @@ class LearnerNode(Node):
         if count > self._policy_subscribers and self._policy is not None:
             self._policy_publisher.publish(self._policy)
         self._policy_subscribers = count
+
+    def _add_episode(self, message: EpisodeSummary) -> None:
+        try:
+            self._episodes.add(episode_row(message))
+            self.trainer.problems.pop("episode table", None)
+        except OSError as error:
+            self.trainer.problems["episode table"] = f"episode {message.episode} is not in it: {error}"
 
     def _write_metrics(self) -> None:
         problem = self._metrics.write(self.trainer.pacer.taken, scalars(self._status))

@@ -23,7 +23,7 @@ class Monitor:
 
     def __init__(self, namespace: str = "", on_episode: Callable[[EpisodeSummary], None] | None = None) -> None:
         self._context = rclpy.Context()
-        self._context.init()
+        self._context.init(args=[])  # the arguments of this process are launch arguments, not ROS ones
         self._node = Node("rosac", namespace=namespace, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

@@ -51,7 +51,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Print one line above the display."""
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, now_s: float) -> None:
         """Redraw, or print a line when it is time."""

@@ -46,6 +46,11 @@ class RunFiles:
         return self.directory / "policy_untrained.safetensors"
 
     @property
+    def episodes(self) -> Path:
+        """The episode table."""
+        return self.directory / "episodes.csv"
+
+    @property
     def versions(self) -> Path:
         """The highest policy version that may have been sent."""
         return self.checkpoints / "policy_version"

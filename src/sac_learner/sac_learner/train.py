@@ -18,7 +18,7 @@ from sac_learner.monitor import Monitor
 from sac_learner.plots import plot_run
 from sac_learner.progress import Progress
 from sac_learner.run_directory import Run, prepare
-from sac_learner.stacks import Stack
+from sac_learner.stacks import Graph, Stack
 from sac_learner.strip import StripUnavailable, record_strip
 from sac_learner.supervisor import Supervisor
 
@@ -35,27 +35,30 @@ def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     run, graph = prepare(stack, given, datetime.datetime.now())
     console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.path / 'metrics'}", highlight=False)
     _signals()
-    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: console.print(line, markup=False))
-    finished = False
+    try:
+        _learn(run, graph, console)
+        report(run, console)
+    except Interrupted as interruption:
+        command = f"rosac train {stack.name} runs:={run.path.parent} run:={run.name} resume:=true"
+        console.print(f"stopped by {interruption}; continue with: {command}", highlight=False)
+        return 130
+    return 0
+
+
+def _learn(run: Run, graph: Graph, console: Console) -> None:
+    """The graph with its progress display, until the learner has finished."""
     with Monitor(graph.arguments["namespace"]) as monitor:
+        progress = Progress(f"{run.stack} {run.name}", monitor, console, time.monotonic())
+        supervisor = Supervisor(graph, run.config, run.path / "log", progress.note)
         try:
             supervisor.start()
-            with Progress(f"{stack.name} {run.name}", monitor, console, time.monotonic()) as progress:
-                while not finished:
+            with progress:
+                while monitor.status is None or monitor.status.phase != LearnerStatus.PHASE_FINISHED:
                     monitor.spin(0.2)
-                    now_s = time.monotonic()
-                    supervisor.check(now_s)
-                    progress.update(now_s)
-                    finished = monitor.status is not None and monitor.status.phase == LearnerStatus.PHASE_FINISHED
-        except Interrupted as interruption:
-            console.print(f"{interruption}: stopping the nodes; the robot holds or is torque off")
+                    supervisor.check(time.monotonic())
+                    progress.update(time.monotonic())
         finally:
             supervisor.stop()
-    if not finished:
-        console.print(f"continue with: rosac train {stack.name} run:={run.name} resume:=true", highlight=False)
-        return 130
-    report(run, console)
-    return 0
 
 
 def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
