@@ -135,10 +135,13 @@ def check_own(venv: Path) -> None:
 
 
 def remove_environment(venv: Path) -> None:
+    """Moves it away first: half a removed environment must not look like one that was not made here."""
     check_own(venv)
+    removed = venv.with_name(f"{venv.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
     if venv.exists():
-        (venv / STAMP_NAME).unlink(missing_ok=True)
-        shutil.rmtree(venv)
+        venv.rename(removed)
+        shutil.rmtree(removed)
 
 
 def build_environment() -> dict[str, str]:

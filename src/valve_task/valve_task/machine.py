@@ -50,7 +50,7 @@ class StepMachine:
     def __init__(
         self, settings: TaskNodeSettings, outputs: Outputs, clock: Callable[[], float], session_id: str
     ) -> None:
-        self._settings, self._outputs, self._clock = settings, outputs, clock
+        self.settings, self._outputs, self._clock = settings, outputs, clock
         self._lockstep = settings.time_base == "lockstep"
         self.task = make_task(settings.task, settings.robot)
         self.loop = EpisodeLoop(self.task, session_id)
@@ -194,7 +194,7 @@ class StepMachine:
             self._advance()
 
     def _start_reset(self) -> None:
-        self._reset = EpisodeReset(self._settings.robot, self._settings.reset, self.task, self._rng)
+        self._reset = EpisodeReset(self.settings.robot, self.settings.reset, self.task, self._rng)
         self.phase = Phase.RESETTING
         if self.task.random_dynamics:
             self._ask_randomise()
@@ -257,7 +257,7 @@ class StepMachine:
             if self.loop.started:
                 self.loop.record.missed_periods += 1
                 self._missed_in_a_row += 1
-            if self._missed_in_a_row >= self._settings.missed_periods_limit:
+            if self._missed_in_a_row >= self.settings.missed_periods_limit:
                 self._lose_actor(f"no action for {self._missed_in_a_row} control periods")
                 return
             self.loop.renew(self._link.state, self._ages())
@@ -332,7 +332,7 @@ class StepMachine:
     def _is_fresh(self, now_s: float) -> bool:
         """Real time: whether the newest state may be acted on. A stale one ends the episode once a fresh one is there
         again, so that it is known whether a sensor or the whole bridge was silent."""
-        age_s, limit_s = self._link.silence_s(now_s), self._settings.max_observation_age_s
+        age_s, limit_s = self._link.silence_s(now_s), self.settings.max_observation_age_s
         if age_s > limit_s:
             self._stale = True
             if self.phase is Phase.ACTING and self.loop.started:
@@ -351,7 +351,7 @@ class StepMachine:
 
     def _watch(self, now_s: float) -> None:
         """Look for those who have fallen silent."""
-        silence_s, limit_s = self._link.silence_s(now_s), self._settings.state_timeout_s
+        silence_s, limit_s = self._link.silence_s(now_s), self.settings.state_timeout_s
         if self.phase is not Phase.FINISHED and silence_s > limit_s:
             self._lose_bridge(f"no joint_states for {silence_s:.1f} s")
         elif self.phase is Phase.WAITING_FOR_BRIDGE and self._link.gate is None and self._link.state is not None:
@@ -360,14 +360,14 @@ class StepMachine:
             self._watch_step(now_s)
         elif self.phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
             self._ask_randomise()
-        if self._settings.wait_for_learner and now_s - self._learner_s > _LEARNER_SILENT_S:
+        if self.settings.wait_for_learner and now_s - self._learner_s > _LEARNER_SILENT_S:
             self.problems.add(Problem.LEARNER, "no learner/status: start the learner")
 
     def _watch_step(self, now_s: float) -> None:
         if not self.loop.commanded:
-            if now_s - self._step_s > self._settings.action_timeout_s:
+            if now_s - self._step_s > self.settings.action_timeout_s:
                 self._lose_actor(f"no action for {now_s - self._step_s:.1f} s")
-        elif self._lockstep and now_s - self._command_s > self._settings.state_timeout_s:
+        elif self._lockstep and now_s - self._command_s > self.settings.state_timeout_s:
             self._lose_bridge(f"no command executed for {now_s - self._command_s:.1f} s")
 
     def _lose_bridge(self, text: str) -> None:

@@ -1,0 +1,240 @@
+"""The motion loops on a robot that only writes down what is done to it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from robot_bridge.backend import BackendError, RobotState
+from robot_bridge.gate import GateSettings
+from robot_bridge.gate_types import Cause, Command, GateState
+from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, make_gate
+from robot_bridge.settings import BridgeSettings
+from robot_bridge.simulation.settings import SimulationSettings
+from rosac_common.settings import SettingsError
+
+EPOCH_NS = 1_000_000_000
+
+
+class FakeRobot:
+    """Counts physics time; positions are what was last sent."""
+
+    time_step_s = 0.0025
+
+    def __init__(self):
+        self.time_ns, self.position = EPOCH_NS, np.zeros(10)
+        self.torque_on = np.zeros(10, dtype=bool)
+        self.writes, self.advanced_s, self.broken = 0, [], False
+
+    def open(self): ...
+
+    def close(self): ...
+
+    def read(self):
+        if self.broken:
+            raise BackendError("no answer of id 11: check its cable")
+        return RobotState(self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10))
+
+    def write(self, goals_rad, torque_on):
+        self.writes += 1
+        self.torque_on = torque_on.copy()
+        self.position = np.where(torque_on, goals_rad, self.position)
+
+    def advance(self, duration_s):
+        self.advanced_s.append(duration_s)
+        self.time_ns += round(duration_s * 1e9)
+
+    def randomise(self, rng): ...
+
+
+class Bench:
+    """A loop, its robot and gate, and all that it published."""
+
+    def __init__(self, kind, robot, **settings):
+        self.settings = BridgeSettings(robot=robot, gate=GateSettings(), simulation=SimulationSettings(), **settings)
+        self.robot, self.gate = FakeRobot(), make_gate(self.settings)
+        self.executed, self.states = [], []
+        self.loop = kind(self.settings, self.robot, self.gate, self.executed.append, self.states.append)
+        self.loop.start(0.0)
+        self.names = robot.joint_names
+
+    def arm(self, now_s=0.0):
+        assert self.gate.arm(self.loop.state.position_rad, now_s)[0]
+        self.loop.enforce()
+
+    def send(self, stamp_ns, goal=0.1, now_s=0.0):
+        self.loop.command(stamp_ns, Command(self.names, [goal] * 9), now_s)
+
+
+@pytest.fixture
+def lockstep(robot):
+    bench = Bench(LockstepLoop, robot, time_base="lockstep")
+    bench.arm()
+    return bench
+
+
+@pytest.fixture
+def realtime(robot):
+    bench = Bench(RealtimeLoop, robot, time_base="realtime")
+    bench.arm()
+    return bench
+
+
+class TestLockstep:
+    def test_a_command_is_executed_then_time_advances_by_one_period(self, lockstep):
+        lockstep.send(EPOCH_NS)
+        (executed,) = lockstep.executed
+        assert executed.stamp_ns == EPOCH_NS
+        np.testing.assert_array_equal(executed.goals_rad[:9], [0.1] * 9)
+        assert lockstep.robot.advanced_s == [0.1]
+        assert [state.time_ns for state in lockstep.states] == [EPOCH_NS, EPOCH_NS + 100_000_000]
+
+    @pytest.mark.parametrize("wrong", [-100_000_000, -1, 1, 100_000_000])
+    def test_a_command_of_any_other_stamp_is_not_executed(self, lockstep, wrong):
+        writes = lockstep.robot.writes
+        lockstep.send(EPOCH_NS + wrong)
+        assert (lockstep.executed, lockstep.robot.writes, lockstep.robot.advanced_s) == ([], writes, [])
+        assert lockstep.loop.duplicates == 1
+
+    def test_the_same_command_again_is_not_executed_again(self, lockstep):
+        lockstep.send(EPOCH_NS)
+        lockstep.send(EPOCH_NS)
+        assert (len(lockstep.executed), lockstep.robot.advanced_s, lockstep.loop.duplicates) == (1, [0.1], 1)
+
+    def test_silence_repeats_executed_and_state_without_moving_time(self, lockstep):
+        lockstep.send(EPOCH_NS, now_s=1.0)
+        lockstep.loop.tick(1.0 + 0.9 * REPEAT_AFTER_S)
+        assert len(lockstep.states) == 2
+        lockstep.loop.tick(1.0 + REPEAT_AFTER_S)
+        assert lockstep.states[2] is lockstep.states[1]
+        assert lockstep.executed[1] is lockstep.executed[0]
+        lockstep.loop.tick(1.0 + 1.9 * REPEAT_AFTER_S)
+        assert len(lockstep.states) == 3
+        assert lockstep.robot.advanced_s == [0.1]
+
+    def test_before_the_first_command_only_the_state_is_repeated(self, lockstep):
+        lockstep.loop.tick(REPEAT_AFTER_S)
+        assert (len(lockstep.states), lockstep.executed) == (2, [])
+
+    def test_a_refused_command_moves_nothing(self, lockstep):
+        lockstep.send(EPOCH_NS, goal=np.nan)
+        assert (lockstep.executed, lockstep.robot.advanced_s) == ([], [])
+        lockstep.send(EPOCH_NS)
+        assert len(lockstep.executed) == 1
+
+    def test_commands_that_cease_for_long_lead_to_hold_with_torque(self, lockstep):
+        lockstep.loop.tick(10.0)
+        assert lockstep.gate.state is GateState.ARMED
+        lockstep.loop.tick(10.1)
+        assert lockstep.gate.state is GateState.HOLD
+        assert lockstep.robot.torque_on[:9].all()
+
+    def test_a_failed_read_stops_and_publishes_no_state_until_a_read_succeeds(self, lockstep):
+        lockstep.robot.broken = True
+        lockstep.send(EPOCH_NS)
+        assert len(lockstep.states) == 1
+        assert lockstep.gate.state is GateState.STOPPED
+        assert not lockstep.robot.torque_on.any()
+        assert lockstep.gate.report().causes[0].cause is Cause.READ_FAILED
+        lockstep.loop.tick(1.0)
+        assert len(lockstep.states) == 1
+        lockstep.send(EPOCH_NS)
+        assert lockstep.robot.advanced_s == [0.1]
+        lockstep.robot.broken = False
+        lockstep.loop.tick(2.0)
+        assert lockstep.states[-1].time_ns == EPOCH_NS + 100_000_000
+        assert lockstep.gate.state is GateState.STOPPED
+        assert lockstep.gate.reset()[0]
+
+    def test_the_end_takes_torque_off(self, lockstep):
+        assert lockstep.robot.torque_on[:9].all()
+        lockstep.loop.end()
+        assert not lockstep.robot.torque_on.any()
+
+
+class TestRealtime:
+    def test_the_simulation_follows_the_clock_in_whole_steps(self, realtime):
+        realtime.loop.tick(0.011)
+        assert realtime.states[-1].time_ns == EPOCH_NS + 10_000_000
+        realtime.loop.tick(0.0199)
+        assert realtime.states[-1].time_ns == EPOCH_NS + 17_500_000
+        realtime.loop.tick(0.0301)
+        assert realtime.states[-1].time_ns == EPOCH_NS + 30_000_000
+
+    def test_a_long_pause_of_the_machine_is_skipped_and_counted(self, realtime):
+        realtime.loop.tick(60.0)
+        assert realtime.loop.skipped_s == pytest.approx(60.0 - LONGEST_CATCH_UP_S)
+        assert realtime.states[-1].time_ns == EPOCH_NS + round(LONGEST_CATCH_UP_S * 1e9)
+        realtime.loop.tick(60.011)
+        assert realtime.states[-1].time_ns == EPOCH_NS + round((LONGEST_CATCH_UP_S + 0.01) * 1e9)
+
+    def test_speed_is_judged_from_the_state_that_the_command_answers(self, realtime):
+        answered = realtime.states[-1].time_ns
+        realtime.robot.position = np.full(10, 0.15)  # the robot has moved on since
+        realtime.loop.tick(0.01)
+        realtime.send(answered, goal=-0.2, now_s=0.012)
+        assert realtime.gate.report().limited == 0
+        np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [-0.2] * 9)
+
+    def test_a_command_older_than_two_periods_is_refused(self, realtime):
+        for tick in range(1, 40):
+            realtime.loop.tick(tick * 0.01)
+        answered = realtime.states[5].time_ns
+        realtime.send(answered, goal=0.1, now_s=0.27)
+        assert realtime.gate.report().refused == 1
+        assert "0.220 s old, limit 0.2 s" in realtime.gate.last_detail
+
+    def test_a_stamp_of_no_known_state_is_refused_with_what_is_in_force(self, realtime):
+        realtime.send(realtime.states[-1].time_ns, goal=0.1)
+        realtime.send(EPOCH_NS - 1, goal=0.2)
+        assert realtime.gate.report().refused == 1
+        assert "copy that of joint_states" in realtime.gate.last_detail
+        assert realtime.executed[-1].stamp_ns == EPOCH_NS - 1
+        np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [0.1] * 9)
+
+    def test_only_recent_states_are_remembered(self, realtime):
+        for tick in range(1, 1000):
+            realtime.loop.tick(tick * 0.01)
+        assert len(realtime.loop._known) <= 42
+
+    def test_hold_after_two_periods_without_a_command(self, realtime):
+        realtime.loop.tick(0.2)
+        assert realtime.gate.state is GateState.ARMED
+        realtime.loop.tick(0.21)
+        assert realtime.gate.state is GateState.HOLD
+        assert realtime.robot.torque_on[:9].all()
+        realtime.send(realtime.states[-1].time_ns, now_s=0.22)
+        assert realtime.gate.state is GateState.ARMED
+
+    def test_a_failed_read_stops_at_once_and_a_good_one_clears_the_cause(self, realtime):
+        realtime.robot.broken = True
+        realtime.loop.tick(0.01)
+        assert realtime.gate.state is GateState.STOPPED
+        assert not realtime.robot.torque_on.any()
+        assert not realtime.gate.reset()[0]
+        published = len(realtime.states)
+        realtime.loop.tick(0.02)
+        assert len(realtime.states) == published
+        realtime.robot.broken = False
+        realtime.loop.tick(0.03)
+        assert len(realtime.states) == published + 1
+        assert realtime.gate.reset()[0]
+
+    def test_time_passes_also_without_torque(self, realtime):
+        realtime.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
+        realtime.loop.enforce()
+        assert not realtime.robot.torque_on.any()
+        realtime.loop.tick(0.01)
+        assert realtime.states[-1].time_ns == EPOCH_NS + 10_000_000
+
+    def test_figures_show_the_period_and_its_longest(self, realtime):
+        for now_s in (0.01, 0.02, 0.05):
+            realtime.loop.tick(now_s)
+        figures = realtime.loop.figures()
+        assert (figures["periods"], figures["period_longest_ms"]) == (3, "30.000")
+        assert realtime.loop.figures()["periods"] == 0
+
+
+def test_a_state_rate_below_the_control_rate_is_refused(robot):
+    settings = Bench(RealtimeLoop, robot, time_base="realtime").settings
+    with pytest.raises(SettingsError, match="state_rate_hz is 5, less than one state a control period of 0.1 s"):
+        dataclasses.replace(settings, state_rate_hz=5.0)
