@@ -55,7 +55,7 @@ class GraphProcess:
 
     def node_pid(self, name: str) -> int | None:
         """Process id of a node, None while it is not running."""
-        for pid, command in _children(self.process.pid):
+        for pid, command in children(self.process.pid):
             if command.endswith(f"/{name}") or f"/{name}\0" in command:
                 return pid
         return None
@@ -68,7 +68,7 @@ class GraphProcess:
 
     def interrupt(self, timeout_s: float = 30.0) -> int:
         """Ctrl-C; returns the exit code."""
-        pids = [pid for pid, _ in _children(self.process.pid)]
+        pids = [pid for pid, _ in children(self.process.pid)]
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(timeout_s)
         left = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -93,7 +93,7 @@ class GraphProcess:
         self._log.close()
 
 
-def _children(pid: int) -> list[tuple[int, str]]:
+def children(pid: int) -> list[tuple[int, str]]:
     try:
         ids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except FileNotFoundError:

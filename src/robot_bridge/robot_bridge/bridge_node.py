@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 
 from robot_bridge.backend import RobotState, SimulatedBackend
 from robot_bridge.gate_types import Cause, Command, GateState
-from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, make_gate
+from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state, stamp_from_nanoseconds
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation import make_simulation
@@ -68,6 +68,7 @@ class BridgeNode(LifecycleNode):
         self._backend = make_simulation(
             self.settings.robot, self.settings.simulation, self.settings.seed, epoch_ns=time.time_ns()
         )
+        check_period(self.settings, self._backend)
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._loop: MotionLoop | None = None

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rosac_common.settings import SettingsError
+
 from robot_bridge.backend import BackendError, Flags, RobotBackend, RobotState, SimulatedBackend, Vector
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Cause, Command, Verdict
@@ -233,6 +235,26 @@ class RealtimeLoop(MotionLoop):
             if now_s - read_s <= 2 * self._gate.command_age_limit_s:
                 return
             del self._known[stamp_ns]
+
+
+def check_period(settings: BridgeSettings, backend: RobotBackend) -> None:
+    """Check that lockstep is possible with this robot.
+
+    Raises:
+        SettingsError: time does not wait for this robot, or the period is not a whole number of physics steps.
+    """
+    if not settings.lockstep:
+        return
+    if not isinstance(backend, SimulatedBackend):
+        raise SettingsError(
+            f"time_base is lockstep, but time does not wait for backend {settings.backend}: use realtime"
+        )
+    steps = settings.control_period_s / backend.time_step_s
+    if abs(steps - round(steps)) > 1e-6:
+        raise SettingsError(
+            f"control_period_s is {settings.control_period_s:g}; in lockstep it must be a multiple of the physics "
+            f"step, {backend.time_step_s:g} s"
+        )
 
 
 def make_gate(settings: BridgeSettings) -> SafetyGate:

@@ -71,8 +71,13 @@ class ReplayHistory:
         self.added += 1
 
     def get(self, first: int, last: int) -> Iterator[Transition]:
-        """The kept transitions with sequence numbers `first` to `last`, both included, in order."""
+        """The kept transitions with sequence numbers `first` to `last`, both included, in order.
+
+        Those that are forgotten while the caller takes its time are left out.
+        """
         for sequence in range(max(first, self.first_available), min(last + 1, self.added)):
+            if sequence < self.first_available:
+                continue
             row = self._ring[sequence % len(self._ring)]
             scalars = {name: row[name].item() for name in _SCALARS}
             vectors = {name: row[name].copy() for name in _VECTORS}

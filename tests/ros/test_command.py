@@ -1,0 +1,95 @@
+"""The command `rosac`: what it refuses, Ctrl-C and resume, and that it never leaves a node behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from helpers.graph import GraphProcess, children, own_parameters, rosac
+from sac_learner.episode_table import read_episodes
+from sac_learner.replay_log import ReplayLog
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
+
+FAST = {"learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100}}
+
+
+def logged(run: Path) -> list[tuple[str, int]]:
+    """(session, sequence number) of every transition in the replay log."""
+    sizes = {"observation_size": 21, "action_size": 9}
+    log = ReplayLog(run / "replay", task_name="DClawTurn", **sizes, sync_period_s=1.0)
+    return [(segment.session_id, int(number)) for segment in log.segments for number in segment.records["sequence"]]
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["up"], ["eval"], ["plot"], ["list"]])
+def test_help_everywhere(command: list[str], tmp_path: Path) -> None:
+    result = rosac(*command, "--help", directory=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("usage: rosac")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["train", "dclaw_valv"], "did you mean 'dclaw_valve'"),
+        (["train", "dclaw_valve", "stepz:=3"], "did you mean 'steps'"),
+        (["train", "dclaw_valve", "mode:=ppo"], "must be one of sac"),
+        (["train", "dclaw_valve", "steps:=x"], "whole number"),
+        (["up", "dclaw_valve", "time_base:=warp"], "must be one of lockstep, realtime"),
+        (["eval", "nothing"], "runs there: none"),
+        (["plot", "nothing"], "runs there: none"),
+        (["eval", "nothing", "--episodes", "0"], "at least 1"),
+        (["train", "dclaw_valve", "resume:=true"], "nothing to resume"),
+        (["train", "dclaw_valve", "params:=nowhere.yaml"], "nowhere.yaml: No such file"),
+        (["dance"], "invalid choice: 'dance'"),
+    ],
+)
+def test_bad_input_is_refused_with_the_valid_ones(command: list[str], expected: str, tmp_path: Path) -> None:
+    result = rosac(*command, directory=tmp_path)
+    assert result.returncode == 2
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
+    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    run = tmp_path / "runs" / "r"
+    with GraphProcess("train", "run:=r", "steps:=1500", own, directory=tmp_path) as process:
+        deadline = time.monotonic() + 90.0
+        while len(read_episodes(run / "episodes.csv")) < 5:
+            assert time.monotonic() < deadline, process.output()
+            assert process.process.poll() is None, process.output()
+            time.sleep(0.1)
+        assert process.interrupt() == 130
+        assert "resume:=true" in process.output()
+    before = logged(run)
+    assert 0 < len(before) < 1500
+    result = rosac("train", "dclaw_valve", "run:=r", "resume:=true", directory=tmp_path, timeout_s=200)
+    assert result.returncode == 0, result.stdout + result.stderr
+    after = logged(run)
+    assert len(after) == len(set(after)) == 1500
+    assert after[: len(before)] == before, "the log was rewritten"
+    rows = read_episodes(run / "episodes.csv")
+    assert len({(row["session_id"], row["episode"]) for row in rows}) == len(rows)
+    assert (run / "evaluation.json").exists()
+
+
+def test_no_node_outlives_a_killed_command(tmp_path: Path) -> None:
+    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    with GraphProcess("up", "run:=r", own, directory=tmp_path) as process:
+        deadline = time.monotonic() + 60.0
+        while not read_episodes(tmp_path / "runs" / "r" / "episodes.csv"):
+            assert time.monotonic() < deadline, process.output()
+            time.sleep(0.1)
+        pids = [pid for pid, _ in children(process.process.pid)]
+        assert len(pids) == 4
+        os.kill(process.process.pid, signal.SIGKILL)
+        process.process.wait()
+        deadline = time.monotonic() + 15.0
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            assert time.monotonic() < deadline, "nodes keep running without their supervisor"
+            time.sleep(0.1)

@@ -1,0 +1,147 @@
+import math
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+from rosac_common.settings import SettingsError
+from stable_baselines3.common.env_checker import check_env as sb3_check
+from valve_task.env import RenderingUnavailable
+from valve_task.tasks import TASK_NAMES, ActionError
+
+
+def make(name="DClawTurn", **keywords):
+    return gymnasium.make(f"rosac/{name}-v0", disable_env_checker=True, **keywords).unwrapped
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_environment_checkers(name):
+    env = make(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # joints and valve are not bounded by the action range; both checkers only advise against that
+        warnings.filterwarnings("ignore", message=".*A Box observation space m(in|ax)imum value is")
+        gymnasium_check(env, skip_render_check=True)
+        sb3_check(env)
+
+
+def episode(env, seed, actions):
+    observations, rewards = [env.reset(seed=seed)[0]], []
+    for action in actions:
+        observation, reward, _, truncated, _ = env.step(action)
+        observations.append(observation)
+        rewards.append(reward)
+        if truncated:
+            observations.append(env.reset()[0])
+    return np.concatenate(observations), np.array(rewards)
+
+
+@pytest.mark.parametrize("name", ["DClawTurn", "DClawScrewRandomDynamics", "DClawPoseRandomDynamics"])
+def test_same_seed_same_everything(name):
+    actions = np.random.default_rng(0).uniform(-1, 1, (25, 9)).astype(np.float32)
+    task = {"horizon_steps": 10}
+    used, fresh, other = make(name, task=task), make(name, task=task), make(name, task=task)
+    episode(used, 5, actions[:7])
+    first, again = episode(used, 1, actions), episode(fresh, 1, actions)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[0], episode(other, 2, actions)[0])
+
+
+def test_time_limit_is_a_truncation():
+    env = make(task={"horizon_steps": 3})
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(9, dtype=np.float32))[2:4] for _ in range(3)]
+    assert ends == [(False, False), (False, False), (False, True)]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(np.zeros(9, dtype=np.float32))
+
+
+def test_observation_and_reward_belong_together():
+    env = make("DClawTurnRandom")
+    _, info = env.reset(seed=3)
+    assert 2 * math.pi / 3 - math.pi / 3 - 0.1 <= info["error_rad"]
+    observation, reward, _, _, info = env.step(np.full(9, 0.3, dtype=np.float32))
+    assert abs(observation[-1]) == pytest.approx(info["error_rad"], abs=1e-6)
+    assert observation[11:20] == pytest.approx(np.full(9, 0.3))
+    terms = {name: value for name, value in info.items() if name.startswith("reward/")}
+    assert reward == pytest.approx(sum(terms.values()))
+    assert terms["reward/distance"] == pytest.approx(-5 * abs(observation[-1]), rel=1e-5)
+
+
+def test_actions_move_the_joints_that_they_name():
+    env = make()
+    before, _ = env.reset(seed=0)
+    action = np.array([0, -1, 2 / 3] * 3, dtype=np.float32)  # the reset pose
+    action[3] = 0.4
+    for _ in range(3):
+        after, *_ = env.step(action)
+    assert after[3] - before[3] == pytest.approx(0.4 * 0.48, abs=0.03)
+    assert after[[0, 6]] == pytest.approx(before[[0, 6]], abs=0.02)
+
+
+def test_a_finger_turns_the_valve():
+    """The simulated task can be worked on at all: sweeping fingers move the valve from its start."""
+    env = make(task={"initial_valve_rad": [0.5, 0.5]})
+    env.reset(seed=0)
+    angles = []
+    for step in range(80):
+        closed = step % 8 >= 3
+        finger = [0.9 if step % 8 < 5 else -0.9, 0.25 if closed else -0.8, -0.2]
+        observation, *_ = env.step(np.array(finger * 3, dtype=np.float32))
+        angles.append(math.atan2(observation[10], observation[9]))
+    assert np.ptp(np.unwrap(angles)) > 0.3
+
+
+def test_settings_reach_the_environment():
+    env = make(
+        task={"horizon_steps": 5, "turn_reward": {"close_bonus": 0.0}},
+        simulation={"action_latency_s": 0.02},
+        reset={"arrived_rad": 0.1},
+    )
+    assert env.task.horizon_steps == 5
+    assert env.task.settings.turn_reward.close_bonus == 0.0
+    env.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"task": {"horizont": 5}}, "unknown setting 'horizont'; did you mean 'horizon_steps'"),
+        ({"task": {"success_tolerance_rad": 9.0}}, "success_tolerance_rad"),
+        ({"reset": {"draws": 0}}, "draws"),
+        ({"render_mode": "ansi"}, "render_mode"),
+    ],
+)
+def test_bad_settings(keywords, message):
+    with pytest.raises((SettingsError, ValueError), match=message):
+        make(**keywords)
+
+
+def test_bad_actions():
+    env = make()
+    env.reset(seed=0)
+    for bad in (np.zeros(8), np.full(9, math.nan)):
+        with pytest.raises(ActionError):
+            env.step(bad)
+    env.step(np.zeros(9))  # goes on
+
+
+def test_pictures():
+    env = make(render_mode="rgb_array", task={"target_valve_rad": [1.0, 1.0]})
+    env.reset(seed=0)
+    try:
+        picture = env.render()
+    except RenderingUnavailable as error:
+        pytest.skip(str(error))
+    assert picture.shape == (480, 640, 3)
+    assert picture.dtype == np.uint8
+    assert picture.std() > 10
+    env.close()
+
+
+def test_no_picture_without_asking():
+    env = make()
+    env.reset(seed=0)
+    assert env.render() is None
