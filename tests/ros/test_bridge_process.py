@@ -22,7 +22,7 @@ def state_of(commander):
     return call(commander.node, GetState, "bridge/get_state").current_state.id
 
 
-def test_lifecycle_by_hand(tmp_path):
+def test_lifecycle_by_hand():
     with bridge(autostart=False, auto_arm=False) as process, ros_node("commander") as node:
         commander = Commander(node)
         assert state_of(commander) == State.PRIMARY_STATE_UNCONFIGURED
@@ -71,8 +71,7 @@ def test_lifecycle_by_hand(tmp_path):
         assert "torque off, robot closed" in process.output()
 
 
-@pytest.mark.parametrize("time_base", ["lockstep", "realtime"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("time_base", "number"), [("lockstep", signal.SIGINT), ("realtime", signal.SIGTERM)])
 def test_a_signal_ends_it_soon_with_torque_off(time_base, number):
     with bridge(time_base=time_base) as process, ros_node("commander") as node:
         commander = Commander(node)

@@ -33,6 +33,7 @@ from rosac_common import qos
 # Lockstep: how often wall time is looked at (time-out of commands, repeated states).
 _LOCKSTEP_TICK_S = 0.02
 _REPORT_PERIOD_S = 1.0
+_SOON_S = 0.001
 # A robot that was never read has no time.
 _NO_TIME_NS = 0
 
@@ -45,6 +46,8 @@ def _guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return callback(self, *arguments)
         except Exception as error:
+            if not self.context.ok():
+                return None  # a signal took the context away while publishing; close() is what comes next
             self.fail(error)
             answer = arguments[-1] if arguments else None
             if isinstance(answer, Trigger.Response):
@@ -79,8 +82,8 @@ class BridgeNode(LifecycleNode):
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._make_interfaces()
         if self.settings.autostart:
-            self.trigger_configure()
-            self.trigger_activate()
+            # Not here: what a half-made node has opened nobody would close.
+            self._start_timer: Any = self.create_timer(_SOON_S, self._autostart, clock=self._steady)
 
     def _make_interfaces(self) -> None:
         names = self.settings.robot.all_joint_names
@@ -97,6 +100,15 @@ class BridgeNode(LifecycleNode):
             self._clock_publisher = self.create_lifecycle_publisher(ClockMsg, "clock", qos.COMMAND)
             self.create_service(Trigger, "simulation/randomise", self._on_randomise)
         self.create_timer(_REPORT_PERIOD_S, self._on_report, clock=self._steady)
+
+    @_guarded
+    def _autostart(self) -> None:
+        if self._start_timer is None:
+            return  # it had gone off once more before it was destroyed
+        self.destroy_timer(self._start_timer)
+        self._start_timer = None
+        self.trigger_configure()
+        self.trigger_activate()
 
     # lifecycle: rclpy drops what these raise, so that each of them must speak for itself
 
@@ -135,7 +147,8 @@ class BridgeNode(LifecycleNode):
             managed(state)
             action()
         except Exception as error:
-            self.fail(error)
+            if self.context.ok():
+                self.fail(error)
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from rosac_common.settings import SettingsError
 
 from robot_bridge.backend import BackendError, Flags, RobotBackend, RobotState, SimulatedBackend, Vector
@@ -199,7 +200,8 @@ class RealtimeLoop(MotionLoop):
             aged = command._replace(age_s=now_s - read_s)
             result = self._gate.check(aged, position, self._period_s, now_s)
         if result.verdict is Verdict.REFUSED:
-            self._announce(stamp_ns, result.goals_rad, result.torque_on)
+            in_force = np.where(result.torque_on, result.goals_rad, self.state.position_rad)
+            self._announce(stamp_ns, in_force, result.torque_on)
         else:
             self._execute(stamp_ns, result.goals_rad, result.torque_on)
 

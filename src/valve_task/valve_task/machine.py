@@ -286,7 +286,7 @@ class StepMachine:
         except ActionError as error:
             self.problems.add(Problem.ACTION, f"{error}; refused, the robot holds")
             return
-        self._send(self.loop.observation.time_ns, goals, None)
+        self._send(self._link.state.time_ns, goals, None)
         self.loop.set_latency(self._command_s - self._observed_s)
         self._missed_in_a_row = 0
         if self.problems and source is not Source.HUMAN:

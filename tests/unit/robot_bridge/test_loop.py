@@ -7,7 +7,7 @@ import pytest
 from robot_bridge.backend import BackendError, RobotState
 from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Cause, Command, GateState
-from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, make_gate
+from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.settings import SimulationSettings
 from rosac_common.settings import SettingsError
@@ -191,6 +191,15 @@ class TestRealtime:
         assert realtime.executed[-1].stamp_ns == EPOCH_NS - 1
         np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [0.1] * 9)
 
+    def test_without_torque_what_is_in_force_is_where_the_robot_is(self, realtime):
+        realtime.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
+        realtime.loop.enforce()
+        realtime.robot.position = np.full(10, 0.7)
+        realtime.loop.tick(0.01)
+        realtime.send(realtime.states[-1].time_ns, goal=0.1)
+        np.testing.assert_array_equal(realtime.executed[-1].goals_rad, [0.7] * 10)
+        assert not realtime.executed[-1].torque_on.any()
+
     def test_only_recent_states_are_remembered(self, realtime):
         for tick in range(1, 1000):
             realtime.loop.tick(tick * 0.01)
@@ -232,6 +241,20 @@ class TestRealtime:
         figures = realtime.loop.figures()
         assert (figures["periods"], figures["period_longest_ms"]) == (3, "30.000")
         assert realtime.loop.figures()["periods"] == 0
+
+
+@pytest.mark.parametrize("period_s", [0.0333, 0.101])
+def test_lockstep_needs_whole_physics_steps(robot, period_s):
+    settings = Bench(LockstepLoop, robot).settings
+    with pytest.raises(SettingsError, match=f"control_period_s is {period_s}.*multiple of the physics step, 0.0025 s"):
+        check_period(dataclasses.replace(settings, control_period_s=period_s), FakeRobot())
+    check_period(dataclasses.replace(settings, control_period_s=0.05), FakeRobot())
+
+
+def test_lockstep_needs_a_robot_whose_time_waits(robot):
+    settings = Bench(LockstepLoop, robot).settings
+    with pytest.raises(SettingsError, match="time does not wait for backend mujoco: use realtime"):
+        check_period(settings, object())
 
 
 def test_a_state_rate_below_the_control_rate_is_refused(robot):

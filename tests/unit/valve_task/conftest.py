@@ -77,7 +77,9 @@ class World:
 
     def __init__(self, robot, time_base, **changes):
         values = {"time_base": time_base, "wait_for_learner": False, **changes}
-        settings = from_mapping(TaskNodeSettings, values | {f"robot.{k}": v for k, v in dataclasses.asdict(robot).items()})
+        settings = from_mapping(
+            TaskNodeSettings, values | {f"robot.{k}": v for k, v in dataclasses.asdict(robot).items()}
+        )
         self.now_s = 100.0
         self.out = Recorder()
         self.machine = StepMachine(settings, self.out, lambda: self.now_s, "session")

@@ -7,7 +7,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from rosac_common.settings import SettingsError
 from stable_baselines3.common.env_checker import check_env as sb3_check
-from valve_task.env import RenderingUnavailable
+from valve_task.env import RenderingUnavailable, RobotTaskEnv
 from valve_task.tasks import TASK_NAMES, ActionError
 
 
@@ -111,12 +111,16 @@ def test_settings_reach_the_environment():
         ({"task": {"horizont": 5}}, "unknown setting 'horizont'; did you mean 'horizon_steps'"),
         ({"task": {"success_tolerance_rad": 9.0}}, "success_tolerance_rad"),
         ({"reset": {"draws": 0}}, "draws"),
-        ({"render_mode": "ansi"}, "render_mode"),
     ],
 )
 def test_bad_settings(keywords, message):
-    with pytest.raises((SettingsError, ValueError), match=message):
+    with pytest.raises(SettingsError, match=message):
         make(**keywords)
+
+
+def test_unknown_render_mode():
+    with pytest.raises(ValueError, match="render_mode is 'ansi'"):
+        RobotTaskEnv("DClawTurn", render_mode="ansi")
 
 
 def test_bad_actions():

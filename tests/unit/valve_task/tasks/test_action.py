@@ -33,7 +33,7 @@ def test_speed_clip_by_hand():
     goals = MAP.goals(np.array([1, 1, 1, -1, -1, -1, 0, 0, 0], dtype=np.float32), position)
     expected = [0.2 + MAX_MOVE, 0.5 + MAX_MOVE, -0.5 + MAX_MOVE, -MAX_MOVE, -MAX_MOVE, -MAX_MOVE, 0, 0, 0]
     assert goals == pytest.approx(expected)
-    assert MAX_MOVE == pytest.approx(0.2094, abs=1e-4)
+    assert pytest.approx(0.2094, abs=1e-4) == MAX_MOVE
 
 
 def test_range_clip_is_the_narrower_of_action_and_robot_range():

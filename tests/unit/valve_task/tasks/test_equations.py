@@ -8,6 +8,7 @@ from valve_task.tasks import equations
 from valve_task.tasks.settings import PoseRewardSettings, TurnRewardSettings
 
 NOMINAL = np.array([0.0, -math.pi / 3, math.pi / 3] * 3)
+AT_REST = np.zeros(9)
 
 
 @given(st.floats(-100.0, 100.0))
@@ -19,13 +20,14 @@ def test_wrapping_keeps_the_direction(angle):
 
 
 @pytest.mark.parametrize(
-    ("angle", "wrapped"), [(0.0, 0.0), (3.0, 3.0), (4.0, 4.0 - 2 * math.pi), (-4.0, 2 * math.pi - 4.0), (7.0, 7.0 - 2 * math.pi)]
+    ("angle", "wrapped"),
+    [(0.0, 0.0), (3.0, 3.0), (4.0, 4.0 - 2 * math.pi), (-4.0, 2 * math.pi - 4.0), (7.0, 7.0 - 2 * math.pi)],
 )
 def test_wrapping_by_hand(angle, wrapped):
     assert equations.wrap_angle(angle) == pytest.approx(wrapped)
 
 
-def turn_terms(error, position=NOMINAL, velocity=np.zeros(9)):
+def turn_terms(error, position=NOMINAL, velocity=AT_REST):
     terms = equations.turn_reward(error, position, velocity, NOMINAL, TurnRewardSettings())
     return dict(zip(equations.TURN_TERMS, terms, strict=True))
 
@@ -42,7 +44,8 @@ def test_turn_reward_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("error", "near", "close"), [(0.25, 0, 0), (0.2499, 10, 0), (0.10, 10, 0), (-0.0999, 10, 50), (0.0, 10, 50), (3.1, 0, 0)]
+    ("error", "near", "close"),
+    [(0.25, 0, 0), (0.2499, 10, 0), (0.10, 10, 0), (-0.0999, 10, 50), (0.0, 10, 50), (3.1, 0, 0)],
 )
 def test_turn_bonuses_are_strict(error, near, close):
     terms = turn_terms(error)

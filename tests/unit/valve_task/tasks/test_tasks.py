@@ -144,7 +144,11 @@ def test_draws_depend_on_the_seed_only(robot):
 
 def test_settings_are_laid_over_the_tasks_own(robot):
     changes = TaskSettings(
-        name="DClawTurn", horizon_steps=7, control_period_s=0.05, success_tolerance_rad=0.3, initial_valve_rad=[0.1, 0.2]
+        name="DClawTurn",
+        horizon_steps=7,
+        control_period_s=0.05,
+        success_tolerance_rad=0.3,
+        initial_valve_rad=[0.1, 0.2],
     )
     task = make_task(changes, robot)
     assert (task.horizon_steps, task.control_period_s, task.variant.success_tolerance_rad) == (7, 0.05, 0.3)

@@ -1,0 +1,189 @@
+"""The learner as a real process over real DDS, fed by a task whose network loses, repeats and reorders."""
+
+import dataclasses
+import signal
+import time
+
+import numpy as np
+import pytest
+from helpers.fake_task import FakeTask
+from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, learner_settings, make_transition
+from helpers.ros import NodeProcess, ros_node
+from rosac_common.messages import float32_array, transition_to_message
+from rosac_common.settings import to_mapping
+from sac_interfaces.msg import LearnerStatus
+from sac_learner.policy import PolicyGuard, load_policy
+from sac_learner.policy_messages import policy_from_message
+from sac_learner.replay_log import Kind, ReplayLog
+from sac_learner.run_files import RunFiles
+
+pytestmark = pytest.mark.ros
+
+
+def start_learner(directory, **changes):
+    settings = learner_settings(directory, **{"pacing__band_steps": 16, "intake__resend_period_s": 0.2, **changes})
+    return NodeProcess("sac_learner", "learner", to_mapping(settings))
+
+
+@pytest.fixture
+def task():
+    with ros_node("task") as node:
+        yield FakeTask(node)
+
+
+def logged(directory):
+    """(session, number, kind) of every record, in order."""
+    log = ReplayLog(
+        RunFiles(directory).replay,
+        task_name="DClawTest",
+        observation_size=OBSERVATION_SIZE,
+        action_size=ACTION_SIZE,
+        sync_period_s=0.0,
+    )
+    assert not log.repairs
+    return [
+        (segment.session_id, int(record["sequence"]), Kind(record["kind"]))
+        for segment in log.segments
+        for record in segment.records
+    ]
+
+
+def test_a_whole_run_over_a_bad_network(task, tmp_path):
+    with start_learner(tmp_path, total_steps=120) as learner:
+        task.connect()
+        assert task.status.phase == LearnerStatus.PHASE_EXPLORING
+        assert (task.status.sequence_limit, task.status.received_count) == (16, 0)
+        task.lose = {0, 7, 8, 9, 40, 77}
+        task.run_to(30)
+        task.publish(28, 3, 3)  # again, and out of order
+        task.run_to(120)
+        task.until(lambda: task.status.phase == LearnerStatus.PHASE_FINISHED, "the end of the run")
+        status = task.status
+        assert (status.transitions, status.received_count, status.sequence_limit) == (120, 120, 120)
+        assert (status.transitions_lost, status.transitions_rejected) == (0, 0)
+        assert status.transitions_repaired == len(task.lose)
+        assert status.transitions_duplicate >= 3
+        assert (status.updates, status.update_ratio) == (100, 1.0)
+        assert status.message == ""
+        assert np.isfinite([status.critic_loss, status.actor_loss, status.q_mean, status.entropy]).all()
+
+        # Policies: the first explores, versions grow, the guard of an actor takes each of them.
+        task.until(lambda: task.policies[-1].updates == 100, "the last policy")
+        assert task.policies[0].explore_uniformly
+        assert not task.policies[-1].explore_uniformly
+        guard = PolicyGuard(OBSERVATION_SIZE, ACTION_SIZE, max_action_change=0.5, recent_observations=8)
+        assert [guard.accept(policy_from_message(message)) for message in task.policies] == [None] * len(task.policies)
+
+        # It goes on serving: a late joiner gets state and policy, further transitions are not stored.
+        with ros_node("late") as node:
+            late = FakeTask(node, session_id="b")
+            late.connect()
+            late.until(lambda: late.policies, "the policy")
+            assert late.status.phase == LearnerStatus.PHASE_FINISHED
+            assert late.policies[0].version == task.policies[-1].version
+        task.publish(120, 121)
+        learner.signal(signal.SIGTERM)
+        assert learner.wait() == 0
+    numbers = [number for _, number, _ in logged(tmp_path)]
+    assert sorted(numbers) == list(range(120))
+    assert {n for _, n, kind in logged(tmp_path) if kind is Kind.REPAIRED} == task.lose
+    assert load_policy(tmp_path / "policy.safetensors").updates == 100
+    assert list((tmp_path / "metrics").glob("events*"))
+
+
+def test_killed_and_restarted_nothing_is_lost_or_doubled(task, tmp_path):
+    with start_learner(tmp_path) as learner:
+        task.connect()
+        task.run_to(70)
+        task.until(lambda: task.status.updates >= 26, "updates after a checkpoint")
+        learner.signal(signal.SIGKILL)
+        learner.wait()
+    # Sent while there is no learner: gone, and the task, in lockstep, then waits.
+    task.publish(*range(70, 75))
+    task.made = 75
+    version = task.policies[-1].version
+    with start_learner(tmp_path) as learner:
+        task.connect()
+        status = task.until_stored(75)
+        assert (status.transitions, status.transitions_lost) == (75, 0)
+        task.run_to(100)
+        task.until_stored(100)
+        task.until(lambda: task.status.updates == 80, "all updates")
+        assert task.policies[-1].version > version
+        learner.signal(signal.SIGINT)
+        assert learner.wait() == 0
+        assert "resumed at" in learner.output()
+    assert sorted(number for _, number, _ in logged(tmp_path)) == list(range(100))
+
+
+def test_what_the_task_has_forgotten_is_counted_as_lost_and_bad_transitions_are_named(task, tmp_path):
+    with start_learner(tmp_path, total_steps=60) as learner:
+        task.connect()
+        task.run_to(10)
+        task.lose, task.first_available = set(range(10, 14)), 13
+        task.run_to(20)
+        status = task.until_stored(20)
+        assert (status.transitions_lost, status.transitions_repaired, status.transitions) == (3, 1, 17)
+
+        nan = np.full(OBSERVATION_SIZE, np.nan, np.float32)
+        task.publish_message(transition_to_message(make_transition(20, observation=nan)))
+        task.publish_message(transition_to_message(make_transition(21, executed_action=np.zeros(3, np.float32))))
+        bad_enum = transition_to_message(make_transition(22))
+        bad_enum.end_reason = 99
+        task.publish_message(bad_enum)
+        implausible = transition_to_message(make_transition(23))
+        implausible.sequence = 2**63
+        task.publish_message(implausible)
+        task.made = 23
+        status = task.until_stored(23)
+        task.until(lambda: task.status.transitions_rejected == 4, "all refused")
+        assert "2**63" in task.status.message or str(2**63) in task.status.message
+        for sequence, problem in ((20, "not finite"), (21, "executed_action has 3 values"), (22, "99 is not a valid")):
+            task.until(lambda: f"transition {sequence} " in learner.output(), f"log of {problem}")  # noqa: B023
+            assert problem in learner.output()
+
+        # The limit grows by what was never stored: the run still gets its 60 transitions.
+        task.run_to(60 + 3 + 3)
+        task.until(lambda: task.status.phase == LearnerStatus.PHASE_FINISHED, "the end of the run")
+        assert task.status.transitions == 60
+
+
+def test_interrupted_it_writes_a_checkpoint_within_4_s_and_the_next_one_goes_on_from_it(task, tmp_path):
+    for number, (signal_number, steps) in enumerate(((signal.SIGINT, 45), (signal.SIGTERM, 62))):
+        with start_learner(tmp_path) as learner:
+            task.connect()
+            task.run_to(steps)
+            task.until(lambda: task.status.updates == steps - 20, "updates")  # noqa: B023
+            start = time.monotonic()
+            learner.signal(signal_number)
+            assert learner.wait(4.0) == 0
+            assert time.monotonic() - start < 4.0
+            checkpoints = sorted((tmp_path / "checkpoints").glob("checkpoint_*"))
+            assert checkpoints[-1].name == f"checkpoint_{steps - 20:012d}.safetensors"
+            if number:
+                assert "resumed at 45 transitions and 25 updates" in learner.output()
+
+
+def refuses_to_start(directory, *expected, **changes):
+    with start_learner(directory, **changes) as learner:
+        assert learner.wait(60.0) == 2, learner.output()
+        last = learner.output().strip().splitlines()[-1]
+        assert last.startswith("error: ")
+        for text in expected:
+            assert text in last
+
+
+def test_what_cannot_work_ends_with_a_clear_error(tmp_path):
+    settings = learner_settings(tmp_path)
+    path = tmp_path / "checkpoints" / "checkpoint_000000000025.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(b"torn")
+    refuses_to_start(tmp_path, str(path), "truncated", "there is no older one")
+    path.unlink()
+    values = to_mapping(dataclasses.replace(settings, task_name=""))
+    with NodeProcess("sac_learner", "learner", values) as learner:
+        assert learner.wait(60.0) == 2
+        assert "'task_name' is empty" in learner.output()
+    with NodeProcess("sac_learner", "learner", {**to_mapping(settings), "sac.discuont": 0.5}) as learner:
+        assert learner.wait(60.0) == 2
+        assert "unknown setting 'sac.discuont'; did you mean 'sac.discount'?" in learner.output()

@@ -1,0 +1,251 @@
+"""The real task process against a bridge, an actor and a learner that live in the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from helpers.ros import NodeProcess, call, ros_node, spin_until
+from rclpy.node import Node
+from robot_bridge.robot import load_robot
+from rosac_common.messages import float32_array, float64_array, nanoseconds, stamp_from_seconds
+from rosac_common.transition import EndReason, Source
+from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState, Transition
+from sac_interfaces.srv import ResendTransitions
+from sensor_msgs.msg import JointState, Joy
+
+from rosac_common import qos
+
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+
+ROBOT = load_robot(Path(__file__).parents[2] / "config" / "robots" / "dclaw.yaml")
+PARAMETERS = {f"robot.{name}": value for name, value in dataclasses.asdict(ROBOT).items()} | {
+    "task.horizon_steps": 5,
+    "wait_for_learner": False,
+}
+HELD = [0, 0, 0, 0, 1]
+
+
+class Surroundings:
+    """Bridge (a robot that goes where it is told at once), actor and learner."""
+
+    def __init__(self, node: Node, lockstep: bool = True) -> None:
+        self.node, self.lockstep = node, lockstep
+        self.time_s = 1000.0
+        self.position = np.append(np.zeros(9), 0.3)
+        self.action: np.ndarray | None = np.full(9, 0.1)  # None: the actor is silent
+        self.source = Action.SOURCE_POLICY
+        self.commands: list[JointState] = []
+        self.observations: list[Observation] = []
+        self.transitions: list[Transition] = []
+        self.episodes: list[EpisodeSummary] = []
+        self.diagnostic: DiagnosticStatus | None = None
+        self.complaints: set[str] = set()
+        self._states = node.create_publisher(JointState, "joint_states", qos.STATE)
+        self._executed = node.create_publisher(JointState, "joint_command/executed", qos.STATE)
+        self._gate = node.create_publisher(SafetyState, "safety/state", qos.LATCHED)
+        self._actions = node.create_publisher(Action, "action", qos.COMMAND)
+        self._learner = node.create_publisher(LearnerStatus, "learner/status", qos.LATCHED)
+        self.joy = node.create_publisher(Joy, "joy", 5)
+        node.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        node.create_subscription(Observation, "observation", self._on_observation, qos.COMMAND)
+        node.create_subscription(Transition, "replay", self.transitions.append, qos.REPLAY)
+        node.create_subscription(EpisodeSummary, "episode", self.episodes.append, qos.EPISODES)
+        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, qos.EVENTS)
+        self._published_s = 0.0
+        node.create_timer(0.02, self._tick)
+        self._gate.publish(SafetyState(state=SafetyState.ARMED))
+
+    def until(self, predicate, what: str, timeout_s: float = 20.0) -> None:
+        spin_until(self.node, predicate, timeout_s, what)
+
+    def until_transitions(self, count: int) -> None:
+        self.until(lambda: len(self.transitions) >= count, f"{count} transitions")
+
+    def for_a_while(self, duration_s: float) -> None:
+        end = time.monotonic() + duration_s
+        while time.monotonic() < end:
+            self.node.executor.spin_once(timeout_sec=0.02)
+
+    def learner_allows(self, limit: int, session: str) -> None:
+        self._learner.publish(
+            LearnerStatus(phase=LearnerStatus.PHASE_TRAINING, session_id=session, sequence_limit=limit)
+        )
+
+    def answer(self, observation: Observation, action: np.ndarray) -> None:
+        message = Action(header=observation.header, session_id=observation.session_id, source=self.source)
+        message.episode, message.step, message.policy_version = observation.episode, observation.step, 7
+        message.action = float32_array(action)
+        self._actions.publish(message)
+
+    def publish_state(self) -> None:
+        self._published_s = time.monotonic()
+        message = JointState(name=ROBOT.all_joint_names, position=float64_array(self.position))
+        message.velocity = message.effort = float64_array(np.zeros(10))
+        message.header.stamp = stamp_from_seconds(self.time_s)
+        self._states.publish(message)
+
+    def _tick(self) -> None:
+        if not self.lockstep:
+            self.time_s += 0.02
+            self.publish_state()
+        elif time.monotonic() - self._published_s > 0.1:
+            self.publish_state()
+
+    def _on_command(self, message: JointState) -> None:
+        self.commands.append(message)
+        if self.lockstep and nanoseconds(message.header.stamp) != nanoseconds(stamp_from_seconds(self.time_s)):
+            return
+        goals = dict(zip(message.name, message.position, strict=True))
+        torque = dict(zip(message.name, message.effort or [1.0] * len(message.name), strict=True))
+        for index, name in enumerate(ROBOT.all_joint_names):
+            if torque.get(name):
+                self.position[index] = goals[name]
+        executed = JointState(header=message.header, name=ROBOT.all_joint_names)
+        executed.position = float64_array([goals.get(name, 0.0) for name in ROBOT.all_joint_names])
+        self._executed.publish(executed)
+        if self.lockstep:
+            self.time_s = round(self.time_s + 0.1, 6)
+            self.publish_state()
+
+    def _on_observation(self, message: Observation) -> None:
+        self.observations.append(message)
+        if self.action is not None:
+            self.answer(message, self.action)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.diagnostic = message.status[0]
+        self.complaints.add(self.diagnostic.message)
+
+    def complained(self, text: str) -> bool:
+        return any(text in complaint for complaint in self.complaints)
+
+
+@pytest.fixture
+def surroundings(request: pytest.FixtureRequest) -> Iterator[Surroundings]:
+    with ros_node() as node:
+        yield Surroundings(node, lockstep=getattr(request, "param", True))
+
+
+def task(**changes: object) -> NodeProcess:
+    return NodeProcess("valve_task", "task", PARAMETERS | changes)
+
+
+def numbers(transitions: list[Transition]) -> list[int]:
+    return [transition.sequence for transition in transitions]
+
+
+def test_episodes_and_lost_transitions_sent_again(surroundings: Surroundings) -> None:
+    s = surroundings
+    with task():
+        s.until(lambda: len(s.episodes) >= 3, "three episodes")
+        received = s.transitions[:15]
+        assert numbers(received) == list(range(15))
+        assert [t.episode for t in received] == [0] * 5 + [1] * 5 + [2] * 5
+        assert [t.end_reason for t in received[:5]] == [0, 0, 0, 0, EndReason.TIME_LIMIT]
+        for before, after in zip(received, received[1:], strict=False):
+            chained = np.array_equal(before.next_observation, after.observation)
+            assert chained == (before.episode == after.episode)
+        first = received[0]
+        assert len(first.observation) == 21
+        assert first.executed_action == first.requested_action == pytest.approx(np.full(9, 0.1))
+        assert (first.policy_version, first.source) == (7, Source.POLICY)
+        assert 0 < first.action_latency_s < 5
+        summary = s.episodes[0]
+        assert (summary.task, summary.steps, summary.steps_policy) == ("DClawTurn", 5, 5)
+        assert summary.episode_return == pytest.approx(sum(t.reward for t in received[:5]), rel=1e-5)
+        assert sum(summary.reward_term_sums) == pytest.approx(summary.episode_return, rel=1e-5)
+        assert list(summary.counter_names)[:2] == ["near_joint_limit", "high_speed"]
+        # resets command all joints, episodes leave the valve free
+        assert {tuple(c.name) for c in s.commands} == {tuple(ROBOT.joint_names), tuple(ROBOT.all_joint_names)}
+
+        s.action = None
+        s.until(lambda: s.diagnostic is not None, "diagnostics")
+        s.transitions.clear()
+        wanted = ResendTransitions.Request(session_id=first.session_id, first=3, last=12)
+        response = call(s.node, ResendTransitions, "replay/resend", wanted)
+        assert (response.accepted, response.first_available) == (True, 0)
+        s.until(lambda: set(range(3, 13)) <= set(numbers(s.transitions)), "ten transitions again")
+        again = {t.sequence: t for t in s.transitions}
+        assert all(again[t.sequence] == t for t in received[3:13])
+
+        unknown = call(s.node, ResendTransitions, "replay/resend", ResendTransitions.Request(session_id="x", last=2))
+        assert not unknown.accepted
+        assert f"session is '{first.session_id}'" in unknown.message
+
+
+def test_the_learners_limit_is_honoured(surroundings: Surroundings) -> None:
+    s = surroundings
+    with task(wait_for_learner=True):
+        s.until(lambda: s.observations, "an observation")
+        session = s.observations[0].session_id
+        s.for_a_while(0.3)
+        assert s.transitions == []  # nobody is there to learn from them
+        for limit in (7, 8, 12):
+            s.learner_allows(limit, session)
+            s.until_transitions(limit)
+            s.for_a_while(0.3)
+            assert numbers(s.transitions) == list(range(limit))
+        s.until(lambda: s.diagnostic.message == "waiting for the learner", "the task says what it waits for")
+
+
+def test_bad_actions_are_refused_and_a_silent_actor_is_named(surroundings: Surroundings) -> None:
+    s = surroundings
+    with task(action_timeout_s=1.0, **{"task.horizon_steps": 1000}):
+        s.until_transitions(5)
+        s.action = np.full(9, np.nan)
+        s.until(lambda: s.complained("not finite"), "the task names the bad action")
+        s.action = np.zeros(8)
+        s.until(lambda: s.complained("shape (8,)"), "the task names the wrong size")
+        s.until(lambda: s.episodes, "the end of the episode")
+        assert s.episodes[0].end_reason == EndReason.CONNECTION_LOST
+        assert dict(zip(s.episodes[0].counter_names, s.episodes[0].counters, strict=True))["actions_refused"] > 0
+        s.action = None
+        s.until(lambda: s.complained("start the actor"), "the task names the actor")
+        known = len(s.transitions)
+        s.action = np.full(9, 0.1)  # as after its restart: it answers the next observation
+        s.until_transitions(known + 5)
+        s.until(lambda: s.diagnostic.level == DiagnosticStatus.OK, "no more complaints")
+        assert numbers(s.transitions) == list(range(len(s.transitions)))
+        assert all(np.isfinite(t.executed_action).all() and len(t.executed_action) == 9 for t in s.transitions)
+
+
+def test_a_human_takes_over(surroundings: Surroundings) -> None:
+    s = surroundings
+    with task(**{"task.horizon_steps": 1000, "teleop.joy_timeout_s": 5.0}):
+        s.until_transitions(5)
+        s.joy.publish(Joy(axes=[0.5, -0.5, 0.0, 0.0, 0.25], buttons=HELD))
+        s.until(lambda: any(t.source == Source.HUMAN for t in s.transitions), "human steps")
+        s.joy.publish(Joy(axes=[0.0] * 5, buttons=[0] * 5))
+        s.until(lambda: s.transitions[-1].source == Source.POLICY, "the policy is back")
+        taken = [t for t in s.transitions if t.source == Source.HUMAN]
+        assert taken[-1].executed_action == pytest.approx([0.5, -0.5, 0.25] * 3)
+        assert numbers(s.transitions) == list(range(len(s.transitions)))
+
+
+@pytest.mark.parametrize("surroundings", [False], indirect=True)
+def test_real_time(surroundings: Surroundings) -> None:
+    s = surroundings
+    with task(time_base="realtime", max_observation_age_s=0.09, **{"task.horizon_steps": 1000}):
+        s.until_transitions(3)
+        begin, known = time.monotonic(), len(s.transitions)
+        s.until_transitions(known + 15)
+        assert 1.2 <= time.monotonic() - begin <= 2.5  # 10 Hz
+        stamps = np.array([nanoseconds(t.header.stamp) for t in s.transitions]) * 1e-9
+        assert np.median(np.diff(stamps)) == pytest.approx(0.1, abs=0.021)
+        assert max(t.sensor_ages_s[0] for t in s.transitions) <= 0.09
+        assert numbers(s.transitions) == list(range(len(s.transitions)))
+
+
+def test_a_setting_out_of_range_ends_the_process_with_its_name() -> None:
+    with task(**{"task.name": "DClawTurnip"}) as process:
+        assert process.wait() == 2
+        assert "DClawTurnFixed" in process.output()
+    with task(missed_periods_limit=0) as process:
+        assert process.wait() == 2
+        assert "missed_periods_limit" in process.output()
