@@ -1,6 +1,6 @@
 """Control steps per second through all nodes in lockstep, without and with the learner, beside the parts alone.
 
-    .venv/bin/python benchmarks/graph_throughput.py --json result.json
+.venv/bin/python benchmarks/graph_throughput.py --json result.json
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--duration-s", type=float, default=30.0, help="how long to measure the graph without learner")
     options.add_argument("--updates", type=int, default=3000, help="updates to measure the learner over")
-    options.add_argument("--learner-alone", type=int, metavar="N", help="only the bare update loop, printed as a number")
+    options.add_argument(
+        "--learner-alone", type=int, metavar="N", help="only the bare update loop, printed as a number"
+    )
     chosen = options.parse_args()
     if chosen.learner_alone:
         print(_learner_loop(chosen.learner_alone))

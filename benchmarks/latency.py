@@ -1,6 +1,6 @@
-"""Real time with the learner saturating the machine: latency from observation to command, missed periods, lost transitions.
+"""Real time, the learner saturating the machine: latency from observation to command, missed periods, lost transitions.
 
-    .venv/bin/python benchmarks/latency.py --rate-hz 10 --duration-s 600 --json result.json
+.venv/bin/python benchmarks/latency.py --rate-hz 10 --duration-s 600 --json result.json
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from rosac_common import qos  # noqa: E402
 from sac_interfaces.msg import Transition  # noqa: E402
 from support import RESULTS, finish, make_run, parser, running, workspace  # noqa: E402
+
+from rosac_common import qos  # noqa: E402
 
 # Far more updates than the robot's steps call for: the learner never sleeps.
 SATURATING_UPDATES_PER_STEP = 1000.0

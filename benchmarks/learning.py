@@ -1,6 +1,6 @@
 """Success of Turn against control steps, over seeds: `rosac train` as a user runs it, its episode tables put together.
 
-    .venv/bin/python benchmarks/learning.py --steps 45000 --seeds 0 1 2 --save
+.venv/bin/python benchmarks/learning.py --steps 45000 --seeds 0 1 2 --save
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ def own_parameters(directory: Path, parameters: Mapping[str, Mapping[str, Any]])
     return str(path)
 
 
-def make_run(directory: Path, given: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]) -> tuple[Run, Graph]:
+def make_run(
+    directory: Path, given: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]
+) -> tuple[Run, Graph]:
     """A new run of dclaw_valve in a directory of its own."""
     own = own_parameters(directory, parameters)
     arguments = {"runs": str(directory / "runs"), "run": "benchmark", "params": own, **given}
@@ -71,7 +73,11 @@ def workspace() -> Iterator[Path]:
 def machine() -> dict[str, str]:
     """Commit, processor and time of a measurement."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     commit = subprocess.run(
@@ -94,7 +100,10 @@ def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any]) ->
     if options.save:
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        rows = [f"| {key} | {value:.4g} |" if isinstance(value, float) else f"| {key} | {value} |" for key, value in
-                document.items() if not isinstance(value, list | dict)]
+        rows = [
+            f"| {key} | {value:.4g} |" if isinstance(value, float) else f"| {key} | {value} |"
+            for key, value in document.items()
+            if not isinstance(value, list | dict)
+        ]
         table = "\n".join([f"# {name}", "", "| quantity | value |", "|---|---|", *rows, ""])
         (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Set-up of every test process: a ROS domain of its own (the ROS environment comes from rosac_common's pytest plugin)."""
+"""Set-up of every test process: a ROS domain of its own. (The ROS environment comes from rosac_common's plugin.)"""
 
 import os
 import sys

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from rclpy.node import Node
-from rosac_common import qos
 from rosac_common.messages import transition_to_message
 from sac_interfaces.msg import LearnerStatus, PolicyWeights, Transition
 from sac_interfaces.srv import ResendTransitions
 
 from helpers.learning import make_transition
 from helpers.ros import spin_until
+from rosac_common import qos
 
 
 class FakeTask:
@@ -65,12 +65,18 @@ class FakeTask:
         self._publisher.publish(message)
 
     def run_to(self, count: int, timeout_s: float = 60.0) -> None:
-        """Make transitions in lockstep until there are `count`; those in `lose` are not sent."""
-        end = time.monotonic() + timeout_s
+        """Make transitions in lockstep until there are `count`; those in `lose` are not sent.
+
+        A learner that does not know the session gets the newest transition again and again, as from the real task.
+        """
+        end, announced = time.monotonic() + timeout_s, 0.0
         while self.made < count:
             assert time.monotonic() < end, f"stuck at {self.made}: {self.status}"
-            limit = self.status.sequence_limit if self.status.session_id == self.session_id else 1
-            if self.made < max(limit, 1):
+            known = self.status.session_id == self.session_id
+            if self.made and not known and time.monotonic() - announced > 0.5:
+                announced = time.monotonic()
+                self.publish(self.made - 1)
+            if self.made < (self.status.sequence_limit if known else 1):
                 if self.made not in self.lose:
                     self.publish(self.made)
                 self.made += 1

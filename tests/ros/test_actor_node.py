@@ -8,11 +8,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, make_policy
 from helpers.ros import NodeProcess, ros_node, spin_until
-from rosac_common import qos
 from rosac_common.messages import float32_array
 from sac_interfaces.msg import Action, Observation, PolicyWeights
 from sac_learner.policy import PolicyNetwork
 from sac_learner.policy_messages import policy_to_message
+
+from rosac_common import qos
 
 pytestmark = pytest.mark.ros
 

@@ -25,6 +25,7 @@ def state_of(commander):
 def test_lifecycle_by_hand():
     with bridge(autostart=False, auto_arm=False) as process, ros_node("commander") as node:
         commander = Commander(node)
+        commander.until(lambda: len(commander.safety) > 1, "the bridge has found this node")
         assert state_of(commander) == State.PRIMARY_STATE_UNCONFIGURED
         assert "not active" in commander.call("safety/arm", expect=False)
         assert change_state(commander, Transition.TRANSITION_CONFIGURE)

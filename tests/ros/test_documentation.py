@@ -31,7 +31,12 @@ def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "bash"):
         lines += [line for line in block.splitlines() if not line.startswith(RUN_ELSEWHERE)]
     result = subprocess.run(
-        ["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=ros_environment(), capture_output=True, text=True, timeout=550
+        ["bash", "-c", "\n".join(lines)],
+        cwd=tmp_path,
+        env=ros_environment(),
+        capture_output=True,
+        text=True,
+        timeout=550,
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -39,7 +44,9 @@ def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_are_not_run_say_what_they_need(page: Path) -> None:
     for block in blocks(page, "sh"):
-        assert block.startswith("# needs "), f"{page.name}: say what this block needs, or make it a bash block:\n{block}"
+        assert block.startswith("# needs "), (
+            f"{page.name}: say what this block needs, or make it a bash block:\n{block}"
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

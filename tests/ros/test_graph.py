@@ -10,12 +10,13 @@ import pytest
 from helpers.graph import GraphProcess, own_parameters
 from helpers.ros import call, ros_node, spin_until
 from rclpy.node import Node
-from rosac_common import qos
 from rosac_common.transition import EndReason, Source
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus, SafetyState, Transition
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
+
+from rosac_common import qos
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
 

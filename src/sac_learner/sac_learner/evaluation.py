@@ -18,7 +18,7 @@ from sac_learner.settings import ActorSettings
 from sac_learner.stacks import Graph, complete_arguments, find_stack, resolve
 from sac_learner.supervisor import Supervisor
 
-# No episode within this wall time: the graph is stuck. An episode of 80 steps takes 8 s in real time, its reset up to 40 s.
+# No episode within this wall time: the graph is stuck. In real time 80 steps take 8 s, a reset with all retries 40 s.
 EPISODE_TIMEOUT_S = 120.0
 
 
@@ -42,7 +42,9 @@ class Evaluation:
         )
 
 
-def evaluate(run: Run, policy: Path, episodes: int, changes: Mapping[str, str], report: Callable[[str], None]) -> Evaluation:
+def evaluate(
+    run: Run, policy: Path, episodes: int, changes: Mapping[str, str], report: Callable[[str], None]
+) -> Evaluation:
     """Run `episodes` episodes of the run's task with the mean action of `policy`.
 
     Args:

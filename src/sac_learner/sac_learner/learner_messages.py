@@ -84,6 +84,8 @@ def episode_row(message: EpisodeSummary) -> dict[str, object]:
     skipped = ("header", "reward_term_names", "reward_term_sums", "counter_names", "counters")
     row = {name: getattr(message, name) for name in message.get_fields_and_field_types() if name not in skipped}
     row["success"] = int(message.success)
-    row |= {f"reward_{name}": total for name, total in zip(message.reward_term_names, message.reward_term_sums, strict=True)}
+    row |= {
+        f"reward_{name}": total for name, total in zip(message.reward_term_names, message.reward_term_sums, strict=True)
+    }
     row |= {f"count_{name}": count for name, count in zip(message.counter_names, message.counters, strict=True)}
     return row

@@ -185,9 +185,11 @@ class LearnerNode(Node):
         self._logged = dict(trainer.problems)
 
     def close(self) -> None:
-        """Write a last checkpoint and let go of the run directory."""
-        self.trainer.close()
+        """Write the last points and a last checkpoint; let go of the run directory."""
+        self._publish_status(time.monotonic())
+        self._write_metrics()
         self._metrics.close()
+        self.trainer.close()
         for name, text in self.trainer.problems.items():
             if self._logged.get(name) != text:
                 self.get_logger().warning(f"{name}: {text}")

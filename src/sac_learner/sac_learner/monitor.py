@@ -1,4 +1,4 @@
-"""Listens to a running graph: learner status, episodes, safety state and diagnostics. What the progress display shows."""
+"""Listens to a running graph: learner status, episodes, safety state and diagnostics; what the progress shows."""
 
 from __future__ import annotations
 

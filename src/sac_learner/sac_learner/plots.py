@@ -37,8 +37,10 @@ def plot_run(run: Run) -> list[Path]:
     return paths
 
 
-def success_curve(rows: list[dict[str, str]], tolerance_rad: float, window: int = WINDOW) -> tuple[npt.NDArray, npt.NDArray]:
-    """Transitions and the share of episodes that end within `tolerance_rad`, as a moving mean over `window` episodes."""
+def success_curve(
+    rows: list[dict[str, str]], tolerance_rad: float, window: int = WINDOW
+) -> tuple[npt.NDArray, npt.NDArray]:
+    """Transitions, and the share of episodes that end within `tolerance_rad`: a moving mean over `window` of them."""
     steps = np.array([int(row["transitions"]) for row in rows])
     within = np.array([abs(float(row["final_error_rad"])) < tolerance_rad for row in rows], dtype=float)
     return _moving(steps, within, window)

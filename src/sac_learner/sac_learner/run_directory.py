@@ -1,14 +1,14 @@
 """Run directories: `runs/<name>/` holds everything of one training run.
 
-    run.json            stack, arguments, sizes; written last when the run is made, so a run without it is incomplete
-    config.yaml         resolved parameters of every node: a standard ROS 2 parameter file
-    replay/             append-only replay log
-    checkpoints/        atomic checkpoints
-    metrics/            TensorBoard events
-    policy.safetensors  exported policy; policy_untrained.safetensors: the same before its first update
-    episodes.csv        one row per episode
-    log/                output of every node
-    plots/ evaluation.json strip.png   made by `rosac plot` and `rosac eval`
+run.json            stack, arguments, sizes; written last when the run is made, so a run without it is incomplete
+config.yaml         resolved parameters of every node: a standard ROS 2 parameter file
+replay/             append-only replay log
+checkpoints/        atomic checkpoints
+metrics/            TensorBoard events
+policy.safetensors  exported policy; policy_untrained.safetensors: the same before its first update
+episodes.csv        one row per episode
+log/                output of every node
+plots/ evaluation.json strip.png   made by `rosac plot` and `rosac eval`
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stacks: one description of each graph, from which both the launch file and the `rosac` command start it.
 
-A stack names the robot, the task and the nodes; its arguments are `name:=value` strings. :func:`resolve` turns them into
-the complete, checked parameters of every node.
+A stack names the robot, the task and the nodes; its arguments are `name:=value` strings. :func:`resolve` turns them
+into the complete, checked parameters of every node.
 """
 
 from __future__ import annotations
@@ -166,8 +166,13 @@ class Graph:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables of the nodes. Discovery stays on this machine unless asked otherwise."""
-        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper()}
+        """Environment variables of the nodes."""
+        return {
+            # Nobody on the network can command the robot unless asked otherwise.
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper(),
+            # The products of one observation are too small to share: a second thread would only spin on a core.
+            "OPENBLAS_NUM_THREADS": "1",
+        }
 
     def parameter_file(self) -> dict[str, Any]:
         """All parameters as one standard ROS 2 parameter file. Empty lists are left out: rcl cannot read them."""

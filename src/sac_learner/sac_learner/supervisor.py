@@ -118,4 +118,3 @@ def _die_with(parent: int) -> None:
 
 def _ending(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-

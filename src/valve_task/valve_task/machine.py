@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from robot_bridge.backend import RobotState
 from robot_bridge.gate_types import Cause
-from rosac_common.transition import EndReason, Source
+from rosac_common.transition import EndReason
 
 from valve_task.episode import LONGEST_STEP, EpisodeLoop
 from valve_task.link import BridgeLink
-from valve_task.machine_io import Flags, GateView, LearnerView, Outputs, Phase, PolicyAction, Problem, Vector
+from valve_task.machine_io import GateView, LearnerView, Outputs, Phase, PolicyAction, Problem, Vector
 from valve_task.problems import Problems
 from valve_task.replay_history import ReplayHistory
 from valve_task.reset import EpisodeReset, ResetPhase
+from valve_task.runner import Commander, EpisodeRunner
 from valve_task.sender import TransitionSender
 from valve_task.settings import TaskNodeSettings
-from valve_task.tasks import ActionError, make_task
-from valve_task.teleop import Teleop
+from valve_task.tasks import make_task
 
 _LEARNER_SILENT_S = 5.0  # it repeats its status five times a second
 _ASK_AGAIN_S = 1.0
@@ -55,21 +54,25 @@ class StepMachine:
         self.task = make_task(settings.task, settings.robot)
         self.loop = EpisodeLoop(self.task, session_id)
         self.history = ReplayHistory(settings.replay_history, self.task.observation_size, self.task.action_size)
+        self.problems = Problems(outputs)
         backpressure = self._lockstep and settings.wait_for_learner
         self._sender = TransitionSender(self.history, outputs.publish_transition, backpressure)
-        self._teleop = Teleop(settings.teleop, self.task.action_size)
-        self._rng = np.random.default_rng(settings.seed)
-        self._longest_step_s = LONGEST_STEP * self.task.control_period_s
-        self._link = BridgeLink(self._lockstep, round(self._longest_step_s * 1e9), clock())
+        self._link = BridgeLink(self._lockstep, round(LONGEST_STEP * self.task.control_period_s * 1e9), clock())
+        self._commander = Commander(outputs, clock)
+        self._runner = EpisodeRunner(
+            settings, self.loop, self._link, self._sender, self._commander, outputs, self.problems, clock
+        )
         self._reset: EpisodeReset | None = None
-        self.problems = Problems(outputs)
-        self.phase = Phase.WAITING_FOR_BRIDGE
-        self._answered_ns: int | None = None  # stamp of the newest command
-        self._command: tuple[Vector, Flags | None] | None = None
-        self._tick_s = self._command_s = self._learner_s = self._randomise_s = clock()
-        self._observed_s = self._step_s = clock()  # the present observation, and the first one of this step
-        self._missed_in_a_row = 0
+        self._rng = np.random.default_rng(settings.seed)
+        self._phase = Phase.WAITING_FOR_BRIDGE
+        self._tick_s = self._learner_s = self._randomise_s = clock()
         self._stale = False
+
+    @property
+    def phase(self) -> Phase:
+        """What the task is doing."""
+        waits = self._phase is Phase.ACTING and self._sender.blocked
+        return Phase.WAITING_FOR_LEARNER if waits else self._phase
 
     @property
     def reset_phase(self) -> ResetPhase:
@@ -81,35 +84,33 @@ class StepMachine:
     def on_state(self, state: RobotState) -> None:
         """A joint state. A repeated one (same time) means in lockstep that the bridge waits for a command."""
         if self._link.is_another_time_base(state.time_ns):
-            self._interrupt(EndReason.CONNECTION_LOST)
+            self._runner.interrupt(EndReason.CONNECTION_LOST)
             self._outputs.note("the bridge was restarted: its time has changed")
             self._link.leave_time_base()
-            self._to_rest(Phase.WAITING_FOR_BRIDGE)
+            self._rest(Phase.WAITING_FOR_BRIDGE)
         self._link.receive_state(state, self._clock())
-        if self.phase is Phase.WAITING_FOR_BRIDGE:
+        if self._phase is Phase.WAITING_FOR_BRIDGE:
             self._get_ready()
-        if self._lockstep:
+        elif self._lockstep:
             self._advance()
 
     def on_executed(self, time_ns: int, goals_rad: Vector) -> None:
         """Goals of the robot's joints that the bridge executed for the command with that stamp."""
         self._link.receive_executed(time_ns, goals_rad)
-        if self._lockstep and self.phase is Phase.ACTING and self._link.state.time_ns != self._answered_ns:
-            self._advance_episode()
-
-    def on_action(self, action: PolicyAction) -> None:
-        """The policy's answer to an observation. One that answers anything but the present step is counted, no more."""
-        late = not self._lockstep and (self._stale or self._clock() - self._observed_s > self._longest_step_s)
-        if self.phase is not Phase.ACTING or late or action[:4] != self.loop.observation[:4]:
-            self.loop.count("actions_ignored")
-        elif not self.loop.commanded:
-            self._act(action.values, action.source, action.policy_version)
-        elif not self.loop.note_request(action.values, action.policy_version):
-            self.loop.count("actions_ignored")
+        waits = self._phase is Phase.ACTING and self.loop.commanded
+        if self._lockstep and waits and self._link.state.time_ns != self._commander.answered_ns:
+            self._advance()
 
     def on_unusable_state(self, text: str) -> None:
         """A message of the bridge that cannot be used: it counts as silence."""
         self.problems.add(Problem.SENSORS, text)
+
+    def on_action(self, action: PolicyAction) -> None:
+        """The policy's answer to an observation."""
+        if self._phase is Phase.ACTING and not self._stale:
+            self._runner.answer(action)
+        else:
+            self.loop.count("actions_ignored")
 
     def on_unusable_action(self, text: str) -> None:
         """An action message that cannot be used."""
@@ -119,11 +120,11 @@ class StepMachine:
     def on_gate(self, gate: GateView) -> None:
         """State of the safety gate."""
         self._link.receive_gate(gate, self._clock())
-        if self.phase in (Phase.WAITING_FOR_BRIDGE, Phase.STOPPED):
+        if self._phase in (Phase.WAITING_FOR_BRIDGE, Phase.STOPPED):
             self._get_ready()
-        elif not self._link.gate_is_open and self.phase is not Phase.FINISHED:
+        elif not self._link.gate_is_open and self._phase is not Phase.FINISHED:
             by_operator = Cause.OPERATOR_STOP in gate.causes
-            self._interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
+            self._runner.interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
             self._get_ready()
 
     def on_learner(self, learner: LearnerView) -> None:
@@ -136,16 +137,17 @@ class StepMachine:
         if learner.finished:
             self._finish()
             return
+        waited = self.phase is Phase.WAITING_FOR_LEARNER
         self._sender.learner_says(learner, self._learner_s)
-        if self.phase is Phase.FINISHED:
+        if self._phase is Phase.FINISHED:
             self._outputs.note("the learner goes on")
             self._get_ready()
-        elif self.phase is Phase.WAITING_FOR_LEARNER and not self._sender.blocked:
-            self._offer_observation()
+        elif waited:
+            self._runner.offer()
 
     def on_joy(self, axes: Sequence[float], buttons: Sequence[int]) -> None:
         """A joystick message."""
-        wrong = self._teleop.receive(axes, buttons, self._clock())
+        wrong = self._runner.teleop.receive(axes, buttons, self._clock())
         if wrong:
             self.problems.add(Problem.JOYSTICK, f"{wrong}: set teleop.* to the joystick's layout")
         else:
@@ -153,13 +155,13 @@ class StepMachine:
 
     def on_randomised(self, success: bool, message: str) -> None:
         """Answer of simulation/randomise."""
-        if self.phase is not Phase.RANDOMISING:
+        if self._phase is not Phase.RANDOMISING:
             return
         if not success:
             self.problems.add(Problem.RANDOMISE, f"simulation/randomise failed: {message}; asking again")
             return
         self.problems.solve(Problem.RANDOMISE)
-        self.phase = Phase.RESETTING
+        self._phase = Phase.RESETTING
         if self._lockstep:
             self._advance()
 
@@ -171,21 +173,26 @@ class StepMachine:
         self._watch(now_s)
         if self._lockstep:
             return
-        if periods > 1 and self.phase is Phase.ACTING and self.loop.started:
-            self.loop.record.missed_periods += periods - 1
-        if self.phase in (Phase.RESETTING, Phase.ACTING) and self._is_fresh(now_s):
+        if self._phase is Phase.ACTING:
+            self._runner.miss_periods(max(0, periods - 1))
+        if self._phase in (Phase.RESETTING, Phase.ACTING) and self._is_fresh(now_s):
             self._advance()
 
     # Phases
 
+    def _rest(self, phase: Phase) -> None:
+        """No commands from here on, and none of before is repeated."""
+        self._phase = phase
+        self._commander.forget()
+
     def _get_ready(self) -> None:
         """Without an episode: start the next reset, or say what it waits for."""
         if self._link.state is None or self._link.gate is None:
-            self._to_rest(Phase.WAITING_FOR_BRIDGE)
+            self._rest(Phase.WAITING_FOR_BRIDGE)
             return
         self.problems.solve(Problem.BRIDGE)
         if not self._link.gate_is_open:
-            self._to_rest(Phase.STOPPED)
+            self._rest(Phase.STOPPED)
             self.problems.add(Problem.GATE, _closed_because(self._link.gate))
             return
         self.problems.solve(Problem.GATE)
@@ -195,7 +202,7 @@ class StepMachine:
 
     def _start_reset(self) -> None:
         self._reset = EpisodeReset(self.settings.robot, self.settings.reset, self.task, self._rng)
-        self.phase = Phase.RESETTING
+        self._phase = Phase.RESETTING
         if self.task.random_dynamics:
             self._ask_randomise()
 
@@ -203,131 +210,47 @@ class StepMachine:
         """New dynamics before the reset. In real time nobody may offer that: a real robot keeps its own."""
         self._randomise_s = self._clock()
         if self._outputs.randomise():
-            self.phase = Phase.RANDOMISING
+            self._phase = Phase.RANDOMISING
         elif self._lockstep:
-            self.phase = Phase.RANDOMISING
+            self._phase = Phase.RANDOMISING
             self.problems.add(Problem.RANDOMISE, "the bridge offers no service simulation/randomise yet; asking again")
 
     def _advance(self) -> None:
-        """Answer the newest state as the phase wants it."""
-        if self.phase is Phase.ACTING:
-            self._advance_episode()
-        if self.phase is Phase.RESETTING:
+        """Answer the newest state as the phase wants it. The state that ends an episode is the reset's first."""
+        if self._phase is Phase.ACTING:
+            self._runner.advance()
+            self._continue()
+        if self._phase is Phase.RESETTING:
             self._advance_reset()
+
+    def _continue(self) -> None:
+        """After an episode comes a reset."""
+        if self._phase is Phase.ACTING and not self.loop.running:
+            self._start_reset()
 
     def _advance_reset(self) -> None:
         state = self._link.state
-        if state.time_ns == self._answered_ns:
-            self._repeat_command()
+        if state.time_ns == self._commander.answered_ns:
+            self._commander.repeat()
             return
         command = self._reset.step(state)
         if command is not None:
-            self._send(state.time_ns, command.goals_rad, command.torque_on)
+            self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
         elif self._reset.phase is ResetPhase.FAILED:
-            self.phase = Phase.RESET_FAILED
+            self._rest(Phase.RESET_FAILED)
             self.problems.add(Problem.RESET, f"reset failed: {self._reset.failure}. {_HELP_RESET}")
         else:
             self.problems.solve(Problem.RESET)
-            self._missed_in_a_row = 0
-            self.loop.begin(state, self._ages(), self._reset.report)
-            self._offer_observation()
-
-    def _advance_episode(self) -> None:
-        state, loop = self._link.state, self.loop
-        if not loop.commanded:
-            self._wait_for_action()
-            return
-        executed = self._link.executed_for(self._answered_ns)
-        if self._lockstep and state.time_ns == self._answered_ns:
-            self._repeat_command()
-        elif executed is not None or not self._lockstep:
-            # In lockstep what was executed is on its way, or is repeated with the next state.
-            transition = loop.settle(state, executed, self._ages())
-            if transition is not None:
-                self._sender.send(transition)
-            if loop.running:
-                self._offer_observation()
-            else:
-                self._outputs.publish_episode(loop.record)
-                self._start_reset()
-
-    def _wait_for_action(self) -> None:
-        """A state came before the action: ask again, in real time with what the sensors say now."""
-        if not self._lockstep:
-            if self.loop.started:
-                self.loop.record.missed_periods += 1
-                self._missed_in_a_row += 1
-            if self._missed_in_a_row >= self.settings.missed_periods_limit:
-                self._lose_actor(f"no action for {self._missed_in_a_row} control periods")
-                return
-            self.loop.renew(self._link.state, self._ages())
-            self._observed_s = self._clock()
-        self._ask()
-
-    def _offer_observation(self) -> None:
-        """Publish the observation of a new step, unless a transition still waits for the learner."""
-        if self._sender.blocked:
-            self.phase = Phase.WAITING_FOR_LEARNER
-            return
-        self.phase = Phase.ACTING
-        self._observed_s = self._step_s = self._clock()
-        self._ask()
-
-    def _ask(self) -> None:
-        """Ask the policy; a human at the joystick answers at once."""
-        self._outputs.publish_observation(self.loop.observation)
-        action = self._teleop.action(self._clock())
-        if action is not None:
-            self._act(action, Source.HUMAN, self.loop.record.policy_version)
-
-    def _act(self, action: npt.ArrayLike, source: Source, policy_version: int) -> None:
-        try:
-            goals = self.loop.act(action, source, policy_version)
-        except ActionError as error:
-            self.problems.add(Problem.ACTION, f"{error}; refused, the robot holds")
-            return
-        self._send(self._link.state.time_ns, goals, None)
-        self.loop.set_latency(self._command_s - self._observed_s)
-        self._missed_in_a_row = 0
-        if self.problems and source is not Source.HUMAN:
-            self.problems.solve(Problem.ACTION, Problem.ACTOR)
-
-    def _send(self, time_ns: int, goals_rad: Vector, torque_on: Flags | None) -> None:
-        self._answered_ns, self._command = time_ns, (goals_rad, torque_on)
-        self._repeat_command()
-        self._command_s = self._clock()
-
-    def _repeat_command(self) -> None:
-        self._outputs.publish_command(self._answered_ns, *self._command)
-
-    def _ages(self) -> npt.NDArray[np.float32]:
-        return self._link.ages_s(self._clock())
-
-    # Ends and faults
-
-    def _to_rest(self, phase: Phase) -> None:
-        """No commands from here on, and none of before is answered any more."""
-        self.phase = phase
-        self._answered_ns = None
-
-    def _interrupt(self, reason: EndReason) -> None:
-        """End the episode, if there is one, for a reason outside the task."""
-        loop = self.loop
-        if self.phase not in (Phase.ACTING, Phase.WAITING_FOR_LEARNER):
-            return
-        if not loop.started:
-            loop.abandon()
-            return
-        transition = loop.end(reason, self._link.state, self._link.executed_for(self._answered_ns), self._ages())
-        if transition is not None:
-            self._sender.send(transition)
-        self._outputs.publish_episode(loop.record)
+            self._phase = Phase.ACTING
+            self._runner.begin(self._reset.report)
 
     def _finish(self) -> None:
-        if self.phase is not Phase.FINISHED:
+        if self._phase is not Phase.FINISHED:
             self._outputs.note("the learner has finished: the task is idle, the robot holds")
             self.loop.abandon()
-            self._to_rest(Phase.FINISHED)
+            self._rest(Phase.FINISHED)
+
+    # Those who fall silent
 
     def _is_fresh(self, now_s: float) -> bool:
         """Real time: whether the newest state may be acted on. A stale one ends the episode once a fresh one is there
@@ -335,8 +258,7 @@ class StepMachine:
         age_s, limit_s = self._link.silence_s(now_s), self.settings.max_observation_age_s
         if age_s > limit_s:
             self._stale = True
-            if self.phase is Phase.ACTING and self.loop.started:
-                self.loop.record.missed_periods += 1
+            self._runner.miss_periods(1)
             self.problems.add(
                 Problem.SENSORS, f"the joint state is {age_s:.3f} s old, limit {limit_s:g} s; no commands"
             )
@@ -344,47 +266,35 @@ class StepMachine:
         self.problems.solve(Problem.SENSORS)
         if self._stale:
             self._stale = False
-            if self.phase is Phase.ACTING and self.loop.started:
-                self._interrupt(EndReason.STALE_SENSOR)
-                self._start_reset()
+            if self.loop.started:
+                self._runner.interrupt(EndReason.STALE_SENSOR)
+                self._continue()
         return True
 
     def _watch(self, now_s: float) -> None:
-        """Look for those who have fallen silent."""
         silence_s, limit_s = self._link.silence_s(now_s), self.settings.state_timeout_s
-        if self.phase is not Phase.FINISHED and silence_s > limit_s:
+        unanswered_s = now_s - self._commander.sent_s if self.loop.commanded else 0.0
+        if self._phase is not Phase.FINISHED and silence_s > limit_s:
             self._lose_bridge(f"no joint_states for {silence_s:.1f} s")
-        elif self.phase is Phase.WAITING_FOR_BRIDGE and self._link.gate is None and self._link.state is not None:
+        elif self._phase is Phase.WAITING_FOR_BRIDGE and self._link.state is not None:
             self.problems.add(Problem.BRIDGE, "joint_states come, but no safety/state: does another node publish them?")
-        elif self.phase is Phase.ACTING:
-            self._watch_step(now_s)
-        elif self.phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
+        elif self._phase is Phase.ACTING and self._lockstep and unanswered_s > limit_s:
+            self._lose_bridge(f"no command executed for {unanswered_s:.1f} s")
+        elif self._phase is Phase.ACTING:
+            self._runner.watch(now_s)
+            self._continue()
+            if self._lockstep and self._phase is Phase.RESETTING:
+                self._advance()
+        elif self._phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
             self._ask_randomise()
         if self.settings.wait_for_learner and now_s - self._learner_s > _LEARNER_SILENT_S:
             self.problems.add(Problem.LEARNER, "no learner/status: start the learner")
 
-    def _watch_step(self, now_s: float) -> None:
-        if not self.loop.commanded:
-            if now_s - self._step_s > self.settings.action_timeout_s:
-                self._lose_actor(f"no action for {now_s - self._step_s:.1f} s")
-        elif self._lockstep and now_s - self._command_s > self.settings.state_timeout_s:
-            self._lose_bridge(f"no command executed for {now_s - self._command_s:.1f} s")
-
     def _lose_bridge(self, text: str) -> None:
         self.problems.add(Problem.BRIDGE, f"{text}: start the bridge, or look at its log")
-        if self.phase is not Phase.WAITING_FOR_BRIDGE:
-            self._interrupt(EndReason.CONNECTION_LOST)
-            self._to_rest(Phase.WAITING_FOR_BRIDGE)
+        self._runner.interrupt(EndReason.CONNECTION_LOST)
+        self._rest(Phase.WAITING_FOR_BRIDGE)
         self._link.forget()
-
-    def _lose_actor(self, text: str) -> None:
-        """The actor is silent. An episode that has begun ends; one that waits for its first action goes on waiting."""
-        self.problems.add(Problem.ACTOR, f"{text}: start the actor, or look at its log")
-        if self.loop.started:
-            self._interrupt(EndReason.CONNECTION_LOST)
-            self._start_reset()
-            if self._lockstep:
-                self._advance()
 
 
 def _closed_because(gate: GateView) -> str:

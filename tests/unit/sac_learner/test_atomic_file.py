@@ -7,7 +7,11 @@ import pytest
 import sac_learner.atomic_file as atomic_file
 from sac_learner.atomic_file import DamagedFileError, StorageError, read_tensors, tensor_bytes, write_atomic
 
-TENSORS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "scalar": np.float32(3.5), "bytes": np.arange(5, dtype=np.uint8)}
+TENSORS = {
+    "w": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "scalar": np.float32(3.5),
+    "bytes": np.arange(5, dtype=np.uint8),
+}
 
 
 def test_tensors_and_metadata_come_back(tmp_path):
@@ -54,7 +58,9 @@ def test_full_disk_leaves_the_old_file_and_says_how_much_is_missing(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(atomic_file.os, "write", full)
-    with pytest.raises(StorageError, match=r"cannot write .*/file: No space left on device \(3 bytes needed, \d+ bytes"):
+    with pytest.raises(
+        StorageError, match=r"cannot write .*/file: No space left on device \(3 bytes needed, \d+ bytes"
+    ):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]

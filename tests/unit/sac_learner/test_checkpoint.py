@@ -14,12 +14,16 @@ SIZES = (3, 2)
 
 
 def make_learner(seed=0, sizes=SIZES, **changes):
-    return SacLearner(from_mapping(SacSettings, {"hidden_sizes": [16, 16], "batch_size": 8, **changes}), *sizes, seed=seed)
+    return SacLearner(
+        from_mapping(SacSettings, {"hidden_sizes": [16, 16], "batch_size": 8, **changes}), *sizes, seed=seed
+    )
 
 
 def make_progress(rng=None, **changes):
     sampling = sampling_state(rng or np.random.default_rng(0))
-    return Progress(**{"transitions": 10, "updates": 7, "policy_version": 3, "duplicates": 1, "sampling": sampling, **changes})
+    return Progress(
+        **{"transitions": 10, "updates": 7, "policy_version": 3, "duplicates": 1, "sampling": sampling, **changes}
+    )
 
 
 def make_memory():

@@ -12,7 +12,9 @@ TRANSITIONS = [make_transition(i) for i in range(40)]
 
 
 def make_intake(**changes):
-    return Intake(IntakeSettings(**{"resend_period_s": 1.0, "resend_chunk": 7, **changes}), OBSERVATION_SIZE, ACTION_SIZE)
+    return Intake(
+        IntakeSettings(**{"resend_period_s": 1.0, "resend_chunk": 7, **changes}), OBSERVATION_SIZE, ACTION_SIZE
+    )
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,6 +1,7 @@
 import resource
 import time
 
+import pytest
 from sac_learner.metrics import MetricsWriter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -33,6 +34,7 @@ def test_directory_that_cannot_be_written_is_reported_and_tried_again(tmp_path):
     assert curve(tmp_path / "blocked", "a") == [(2, 2.0)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_full_disk_in_the_writers_own_thread_is_reported_and_survived(tmp_path):
     """The writer's thread dies of it; the learner must neither hang nor stay without a writer."""
     writer, scalars = MetricsWriter(tmp_path, resumed_at=0), {f"name{i}": 1.0 for i in range(20)}

@@ -39,7 +39,9 @@ def test_standard_deviation_is_clipped():
     bias = np.array([0, 0, 50, -50], np.float32)
     weights = changed(make_policy(), **{"output.weight": np.zeros((4, 16), np.float32), "output.bias": bias})
     network, rng = PolicyNetwork(weights), np.random.default_rng(0)
-    u = np.arctanh(np.array([network.sample_action(OBSERVATION, rng) for _ in range(300)], np.float64).clip(-1 + 1e-7, 1 - 1e-7))
+    u = np.arctanh(
+        np.array([network.sample_action(OBSERVATION, rng) for _ in range(300)], np.float64).clip(-1 + 1e-7, 1 - 1e-7)
+    )
     assert np.abs(u[:, 1]).max() < 1e-6
     assert np.isfinite(u).all()
     assert np.median(np.abs(u[:, 0])) == pytest.approx(0.674 * np.exp(2.0), rel=0.2)
@@ -62,7 +64,9 @@ def test_file_that_is_no_policy_is_refused(tmp_path):
     path = tmp_path / "policy.safetensors"
     with pytest.raises(FileNotFoundError):
         load_policy(path)
-    write_atomic(path, tensor_bytes({"w": np.zeros(1, np.float32)}, {"format": "rosac checkpoint", "format_version": 1}))
+    write_atomic(
+        path, tensor_bytes({"w": np.zeros(1, np.float32)}, {"format": "rosac checkpoint", "format_version": 1})
+    )
     with pytest.raises(DamagedFileError, match="is rosac checkpoint version 1, expected rosac policy 1"):
         load_policy(path)
 
@@ -168,7 +172,9 @@ def test_answers_in_time_for_a_control_loop():
         tensors[f"{name}.weight"] = rng.standard_normal((outputs, inputs), dtype=np.float32)
         tensors[f"{name}.bias"] = np.zeros(outputs, np.float32)
     tensors[LOG_STD_LIMITS] = np.array([-20, 2], np.float32)
-    network = PolicyNetwork(PolicyWeights("r", 1, 0, 0, False, tensors, np.zeros(21, np.float32), np.ones(21, np.float32)))
+    network = PolicyNetwork(
+        PolicyWeights("r", 1, 0, 0, False, tensors, np.zeros(21, np.float32), np.ones(21, np.float32))
+    )
     observation, times = rng.standard_normal(21, dtype=np.float32), []
     for _ in range(500):
         start = time.perf_counter()

@@ -79,5 +79,5 @@ def test_bad_own_parameters_are_refused(tmp_path: Path, text: str, expected: str
 
 
 def test_discovery_stays_on_this_machine_unless_asked(tmp_path: Path) -> None:
-    assert graph(tmp_path).environment == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    assert graph(tmp_path, discovery="subnet").environment == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    assert graph(tmp_path).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert graph(tmp_path, discovery="subnet").environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"

@@ -18,6 +18,12 @@ from sac_learner.run_files import RunLockedError
 from sac_learner.trainer import STORAGE_RETRY_S, Trainer
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """Waiting for the disk is no part of these tests (test_atomic_file and test_replay_log see that it is done)."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 def feed(trainer, numbers, session_id="a", now_s=0.0):
     """Offer transitions one by one, each digested before the next, as a lockstep task does."""
     for number in numbers:
@@ -290,7 +296,11 @@ def test_checkpoint_without_its_log_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"task_name": ""}, "'task_name' is empty"), ({"device": "gpu9"}, "'device' is 'gpu9'"), ({"device": "cuda:9"}, "cuda:9")],
+    [
+        ({"task_name": ""}, "'task_name' is empty"),
+        ({"device": "gpu9"}, "'device' is 'gpu9'"),
+        ({"device": "cuda:9"}, "cuda:9"),
+    ],
 )
 def test_missing_or_impossible_settings_are_named(tmp_path, changes, problem):
     with pytest.raises(SettingsError, match=problem):

@@ -179,6 +179,15 @@ def test_renewing_sees_the_same_step_again(begun, make_state):
     assert step(begun, make_state(0.3)) is not None
 
 
+def test_an_episode_begins_with_its_first_action(begun, make_state):
+    begun.renew(make_state(4.0, valve=0.25), AGES)
+    assert not begun.started
+    assert step(begun, make_state(4.1, valve=0.2)).step == 0
+    assert begun.started
+    assert begun.record.initial_error_rad == pytest.approx(0.25)
+    assert begun.record.duration_s == pytest.approx(0.1)
+
+
 def test_record(begun, make_state):
     rewards = []
     for number, valve in enumerate((0.4, 0.2, 0.05), start=1):

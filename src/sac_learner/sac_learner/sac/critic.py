@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ def critic_loss(q: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def smooth_targets(targets: Iterable[Tensor], parameters: Iterable[Tensor], tau: float) -> None:
+def smooth_targets(targets: Sequence[Tensor], parameters: Sequence[Tensor], tau: float) -> None:
     """target += tau * (parameter - target), in place."""
-    torch._foreach_lerp_(list(targets), list(parameters), tau)
+    for target, parameter in zip(targets, parameters, strict=True):
+        target.lerp_(parameter, tau)

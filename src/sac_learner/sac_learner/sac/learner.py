@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +16,12 @@ from sac_learner.sac.actor import actor_loss
 from sac_learner.sac.critic import critic_loss, critic_target, smooth_targets
 from sac_learner.sac.distribution import sample_action
 from sac_learner.sac.networks import GaussianPolicy, TwinCritic
+from sac_learner.sac.optimiser import Adam
 from sac_learner.sac.settings import SacSettings
 from sac_learner.sac.temperature import temperature_loss
 
 # Scalars of the last update, still tensors: reading one (float) waits for the device, so that is left to the caller.
 Metrics = dict[str, Tensor]
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class SacLearner:
@@ -46,20 +45,16 @@ class SacLearner:
         self.policy = GaussianPolicy(*sizes, limits, start).to(self.device)
         self.critic = TwinCritic(*sizes, start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self._target_parameters = list(self.target_critic.parameters())
         self._noise = torch.Generator(self.device).manual_seed(seed)
         learned = settings.temperature_mode == "learned"
         alpha = settings.initial_temperature if learned else settings.fixed_temperature
         log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
         self.log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self.device), requires_grad=learned)
-        self._critic_parameters = list(self.critic.parameters())
-        self._policy_parameters = list(self.policy.parameters())
         # Policy and temperature step together; Adam treats every element alone, so this equals two optimisers.
-        self._actor_parameters = self._policy_parameters + ([self.log_alpha] if learned else [])
-        self._critic_optimiser = self._adam(self._critic_parameters)
-        self._actor_optimiser = self._adam(self._actor_parameters)
-
-    def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Adam:
-        return torch.optim.Adam(parameters, lr=self.settings.learning_rate, fused=True)
+        actor_parameters = [*self.policy.parameters(), *([self.log_alpha] if learned else [])]
+        self._critic_adam = Adam(self.critic.parameters(), settings.learning_rate)
+        self._actor_adam = Adam(actor_parameters, settings.learning_rate)
 
     def update(self, batch: Batch) -> Metrics:
         """One gradient step of everything on a freshly sampled batch.
@@ -74,7 +69,7 @@ class SacLearner:
         alpha = self.log_alpha.detach().exp()
         metrics = self._update_critics(observation, action, reward, next_observation, bootstrap, alpha)
         metrics |= self._update_actor(observation, alpha)
-        smooth_targets(self.target_critic.parameters(), self._critic_parameters, self.settings.tau)
+        smooth_targets(self._target_parameters, self._critic_adam.parameters, self.settings.tau)
         self.updates += 1
         return metrics
 
@@ -106,7 +101,7 @@ class SacLearner:
             )
         q = self.critic(observation, action)
         loss = critic_loss(q, target)
-        _step(self._critic_optimiser, loss, self._critic_parameters)
+        self._critic_adam.step(loss)
         return {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}
 
     def _update_actor(self, observation: Tensor, alpha: Tensor) -> Metrics:
@@ -117,7 +112,7 @@ class SacLearner:
             total = loss + temperature_loss(
                 self.log_alpha, log_prob.detach(), self.target_entropy, self.settings.temperature_loss
             )
-        _step(self._actor_optimiser, total, self._actor_parameters)
+        self._actor_adam.step(total)
         return {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
 
     def policy_tensors(self) -> dict[str, np.ndarray]:
@@ -132,16 +127,9 @@ class SacLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next update depends on, by name: weights, targets, moments, temperature, noise."""
-        state = {"noise_generator": self._noise.get_state(), "log_alpha": self.log_alpha.detach()}
-        for name, module in self._modules().items():
-            state |= {f"{name}.{key}": value.detach() for key, value in module.named_parameters()}
-        for name, optimiser in (("critic_adam", self._critic_optimiser), ("actor_adam", self._actor_optimiser)):
-            for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                moments = optimiser.state.get(parameter) or _fresh_moments(parameter)
-                state |= {f"{name}.{i}.{key}": moments[key] for key in _MOMENTS}
-        return state
+        return {"noise_generator": self._noise.get_state(), **self._tensors()}
 
-    def load_state(self, state: Mapping[str, Any], updates: int) -> None:
+    def load_state(self, state: Mapping[str, Tensor], updates: int) -> None:
         """Take up a state of `state()`.
 
         Raises:
@@ -151,31 +139,18 @@ class SacLearner:
         if problem:
             raise ValueError(problem)
         self._noise.set_state(state["noise_generator"].cpu())
-        with torch.no_grad():
-            self.log_alpha.copy_(state["log_alpha"])
-            for name, module in self._modules().items():
-                for key, parameter in module.named_parameters():
-                    parameter.copy_(state[f"{name}.{key}"])
-        for name, optimiser in (("critic_adam", self._critic_optimiser), ("actor_adam", self._actor_optimiser)):
-            for i, parameter in enumerate(optimiser.param_groups[0]["params"]):
-                moments = {key: state[f"{name}.{i}.{key}"].to(self.device, copy=True) for key in _MOMENTS}
-                optimiser.state[parameter] = moments
+        for name, tensor in self._tensors().items():
+            tensor.copy_(state[name])
         self.updates = updates
 
-    def _modules(self) -> dict[str, nn.Module]:
-        return {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
-
-
-def _step(optimiser: torch.optim.Adam, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-    # Only these gradients: the actor's loss passes through the critics without computing theirs.
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient
-    optimiser.step()
-
-
-def _fresh_moments(parameter: Tensor) -> dict[str, Tensor]:
-    step = torch.zeros((), dtype=torch.float32, device=parameter.device)
-    return {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter), "step": step}
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {"log_alpha": self.log_alpha.detach()}
+        modules = {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
+        for name, module in modules.items():
+            tensors |= {f"{name}.{key}": value.detach() for key, value in module.named_parameters()}
+        for name, optimiser in (("critic_adam", self._critic_adam), ("actor_adam", self._actor_adam)):
+            tensors |= {f"{name}.{key}": value for key, value in optimiser.state().items()}
+        return tensors
 
 
 def _difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:

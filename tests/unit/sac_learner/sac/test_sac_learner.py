@@ -21,7 +21,9 @@ def random_batch(rng, n=64, observation_size=3, action_size=2):
         return rng.standard_normal(shape, dtype=np.float32)
 
     bootstrap = (rng.random(n) < 0.9).astype(np.float32)
-    return Batch(normal(n, observation_size), np.tanh(normal(n, action_size)), normal(n), normal(n, observation_size), bootstrap)
+    return Batch(
+        normal(n, observation_size), np.tanh(normal(n, action_size)), normal(n), normal(n, observation_size), bootstrap
+    )
 
 
 def plain_update(learner, batch, noises):
@@ -159,7 +161,13 @@ def test_finds_the_maximum_entropy_policy_of_a_known_problem():
 
 
 def test_value_of_a_constant_reward_is_bootstrapped_unless_terminated():
-    changes = {"temperature_mode": "fixed", "fixed_temperature": 0.0, "learning_rate": 1e-2, "tau": 0.1, "discount": 0.8}
+    changes = {
+        "temperature_mode": "fixed",
+        "fixed_temperature": 0.0,
+        "learning_rate": 1e-2,
+        "tau": 0.1,
+        "discount": 0.8,
+    }
     learner, rng = SacLearner(settings(**changes), 1, 1, seed=0), np.random.default_rng(0)
     for _ in range(700):
         # Observation +1: the episode terminates; -1: it goes on (or is only cut short).
