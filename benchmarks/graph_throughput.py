@@ -44,11 +44,11 @@ def graph_without_learner(duration_s: float) -> tuple[float, float]:
     with workspace() as directory:
         run, graph = make_run(directory, {}, {"learner": {"sac.initial_random_steps": 0, "sac.min_pool_steps": 1}})
         with running(run, graph) as (supervisor, monitor):
-            _until(lambda: run.untrained_policy.exists(), supervisor, monitor)
+            _until(lambda: run.files.untrained_policy.exists(), supervisor, monitor)
         graph = dataclasses.replace(
-            evaluation_graph(run, run.untrained_policy, {"namespace": ""}), arguments=graph.arguments
+            evaluation_graph(run, run.files.untrained_policy, {"namespace": ""}), arguments=graph.arguments
         )
-        run.config.write_text(yaml.safe_dump(graph.parameter_file()), encoding="utf-8")
+        run.files.config.write_text(yaml.safe_dump(graph.parameter_file()), encoding="utf-8")
         period_s = graph.parameters["bridge"].control_period_s
         with running(run, graph) as (supervisor, monitor):
             _until(lambda: monitor.episode_count >= 3, supervisor, monitor)
@@ -72,7 +72,7 @@ def graph_with_learner(steps: int) -> float:
 
 
 def learner_alone(updates: int) -> float:
-    """Updates per second of the bare update loop with sampling, in a process of its own, as many threads as the node."""
+    """Updates per second of the bare update loop with sampling, in a process of its own, with the node's threads."""
     output = subprocess.run(
         [sys.executable, __file__, "--learner-alone", str(updates)], capture_output=True, text=True, check=True
     )

@@ -53,12 +53,12 @@ def main() -> None:
     points = [point for point in CHECKPOINTS if point <= chosen.steps]
     for seed in chosen.seeds:
         run, elapsed = train(chosen.runs, chosen.mode, chosen.steps, seed)
-        evaluation = json.loads((run.path / "evaluation.json").read_text())
+        evaluation = json.loads((run.files.evaluation).read_text())
         for label, values in evaluation.items():
             result[f"seed_{seed}_{label}_success"] = values["success_rate"]
             result[f"seed_{seed}_{label}_final_error_rad"] = values["final_error_rad_mean"]
         result[f"seed_{seed}_wall_time_s"] = elapsed
-        rows = read_episodes(run.episodes)
+        rows = read_episodes(run.files.episodes)
         result[f"seed_{seed}_robot_time_s"] = float(rows[-1]["robot_time_s"])
         for tolerance in TOLERANCES_RAD:
             steps, share = success_curve(rows, tolerance, window=50)

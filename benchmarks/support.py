@@ -52,7 +52,7 @@ def make_run(
 @contextmanager
 def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
     """The graph while it runs; ended whatever happens. In a ROS domain of its own."""
-    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: print(line, flush=True))
+    supervisor = Supervisor(graph, run.files.config, run.files.logs, lambda line: print(line, flush=True))
     with Monitor(graph.arguments["namespace"]) as monitor:
         try:
             supervisor.start()

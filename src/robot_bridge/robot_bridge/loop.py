@@ -82,7 +82,7 @@ class MotionLoop(abc.ABC):
         self.executed: Executed | None = None
         self.state = backend.read()
         self.periods = PeriodStatistics()
-        self.duplicates = 0  # commands that answer a state already answered, or none that is known
+        self.duplicates = 0  # lockstep: commands that answer a state already answered
 
     @abc.abstractmethod
     def start(self, now_s: float) -> None:
@@ -112,7 +112,7 @@ class MotionLoop(abc.ABC):
             "periods": count,
             "period_mean_ms": f"{mean_s * 1e3:.3f}",
             "period_longest_ms": f"{longest_s * 1e3:.3f}",
-            "commands_not_executed_again": self.duplicates,
+            "commands_duplicate": self.duplicates,
         }
 
     def _execute(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
@@ -145,8 +145,11 @@ class LockstepLoop(MotionLoop):
         self._publish_state(now_s)
 
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
-        if stamp_ns != self.state.time_ns:
+        if stamp_ns < self.state.time_ns:
             self.duplicates += 1
+            return
+        if stamp_ns > self.state.time_ns:
+            self._gate.refuse(Cause.BAD_COMMAND, "its stamp is of no state yet: copy that of joint_states")
             return
         result = self._gate.check(command, self.state.position_rad, self._period_s, now_s)
         if result.verdict is Verdict.REFUSED:
@@ -191,7 +194,6 @@ class RealtimeLoop(MotionLoop):
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
         known = self._known.get(stamp_ns)
         if known is None:
-            self.duplicates += 1
             result = self._gate.refuse(
                 Cause.STALE_COMMAND, "its stamp is of no recent state: copy that of joint_states"
             )

@@ -107,7 +107,7 @@ def _eval(options: argparse.Namespace, console: object) -> int:
     from sac_learner.train import write_json
 
     run = find_run(options.run, options.runs)
-    policy = run.untrained_policy if options.untrained else run.policy
+    policy = run.files.untrained_policy if options.untrained else run.files.policy
     changes = {} if options.seed is None else {"seed": str(options.seed)}
     result = evaluate(run, policy, options.episodes, changes, lambda line: print(line, file=sys.stderr))
     if options.json:
@@ -132,7 +132,7 @@ def _list(options: argparse.Namespace, console: object) -> int:
     runs = list_runs(options.runs)
     print(f"runs in {options.runs}:" + ("" if runs else " none"))
     for run in runs:
-        state = "has a policy" if run.policy.exists() else "no policy yet"
+        state = "has a policy" if run.files.policy.exists() else "no policy yet"
         print(f"  {run.name}  {run.stack}  task:={run.arguments['task']} mode:={run.arguments['mode']}  {state}")
     return 0
 

@@ -43,7 +43,7 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
             executable=node.executable,
             name=node.name,
             namespace=graph.arguments["namespace"] or None,
-            parameters=[str(run.config.resolve())],
+            parameters=[str(run.files.config.resolve())],
             output="screen",
             respawn=True,
             respawn_delay=RESPAWN_DELAY_S,

@@ -26,10 +26,10 @@ def plot_run(run: Run) -> list[Path]:
     Raises:
         RunError: no episode has ended yet.
     """
-    rows = read_episodes(run.episodes)
+    rows = read_episodes(run.files.episodes)
     if not rows:
         raise RunError(f"run '{run.name}' has no finished episode yet: nothing to plot")
-    directory = run.path / "plots"
+    directory = run.files.plots
     directory.mkdir(exist_ok=True)
     paths = [directory / "learning_curve.png", directory / "learner.png"]
     _learning_curve(rows, run.name, paths[0])
@@ -71,7 +71,7 @@ def _learning_curve(rows: list[dict[str, str]], title: str, path: Path) -> None:
 
 
 def _learner(run: Run, path: Path) -> None:
-    events = EventAccumulator(str(run.path / "metrics"), size_guidance={"scalars": 2000})
+    events = EventAccumulator(str(run.files.metrics), size_guidance={"scalars": 2000})
     events.Reload()
     names = sorted(events.Tags()["scalars"])
     columns = 3

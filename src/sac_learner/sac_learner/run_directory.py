@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from sac_learner.run_files import RunFiles
 from sac_learner.stacks import Graph, Stack, complete_arguments, find_stack, resolve
 
 FORMAT = 1
@@ -45,20 +46,9 @@ class Run:
         return self.path.name
 
     @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def policy(self) -> Path:
-        return self.path / "policy.safetensors"
-
-    @property
-    def untrained_policy(self) -> Path:
-        return self.path / "policy_untrained.safetensors"
-
-    @property
-    def episodes(self) -> Path:
-        return self.path / "episodes.csv"
+    def files(self) -> RunFiles:
+        """Where its files are."""
+        return RunFiles(self.path)
 
 
 def prepare(stack: Stack, given: Mapping[str, str], now: datetime.datetime) -> tuple[Run, Graph]:
@@ -88,9 +78,9 @@ def prepare(stack: Stack, given: Mapping[str, str], now: datetime.datetime) -> t
         graph = resolve(stack, arguments, name, path)
         path.mkdir(parents=True)
         run = Run(path, stack.name, arguments | {"run": name})
-    _write(run.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False))
+    _write(run.files.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False))
     document = {"format": FORMAT, "stack": stack.name, "arguments": run.arguments}
-    _write(run.path / "run.json", json.dumps(document, indent=2) + "\n")
+    _write(run.files.document, json.dumps(document, indent=2) + "\n")
     return run, graph
 
 
@@ -129,7 +119,7 @@ def list_runs(runs: Path) -> list[Run]:
 
 def _load(path: Path) -> Run:
     try:
-        document: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(RunFiles(path).document.read_text(encoding="utf-8"))
         arguments = {str(name): str(value) for name, value in document["arguments"].items()}
         run = Run(path, str(document["stack"]), arguments)
         version = document["format"]

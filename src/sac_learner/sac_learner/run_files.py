@@ -1,4 +1,4 @@
-"""The learner's files in a run directory."""
+"""The files of a run directory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,24 @@ class RunLockedError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class RunFiles:
-    """Where the learner writes: one place for the names."""
+    """Where everything of a run lies: one place for the names."""
 
     directory: Path
+
+    @property
+    def document(self) -> Path:
+        """Stack and arguments; written last when the run is made, so a run without it is incomplete."""
+        return self.directory / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """Resolved parameters of every node: a standard ROS 2 parameter file."""
+        return self.directory / "config.yaml"
+
+    @property
+    def logs(self) -> Path:
+        """Directory of the output of every node."""
+        return self.directory / "log"
 
     @property
     def replay(self) -> Path:
@@ -49,6 +64,21 @@ class RunFiles:
     def episodes(self) -> Path:
         """The episode table."""
         return self.directory / "episodes.csv"
+
+    @property
+    def plots(self) -> Path:
+        """Directory of the learning curves."""
+        return self.directory / "plots"
+
+    @property
+    def evaluation(self) -> Path:
+        """Result of the final evaluation."""
+        return self.directory / "evaluation.json"
+
+    @property
+    def strip(self) -> Path:
+        """The picture strip of one episode."""
+        return self.directory / "strip.png"
 
     @property
     def versions(self) -> Path:

@@ -33,7 +33,7 @@ class Interrupted(Exception):
 def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
     run, graph = prepare(stack, given, datetime.datetime.now())
-    console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.path / 'metrics'}", highlight=False)
+    console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
     _signals()
     try:
         _learn(run, graph, console)
@@ -49,7 +49,7 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
     """The graph with its progress display, until the learner has finished."""
     with Monitor(graph.arguments["namespace"]) as monitor:
         progress = Progress(f"{run.stack} {run.name}", monitor, console, time.monotonic())
-        supervisor = Supervisor(graph, run.config, run.path / "log", progress.note)
+        supervisor = Supervisor(graph, run.files.config, run.files.logs, progress.note)
         try:
             supervisor.start()
             with progress:
@@ -64,9 +64,9 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
 def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """The graph alone until Ctrl-C, its nodes' complaints printed."""
     run, graph = prepare(stack, given, datetime.datetime.now())
-    console.print(f"run {run.path}; node output in {run.path / 'log'}; Ctrl-C ends it", highlight=False)
+    console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
     _signals()
-    supervisor = Supervisor(graph, run.config, run.path / "log", lambda line: console.print(line, markup=False))
+    supervisor = Supervisor(graph, run.files.config, run.files.logs, lambda line: console.print(line, markup=False))
     try:
         supervisor.start()
         while True:
@@ -86,14 +86,14 @@ def report(run: Run, console: Console) -> None:
 
     note(f"evaluating over {FINAL_EPISODES} episodes ...")
     results: dict[str, Evaluation] = {}
-    for label, policy in (("trained", run.policy), ("untrained", run.untrained_policy)):
+    for label, policy in (("trained", run.files.policy), ("untrained", run.files.untrained_policy)):
         results[label] = evaluate(run, policy, FINAL_EPISODES, {}, note)
         note(f"{label:>9}: {results[label]}")
-    write_json(run.path / "evaluation.json", {label: result.to_json() for label, result in results.items()})
+    write_json(run.files.evaluation, {label: result.to_json() for label, result in results.items()})
     for path in plot_run(run):
         note(f"wrote {path}")
     try:
-        note(f"wrote {record_strip(run, run.policy, run.path / 'strip.png')}")
+        note(f"wrote {record_strip(run, run.files.policy, run.files.strip)}")
     except StripUnavailable as error:
         note(f"no picture strip: {error}")
 

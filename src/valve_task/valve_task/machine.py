@@ -89,6 +89,8 @@ class StepMachine:
             self._link.leave_time_base()
             self._rest(Phase.WAITING_FOR_BRIDGE)
         self._link.receive_state(state, self._clock())
+        if self._lockstep and self.problems:
+            self.problems.solve(Problem.SENSORS)  # in real time its age decides
         if self._phase is Phase.WAITING_FOR_BRIDGE:
             self._get_ready()
         elif self._lockstep:

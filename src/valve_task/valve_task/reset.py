@@ -58,7 +58,7 @@ class ResetSettings:
     )
     retries: int = setting(3, "disentangling attempts before a start is given up (MAX_RESET_RETRIES)", minimum=0)
     draws: int = setting(
-        3, "starts tried before a human is asked (own figure: 1 in 300 drawn poses has fingers touching)", minimum=1
+        3, "starts tried before a human is asked (own figure: 1 in 150 drawn poses has fingers touching)", minimum=1
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs episodes: asks the policy, turns its answers into commands at once, and settles steps with what the robot did."""
+"""Runs episodes: asks the policy, turns its answers into commands at once, settles steps with what the robot did."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class TestLockstep:
         writes = lockstep.robot.writes
         lockstep.send(EPOCH_NS + wrong)
         assert (lockstep.executed, lockstep.robot.writes, lockstep.robot.advanced_s) == ([], writes, [])
-        assert lockstep.loop.duplicates == 1
+        assert (lockstep.loop.duplicates, lockstep.gate.refused) == ((1, 0) if wrong < 0 else (0, 1))
 
     def test_the_same_command_again_is_not_executed_again(self, lockstep):
         lockstep.send(EPOCH_NS)

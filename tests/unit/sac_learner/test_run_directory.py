@@ -20,7 +20,7 @@ def make(tmp_path: Path, **given: str):  # noqa: ANN201
 def test_a_new_run_holds_its_resolved_config(tmp_path: Path) -> None:
     run = make(tmp_path)
     assert run.name == "dclaw_valve-20260102-030405"
-    assert set(load_parameter_file(run.config)) == {"/**/bridge", "/**/task", "/**/actor", "/**/learner"}
+    assert set(load_parameter_file(run.files.config)) == {"/**/bridge", "/**/task", "/**/actor", "/**/learner"}
     assert [found.name for found in list_runs(tmp_path)] == [run.name]
 
 
@@ -73,8 +73,8 @@ def test_incomplete_run_is_refused(tmp_path: Path) -> None:
 
 def test_run_of_another_format_is_refused(tmp_path: Path) -> None:
     run = make(tmp_path, run="a")
-    document = json.loads((run.path / "run.json").read_text())
-    (run.path / "run.json").write_text(json.dumps(document | {"format": 99}))
+    document = json.loads((run.files.document).read_text())
+    (run.files.document).write_text(json.dumps(document | {"format": 99}))
     with pytest.raises(RunError, match="format 99"):
         find_run("a", tmp_path)
 

@@ -426,6 +426,29 @@ def test_a_restarted_bridge_may_speak_of_its_gate_first(world):
     assert w.machine.phase is Phase.RESETTING
 
 
+def test_an_unusable_state_counts_as_silence(world):
+    w = world().start()
+    w.step()
+    w.answer()
+    for _ in range(22):
+        w.now_s += 0.1
+        w.machine.on_unusable_state("joint_states holds a value that is not finite: nan")
+        w.machine.tick()
+    assert w.out.episodes[0].end_reason is EndReason.CONNECTION_LOST
+    assert "not finite" in dict(w.out.problems)[Problem.SENSORS]
+    w.state()
+    assert Problem.SENSORS not in w.machine.problems
+
+
+def test_an_unusable_action_message_is_refused_and_counted(world):
+    w = world().start()
+    w.machine.on_unusable_action("9 is not a valid Source")
+    assert "9 is not a valid Source" in dict(w.out.problems)[Problem.ACTION]
+    assert w.loop.record.counters["actions_refused"] == 1
+    w.step()
+    assert Problem.ACTION not in w.machine.problems
+
+
 # dynamics
 
 

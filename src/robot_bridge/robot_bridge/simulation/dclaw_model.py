@@ -35,7 +35,7 @@ VALVE_LIMIT = 6.28
 CAMERA_DISTANCE = 0.62
 
 _COLOURS = {
-    "hand": "0.28 0.29 0.33 1",
+    "hand": "0.36 0.37 0.41 1",
     "tip": "0.75 0.75 0.72 1",
     "valve": "0.35 0.47 0.62 1",
     "marked": "0.93 0.45 0.1 1",
@@ -62,7 +62,10 @@ def dclaw_mjcf(robot: RobotSettings) -> str:
 <mujoco model="dclaw">
   <compiler angle="radian" autolimits="true"/>
   <option timestep="{TIME_STEP_S}" solver="Newton" iterations="50" tolerance="1e-10" cone="elliptic" jacobian="dense"/>
-  <visual><headlight ambient="0.35 0.35 0.35" diffuse="0.45 0.45 0.45"/></visual>
+  <visual>
+    <headlight ambient="0.35 0.35 0.35" diffuse="0.45 0.45 0.45"/>
+    <quality numslices="16" numstacks="8" numquads="1"/>
+  </visual>
   <asset><texture type="skybox" builtin="flat" rgb1="0.92 0.94 0.96" width="16" height="96"/></asset>
   <default>
     <joint damping="0.1" armature="0.001"/>

@@ -163,8 +163,16 @@ class TestLatency:
         late.advance(0.1)
         assert late.read().effort_nm[:9].any()
         late.write(START + 0.3, HAND)
+        late.advance(0.025)
         late.write(START, NONE)
-        assert not late.read().effort_nm.any()
+        for _ in range(40):
+            assert not late.read().effort_nm.any()
+            late.advance(late.time_step_s)
+
+    def test_setting_the_state_forgets_what_is_on_its_way(self, robot):
+        late = DClawSimulation(robot, SimulationSettings(action_latency_s=0.05))
+        late.write(START + 0.3, HAND)
+        late.set_state(START)
         late.advance(0.2)
         assert not late.read().effort_nm.any()
 
@@ -249,3 +257,11 @@ def test_the_same_commands_give_the_same_motion(robot):
             simulation.advance(0.1)
         results.append(simulation.read().position_rad)
     np.testing.assert_array_equal(*results)
+
+
+def test_the_mark_on_the_floor_shows_the_target(simulation):
+    simulation.mark_target(np.pi / 2)
+    simulation.set_state(START)
+    x, y, _ = simulation.site_position_m(["target"])[0]
+    assert x == pytest.approx(0.0, abs=1e-9)
+    assert y > 0.05
