@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import ros_first  # noqa: F401
+
+# isort: split
 import threading
 import time
 from pathlib import Path

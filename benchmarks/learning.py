@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import ros_first  # noqa: F401
+
+# isort: split
 import subprocess
 import sys
 import time

@@ -118,7 +118,7 @@ def test_killed_and_restarted_nothing_is_lost_or_doubled(task, tmp_path):
 
 
 def test_what_the_task_has_forgotten_is_counted_as_lost_and_bad_transitions_are_named(task, tmp_path):
-    with start_learner(tmp_path, total_steps=60) as learner:
+    with start_learner(tmp_path, total_steps=60):
         task.connect()
         task.run_to(10)
         task.lose, task.first_available = set(range(10, 14)), 13

@@ -202,10 +202,12 @@ def test_bad_actions_are_refused_and_a_silent_actor_is_named(surroundings: Surro
         s.until(lambda: s.complained("not finite"), "the task names the bad action")
         s.action = np.zeros(8)
         s.until(lambda: s.complained("shape (8,)"), "the task names the wrong size")
+        s.action, s.source = np.full(9, 0.1), 9
+        s.until(lambda: s.complained("9 is not a valid Source"), "the task names the unknown source")
         s.until(lambda: s.episodes, "the end of the episode")
         assert s.episodes[0].end_reason == EndReason.CONNECTION_LOST
         assert dict(zip(s.episodes[0].counter_names, s.episodes[0].counters, strict=True))["actions_refused"] > 0
-        s.action = None
+        s.action, s.source = None, Action.SOURCE_POLICY
         s.until(lambda: s.complained("start the actor"), "the task names the actor")
         known = len(s.transitions)
         s.action = np.full(9, 0.1)  # as after its restart: it answers the next observation

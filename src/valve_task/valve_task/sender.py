@@ -59,6 +59,7 @@ class TransitionSender:
             transition, self._waiting = self._waiting, None
             self._pass(transition)
         elif learner.session_id != self._session_id and now_s - self._announced_s >= _ASK_AGAIN_S:
+            self._announced_s = now_s
             for newest in self._history.get(self._history.added - 1, self._history.added - 1):
                 self._publish(newest)
 

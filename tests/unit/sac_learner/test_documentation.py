@@ -11,7 +11,9 @@ DEFAULTS = {leaf.name: leaf.default for leaf in leaves(LearnerNodeSettings)}
 
 
 def test_defaults_in_the_documentation_are_those_of_the_code():
-    rows = dict(re.findall(r"^\| `((?:sac|pacing)\.\w+)` \| (.+?) \|", (ROOT / "docs/sac.md").read_text(), re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `((?:sac|pacing)\.\w+)` \| (.+?) \|", (ROOT / "docs/sac.md").read_text(), re.MULTILINE)
+    )
     assert rows == {name: str(DEFAULTS[name]) for name in rows}
     assert set(rows) == {name for name in DEFAULTS if name.startswith(("sac.", "pacing."))}
 

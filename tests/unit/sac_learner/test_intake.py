@@ -128,8 +128,8 @@ def test_unusable_transitions_are_refused_counted_and_not_asked_for_again():
         assert f"transition {sequence} of session 'a'" in intake.last_problem
     assert intake.refuse("a", 4, "99 is not a valid EndReason") is Verdict.REJECTED
     assert intake.refuse("a", 4, "99 is not a valid EndReason") is Verdict.DUPLICATE
-    assert (intake.counters.rejected, intake.counters.stored) == (5, 0)
-    assert intake.sessions["a"].received_count == 5
+    assert (intake.counters.rejected, intake.counters.duplicate, intake.counters.stored) == (5, 1, 0)
+    assert (intake.sessions["a"].received_count, intake.sessions["a"].unstored) == (5, 5)
     assert intake.requests(0.0) == []
 
 

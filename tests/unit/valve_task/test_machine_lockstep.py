@@ -308,6 +308,16 @@ def test_a_stop_before_execution_drops_the_step(world):
     assert w.out.commands[-1][1] is not old[1]
 
 
+def test_an_episode_without_a_command_leaves_no_trace(world):
+    w = world().start()
+    w.gate(GateState.STOPPED, "operator_stop")
+    assert w.out.episodes == []
+    w.gate(GateState.ARMED)
+    w.finish_reset()
+    w.step()
+    assert (w.out.transitions[-1].episode, sequences(w)) == (1, [0])
+
+
 def test_a_mere_hold_does_not_end_the_episode(world):
     w = world().start()
     w.step()
@@ -349,6 +359,9 @@ def test_a_silent_actor_ends_the_episode(world):
     (record,) = w.out.episodes
     assert (record.end_reason, record.steps) == (EndReason.CONNECTION_LOST, 1)
     assert "start the actor" in dict(w.out.problems)[Problem.ACTOR]
+    # the reset answers the state that nobody has answered, without waiting for its repetition
+    assert w.out.commands[-1][0] == w.time_ns
+    assert w.out.commands[-1][2] is not None
     w.finish_reset()
     # an episode that waits for its first action does not end; it is asked for again and again
     for _ in range(200):
@@ -373,6 +386,10 @@ def test_a_silent_bridge_ends_the_episode(world):
     assert w.machine.phase is Phase.WAITING_FOR_BRIDGE
     assert "start the bridge" in dict(w.out.problems)[Problem.BRIDGE]
     w.answer()
+    commands = len(w.out.commands)
+    w.gate()
+    # its old state is not acted on
+    assert (w.machine.phase, len(w.out.commands)) == (Phase.WAITING_FOR_BRIDGE, commands)
     w.state()
     assert w.machine.phase is Phase.RESETTING
     assert Problem.BRIDGE in w.out.solutions

@@ -155,6 +155,20 @@ def test_a_stale_sensor_stops_commands_and_ends_the_episode_when_it_is_back(star
     assert [t.sequence for t in w.out.transitions] == [0, 1]
 
 
+def test_an_action_is_not_executed_while_the_sensors_are_stale(started):
+    w = started()
+    silent(w, 1)
+    commands = len(w.out.commands)
+    w.answer()
+    assert len(w.out.commands) == commands
+    assert w.loop.record.counters["actions_ignored"] == 1
+    # no episode had begun, so none ends
+    w.time_ns += w.period_ns
+    w.period(0.1)
+    w.period(0.1)
+    assert (w.out.episodes, [t.sequence for t in w.out.transitions]) == ([], [0])
+
+
 def test_a_short_gap_leaves_a_valid_last_transition(started):
     w = started()
     w.answer()

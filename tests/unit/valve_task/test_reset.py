@@ -69,6 +69,19 @@ def test_early_exit_when_everything_is_there_already():
     assert len(log) <= 7
 
 
+def test_fingers_are_out_before_they_go_to_the_pose():
+    log, _ = run(procedure(valve=1.0), np.append(np.full(9, 0.4), 1.0))
+    first = next(position for phase, position, _ in log if phase is ResetPhase.POSE)
+    assert first[MIDDLE] == pytest.approx(POSE[MIDDLE], abs=math.radians(1))
+
+
+def test_fingers_that_do_not_come_out_are_waited_for_no_longer_than_the_clear_time():
+    reset = procedure(valve=1.0)
+    log, _ = run(reset, np.append(np.full(9, 0.4), 1.0), stuck=[1])
+    phases = [phase for phase, _, _ in log]
+    assert phases.index(ResetPhase.POSE) == pytest.approx(1.0 / PERIOD_S, abs=1)
+
+
 def test_without_a_valve_angle_the_valve_is_left_alone():
     pose = POSE + 0.3
     reset = procedure(valve=None, pose=pose)

@@ -107,6 +107,14 @@ def test_learned_temperature_moves_and_a_fixed_one_stays():
         assert moved == (mode == "learned")
 
 
+def test_log_standard_deviation_is_clipped():
+    learner = SacLearner(settings(log_std_min=-3.0, log_std_max=0.5), *SIZES, seed=0)
+    observation = 100 * torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    _, log_std = learner.policy(observation)
+    assert (log_std.min().item(), log_std.max().item()) == (-3.0, 0.5)
+    assert learner.policy_tensors()["log_std_limits"].tolist() == [-3.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -142,7 +150,7 @@ def test_exported_policy_computes_what_the_learner_computes():
 
 
 def test_finds_the_maximum_entropy_policy_of_a_known_problem():
-    """One step, reward -(a - 0.5 o)^2 at temperature alpha: the optimum is a Gaussian with mean 0.5 o, variance alpha/2."""
+    """One step, reward -(a - 0.5 o)^2, temperature alpha: the optimum is a Gaussian, mean 0.5 o, variance alpha / 2."""
     alpha = 0.04
     changes = {"temperature_mode": "fixed", "fixed_temperature": alpha, "learning_rate": 3e-3, "tau": 0.05}
     learner, rng = SacLearner(settings(**changes), 1, 1, seed=0), np.random.default_rng(0)
