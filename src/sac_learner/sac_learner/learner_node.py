@@ -24,7 +24,7 @@ from rosac_common.settings import SettingsError
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus, PolicyWeights, Transition
 
 from rosac_common import qos
-from sac_learner.atomic_file import StorageError
+from sac_learner.atomic_file import DamagedFileError, StorageError
 from sac_learner.checkpoint import CheckpointError
 from sac_learner.episode_table import EpisodeTable
 from sac_learner.learner_messages import diagnostics_message, episode_row, scalars, status_message
@@ -38,7 +38,15 @@ from sac_learner.settings import LearnerNodeSettings
 from sac_learner.trainer import Trainer
 
 # Errors that a person has to mend before the learner can start: printed without a traceback, exit code 2.
-START_ERRORS = (SettingsError, ReplayLogError, CheckpointError, ReplayMemoryError, StorageError, RunLockedError)
+START_ERRORS = (
+    SettingsError,
+    ReplayLogError,
+    CheckpointError,
+    DamagedFileError,
+    ReplayMemoryError,
+    StorageError,
+    RunLockedError,
+)
 _DIAGNOSTICS_PERIOD_S = 1.0
 _DRAIN = 256  # messages taken between two updates at most
 _IDLE_S = 0.05  # longest sleep: signals are looked at between sleeps
@@ -228,6 +236,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 2
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception as error:
+        if node is not None:
+            # What an interrupted update left behind is not worth a checkpoint.
+            node.trainer.failure = f"unexpected error: {error!r}"
+        raise
     finally:
         if node is not None:
             node.close()

@@ -7,7 +7,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
-from sac_learner.atomic_file import StorageError, storage_message, write_atomic
+from sac_learner.atomic_file import DamagedFileError, StorageError, storage_message, write_atomic
 
 
 class RunLockedError(RuntimeError):
@@ -120,7 +120,7 @@ class VersionCounter:
         """Go on from the file, above `at_least`.
 
         Raises:
-            ValueError: the file holds no number.
+            DamagedFileError: the file holds no number.
         """
         self._path = path
         try:
@@ -128,7 +128,9 @@ class VersionCounter:
         except FileNotFoundError:
             text = "0"
         if not text.strip().isdigit():
-            raise ValueError(f"{path} holds {text!r} instead of a policy version: write the highest one used into it")
+            raise DamagedFileError(
+                f"{path} holds {text!r} instead of a policy version: write the highest one used into it"
+            )
         self.version = self._reserved = max(int(text), at_least)
 
     def next(self) -> int:

@@ -43,7 +43,7 @@ class Trainer:
         Raises:
             SettingsError: a required setting is missing, or the device does not exist.
             RunLockedError: another learner works in the directory.
-            ReplayLogError, CheckpointError: what lies there is damaged or belongs to another run.
+            ReplayLogError, CheckpointError, DamagedFileError: what lies there is damaged or of another run.
             ReplayMemoryError: the replay memory does not fit.
             StorageError: the directory cannot be written.
         """

@@ -1,4 +1,5 @@
 import pytest
+from sac_learner.atomic_file import DamagedFileError
 from sac_learner.run_files import RunFiles, RunLockedError, VersionCounter
 
 
@@ -35,5 +36,5 @@ def test_version_of_the_checkpoint_counts_when_the_file_is_lost(tmp_path):
 
 def test_nonsense_in_the_file_is_refused(tmp_path):
     (tmp_path / "v").write_text("many")
-    with pytest.raises(ValueError, match="holds 'many' instead of a policy version"):
+    with pytest.raises(DamagedFileError, match="holds 'many' instead of a policy version"):
         VersionCounter(tmp_path / "v", 0)

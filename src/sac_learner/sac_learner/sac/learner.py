@@ -38,15 +38,16 @@ class SacLearner:
         self.device = torch.device(device)
         self.target_entropy = settings.target_entropy_per_action * action_size
         self.updates = 0
+        weights_seed, noise_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
         # Weights are drawn on the CPU, so that a seed means the same on every device.
-        start = torch.Generator().manual_seed(seed)
+        start = torch.Generator().manual_seed(weights_seed)
         sizes = (observation_size, action_size, settings.hidden_sizes)
         limits = (settings.log_std_min, settings.log_std_max)
         self.policy = GaussianPolicy(*sizes, limits, start).to(self.device)
         self.critic = TwinCritic(*sizes, start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self._target_parameters = list(self.target_critic.parameters())
-        self._noise = torch.Generator(self.device).manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(noise_seed)
         learned = settings.temperature_mode == "learned"
         alpha = settings.initial_temperature if learned else settings.fixed_temperature
         log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf

@@ -61,7 +61,8 @@ def plain_update(learner, batch, noises):
 
 def test_first_update_equals_an_independent_one():
     learner = SacLearner(settings(), *SIZES, seed=3)
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator()
+    generator.set_state(learner.state()["noise_generator"])
     noises = [torch.empty(64, 2).normal_(generator=generator) for _ in range(2)]
     batch = random_batch(np.random.default_rng(0))
     before = {name: value.clone() for name, value in learner.state().items()}
