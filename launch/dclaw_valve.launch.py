@@ -1,7 +1,8 @@
 """D'Claw turns a valve: `ros2 launch sac_learner dclaw_valve.launch.py`; `-s` shows the arguments."""
 
-from launch import LaunchDescription
 from sac_learner.launch_description import describe
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

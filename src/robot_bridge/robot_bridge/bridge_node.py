@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rosac_common.messages import nanoseconds
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
+from rosac_common.priority import raise_priority
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sac_interfaces.msg import SafetyState
 from sensor_msgs.msg import JointState
@@ -81,6 +82,8 @@ class BridgeNode(LifecycleNode):
         self._clock_message = ClockMsg()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._make_interfaces()
+        if problem := raise_priority(self.settings.realtime_priority):
+            self.get_logger().warning(problem)
         if self.settings.autostart:
             # Not here: what a half-made node has opened nobody would close.
             self._start_timer: Any = self.create_timer(_SOON_S, self._autostart, clock=self._steady)

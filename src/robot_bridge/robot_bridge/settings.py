@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from rosac_common.priority import priority_setting
 from rosac_common.settings import SettingsError, setting
 
 from robot_bridge.gate import GateSettings
@@ -40,6 +41,7 @@ class BridgeSettings:
     auto_arm: bool = setting(False, "arm when activated; for simulations only: a real robot is armed by a person")
     autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
     seed: int = setting(0, "seed of sensor noise and randomised dynamics", minimum=0)
+    realtime_priority: int = priority_setting()
 
     def __post_init__(self) -> None:
         if self.time_base == "realtime" and self.state_rate_hz * self.control_period_s < 1.0:

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rosac_common.messages import float32_array
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
+from rosac_common.priority import raise_priority
 from rosac_common.settings import SettingsError
 from sac_interfaces.msg import Action, Observation, PolicyWeights
 
@@ -40,6 +41,8 @@ class ActorNode(Node):
         if not settings.policy_file:
             self.create_subscription(PolicyWeights, "policy", self._on_policy, qos.LATCHED)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._diagnose)
+        if problem := raise_priority(settings.realtime_priority):
+            self.get_logger().warning(problem)
 
     def _on_observation(self, message: Observation) -> None:
         answer = self.actor.answer(np.frombuffer(message.observation, dtype=np.float32))
@@ -65,10 +68,12 @@ class ActorNode(Node):
         self._log_problem()
 
     def _log_problem(self) -> None:
-        """Log a problem once, when it appears."""
+        """Log a problem once, when it appears, and its end."""
         problem = self.actor.problem
         if problem and problem != self._logged:
             self.get_logger().warning(problem)
+        elif self._logged and not problem:
+            self.get_logger().info(f"well again; policy version {self.actor.policy.version}")
         self._logged = problem
 
     def _diagnose(self) -> None:

@@ -50,6 +50,7 @@ START_ERRORS = (
 _DIAGNOSTICS_PERIOD_S = 1.0
 _DRAIN = 256  # messages taken between two updates at most
 _IDLE_S = 0.05  # longest sleep: signals are looked at between sleeps
+_TASK_GRACE_S = 5.0  # a task that has not been seen for this long is missing: discovery takes a moment
 _SHOW_REJECTED_S = 30.0  # how long a refused transition is talked about
 
 
@@ -79,7 +80,9 @@ class LearnerNode(Node):
         now_s = time.monotonic()
         self._rate = _Rate(self.trainer.pacer.updates, now_s)
         self._rejected, self._rejected_s = self.trainer.intake.counters.rejected, now_s
+        self._metrics_step = self.trainer.resumed_at  # transitions at the last point of the curves
         # Times at which things are due next.
+        self._task_missing_s = now_s + _TASK_GRACE_S
         self._diagnostics_s = self._status_s = now_s
         self._metrics_s = now_s + self.settings.storage.metrics_period_s
         self._publish_status(now_s)
@@ -124,6 +127,11 @@ class LearnerNode(Node):
             self._policy.header.stamp = self.get_clock().now().to_msg()
             self._policy_publisher.publish(self._policy)
         saved = trainer.save_if_due(now_s)
+        if saved and trainer.finished:
+            self.get_logger().info(
+                f"finished: {trainer.pacer.taken} transitions, {trainer.pacer.updates} updates; policy in "
+                f"{trainer.files.policy}"
+            )
         self._resend.ask(now_s)
         limit = trainer.sequence_limit
         grown = abs(limit - self._sent_limit) >= max(1, self.settings.pacing.band_steps // 4)
@@ -162,6 +170,10 @@ class LearnerNode(Node):
             self.trainer.problems["episode table"] = f"episode {message.episode} is not in it: {error}"
 
     def _write_metrics(self) -> None:
+        """Add a point to the curves, unless nothing has come since the last one."""
+        if self.trainer.pacer.taken == self._metrics_step:
+            return
+        self._metrics_step = self.trainer.pacer.taken
         problem = self._metrics.write(self.trainer.pacer.taken, scalars(self._status))
         if problem:
             self.trainer.problems["metrics"] = problem
@@ -171,7 +183,9 @@ class LearnerNode(Node):
     def _diagnose(self, now_s: float) -> None:
         """Diagnostics, and each problem once into the log when it appears or ends."""
         trainer = self.trainer
-        if not self._replay.get_publisher_count() and not trainer.finished:
+        if self._replay.get_publisher_count() or trainer.finished:
+            self._task_missing_s = now_s + _TASK_GRACE_S
+        if now_s >= self._task_missing_s:
             trainer.problems["task"] = (
                 "no task publishes on 'replay': start the task, or check its namespace and domain"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from rosac_common.priority import priority_setting
 from rosac_common.settings import setting
 
 from sac_learner.intake import IntakeSettings
@@ -21,6 +22,7 @@ class ActorSettings:
     )
     action_size: int = setting(9, "Numbers in an action. Source: the D'Claw's joints.", minimum=1, maximum=10_000)
     seed: int = setting(0, "Seed of the exploration noise. Source: own choice.", minimum=0)
+    realtime_priority: int = priority_setting()
     deterministic: bool = setting(
         False,
         "Answer with tanh(mean) instead of a drawn action. Source: the paper draws in training, not in evaluation.",

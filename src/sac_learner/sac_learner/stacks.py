@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from robot_bridge.settings import BridgeSettings
+from rosac_common.priority import REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import TASK_NAMES, make_task
@@ -166,13 +167,8 @@ class Graph:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables of the nodes."""
-        return {
-            # Nobody on the network can command the robot unless asked otherwise.
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper(),
-            # The products of one observation are too small to share: a second thread would only spin on a core.
-            "OPENBLAS_NUM_THREADS": "1",
-        }
+        """Environment variables of the nodes: nobody on the network can command the robot unless asked otherwise."""
+        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper()}
 
     def parameter_file(self) -> dict[str, Any]:
         """All parameters as one standard ROS 2 parameter file. Empty lists are left out: rcl cannot read them."""
@@ -195,8 +191,9 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
     time_base = arguments["time_base"]
+    priority = {"realtime_priority": REALTIME_PRIORITY if time_base == "realtime" else 0}
 
-    task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **own.get("task", {})}
+    task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
     task_settings = from_mapping(TaskNodeSettings, task_values, "task")
     made = make_task(task_settings.task, task_settings.robot)
     bridge_values = {
@@ -206,6 +203,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "control_period_s": made.control_period_s,
         "auto_arm": True,
         "seed": seeds["bridge"],
+        **priority,
         **own.get("bridge", {}),
     }
     sizes = {"observation_size": made.observation_size, "action_size": made.action_size}
@@ -219,10 +217,11 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "seed": seeds["learner"],
         **own.get("learner", {}),
     }
+    actor_values = {**sizes, "seed": seeds["actor"], **priority, **own.get("actor", {})}
     parameters = {
         "bridge": from_mapping(BridgeSettings, bridge_values, "bridge"),
         "task": task_settings,
-        "actor": from_mapping(ActorSettings, {**sizes, "seed": seeds["actor"], **own.get("actor", {})}, "actor"),
+        "actor": from_mapping(ActorSettings, actor_values, "actor"),
         "learner": from_mapping(LearnerNodeSettings, learner_values, "learner"),
     }
     return Graph(stack, arguments, parameters)

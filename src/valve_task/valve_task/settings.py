@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from robot_bridge.robot import RobotSettings
+from rosac_common.priority import priority_setting
 from rosac_common.settings import setting
 
 from valve_task.reset import ResetSettings
@@ -26,6 +27,7 @@ class TaskNodeSettings:
         choices=("lockstep", "realtime"),
     )
     seed: int = setting(0, "seed of start and target draws", minimum=0, maximum=2**32 - 1)
+    realtime_priority: int = priority_setting()
     wait_for_learner: bool = setting(
         True, "a learner belongs to this graph: it is reported when missing, and in lockstep waited for"
     )

@@ -15,6 +15,7 @@ from rclpy.task import Future
 from rosac_common.messages import float64_array, nanoseconds, transition_to_message
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
+from rosac_common.priority import raise_priority
 from rosac_common.transition import Transition
 from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState
 from sac_interfaces.msg import Transition as TransitionMsg
@@ -61,6 +62,8 @@ class TaskNode(Node):
         self._resends: list[Iterator[Transition]] = []
         self._randomise_asked: Future | None = None
         self._make_interfaces()
+        if problem := raise_priority(self.settings.realtime_priority):
+            self.get_logger().warning(problem)
         self.get_logger().info(f"task {self.machine.task.name}, {self.settings.time_base}, session {self._session_id}")
 
     @property
