@@ -66,6 +66,14 @@ class GraphProcess:
         assert pid is not None, f"node {name} is not running:\n{self.output()}"
         os.kill(pid, signal.SIGKILL)
 
+    def pause_supervision(self) -> None:
+        """Let `rosac` itself stand still, so that a dead node stays dead."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume_supervision(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def interrupt(self, timeout_s: float = 30.0) -> int:
         """Ctrl-C; returns the exit code."""
         pids = [pid for pid, _ in children(self.process.pid)]
@@ -87,6 +95,7 @@ class GraphProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self.process.poll() is None:
+            self.resume_supervision()
             self.interrupt()
         if error is not None:
             print(self.output())
