@@ -20,9 +20,7 @@ import numpy as np
 import valve_task.env  # noqa: F401 - registers the environments
 import yaml
 from sac_learner.evaluation import evaluation_graph
-from sac_learner.monitor import Monitor
-from sac_learner.supervisor import Supervisor
-from support import finish, make_run, parser, running, workspace
+from support import finish, make_run, parser, running, wait_until, workspace
 
 # As sac.initial_random_steps, but short: the benchmark is about the lasting state.
 WARM_UP_STEPS = 400
@@ -47,14 +45,14 @@ def graph_without_learner(duration_s: float) -> tuple[float, float]:
     with workspace() as directory:
         run, graph = make_run(directory, {}, {"learner": {"sac.initial_random_steps": 0, "sac.min_pool_steps": 1}})
         with running(run, graph) as (supervisor, monitor):
-            _until(lambda: run.files.untrained_policy.exists(), supervisor, monitor)
+            wait_until(lambda: run.files.untrained_policy.exists(), supervisor, monitor)
         graph = dataclasses.replace(
             evaluation_graph(run, run.files.untrained_policy, {"namespace": ""}), arguments=graph.arguments
         )
         run.files.config.write_text(yaml.safe_dump(graph.parameter_file()), encoding="utf-8")
         period_s = graph.parameters["bridge"].control_period_s
         with running(run, graph) as (supervisor, monitor):
-            _until(lambda: monitor.episode_count >= 3, supervisor, monitor)
+            wait_until(lambda: monitor.episode_count >= 3, supervisor, monitor)
             start, steps, robot_s = time.perf_counter(), monitor.steps, monitor.robot_time_s
             while time.perf_counter() - start < duration_s:
                 monitor.spin(0.1)
@@ -68,9 +66,9 @@ def graph_with_learner(steps: int) -> float:
         parameters = {"learner": {"sac.initial_random_steps": WARM_UP_STEPS, "sac.min_pool_steps": WARM_UP_STEPS}}
         run, graph = make_run(directory, {"steps": "0"}, parameters)
         with running(run, graph) as (supervisor, monitor):
-            _until(lambda: monitor.status is not None and monitor.status.updates >= 200, supervisor, monitor)
+            wait_until(lambda: monitor.status is not None and monitor.status.updates >= 200, supervisor, monitor)
             start, first = time.perf_counter(), monitor.status.updates
-            _until(lambda: monitor.status.updates >= first + steps, supervisor, monitor)
+            wait_until(lambda: monitor.status.updates >= first + steps, supervisor, monitor)
             return (monitor.status.updates - first) / (time.perf_counter() - start)
 
 
@@ -102,15 +100,6 @@ def _learner_loop(updates: int) -> float:
     for _ in range(updates):
         learner.update(buffer.sample(settings.sac.batch_size, rng))
     return updates / (time.perf_counter() - start)
-
-
-def _until(condition: object, supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        monitor.spin(0.05)
-        supervisor.check(time.monotonic())
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not within {timeout_s:g} s; complaints: {monitor.complaints}")
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Real time, the learner saturating the machine: latency from observation to command, missed periods, lost transitions.
 
-.venv/bin/python benchmarks/latency.py --rate-hz 10 --duration-s 600 --json result.json
+.venv/bin/python benchmarks/latency.py --json result.json
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import rclpy  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sac_interfaces.msg import Transition  # noqa: E402
-from support import RESULTS, finish, make_run, parser, running, workspace  # noqa: E402
+from support import RESULTS, finish, make_run, parser, running, wait_until, workspace  # noqa: E402
 
 from rosac_common import qos  # noqa: E402
 
@@ -80,7 +80,11 @@ def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[
         witness = Witness()
         try:
             with running(run, graph) as (supervisor, monitor):
-                _until_saturated(supervisor, monitor)
+                wait_until(
+                    lambda: monitor.status is not None and monitor.status.updates >= 200 and monitor.episode_count >= 1,
+                    supervisor,
+                    monitor,
+                )
                 first, episodes = len(witness.latencies_s), monitor.episode_count
                 missed = -monitor.missed_periods
                 start = time.monotonic()
@@ -96,7 +100,6 @@ def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[
         lost, duplicated = witness.lost_and_duplicated()
     milliseconds = 1e3 * np.array(latencies)
     result = {
-        "rate_hz": rate_hz,
         "duration_s": duration_s,
         "transitions": len(latencies),
         "episodes": monitor.episode_count - episodes,
@@ -111,15 +114,6 @@ def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[
     return result, latencies
 
 
-def _until_saturated(supervisor: object, monitor: object, timeout_s: float = 180.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while monitor.status is None or monitor.status.updates < 200 or monitor.episode_count < 1:
-        monitor.spin(0.2)
-        supervisor.check(time.monotonic())
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the learner did not start within {timeout_s:g} s: {monitor.complaints}")
-
-
 def _plot(latencies_s: list[float], path: Path, title: str) -> None:
     figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
     axis.hist(1e3 * np.array(latencies_s), bins=100, log=True)
@@ -131,14 +125,18 @@ def _plot(latencies_s: list[float], path: Path, title: str) -> None:
 def main() -> None:
     """Command line."""
     options = parser(__doc__.splitlines()[0])
-    options.add_argument("--rate-hz", type=float, default=10.0, help="control rate")
-    options.add_argument("--duration-s", type=float, default=600.0, help="how long to measure")
+    options.add_argument(
+        "--rates-hz", type=float, nargs="+", default=[10.0, 50.0], help="control rates, one after another"
+    )
+    options.add_argument("--durations-s", type=float, nargs="+", default=[600.0, 120.0], help="time to measure at each")
     chosen = options.parse_args()
-    result, latencies = measure(chosen.rate_hz, chosen.duration_s)
-    name = f"latency_{chosen.rate_hz:g}hz"
-    if chosen.save:
-        _plot(latencies, RESULTS / f"{name}.png", f"{chosen.rate_hz:g} Hz, learner saturating the machine")
-    finish(chosen, name, result)
+    result: dict[str, object] = {}
+    for rate_hz, duration_s in zip(chosen.rates_hz, chosen.durations_s, strict=True):
+        figures, latencies = measure(rate_hz, duration_s)
+        result |= {f"{rate_hz:g}hz_{name}": value for name, value in figures.items()}
+        if chosen.save:
+            _plot(latencies, RESULTS / f"latency_{rate_hz:g}hz.png", f"{rate_hz:g} Hz, learner saturating the machine")
+    finish(chosen, Path(__file__).stem, result)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,24 @@ def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
             yield supervisor, monitor
         finally:
             supervisor.stop()
+
+
+def wait_until(
+    condition: Callable[[], object], supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0
+) -> None:
+    condition: Callable[[], object], supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0
+) -> None:
+    """Listen to the graph until the condition holds.
+
+    Raises:
+        RuntimeError: not within the time, or a node refused to start.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        monitor.spin(0.05)
+        supervisor.check(time.monotonic())
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {timeout_s:g} s; complaints: {monitor.complaints}")
 
 
 @contextmanager
