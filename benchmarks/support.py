@@ -65,8 +65,6 @@ def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
 def wait_until(
     condition: Callable[[], object], supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0
 ) -> None:
-    condition: Callable[[], object], supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0
-) -> None:
     """Listen to the graph until the condition holds.
 
     Raises:

@@ -141,7 +141,8 @@ class SafetyGate:
         """Let time pass: hold when commands have ceased."""
         if self.state is GateState.ARMED and now_s - self._last_good_s > self._timeout_s:
             silence_s = now_s - self._last_good_s
-            detail = f"no good command for {silence_s:.3f} s, limit {self._timeout_s:g} s: start the task, or look at its log"
+            silence = f"no good command for {silence_s:.3f} s, limit {self._timeout_s:g} s"
+            detail = f"{silence}: start the task, or look at its log"
             self._hold(Cause.COMMAND_TIMEOUT, detail)
 
     def check(self, command: Command, measured_rad: Vector, interval_s: float, now_s: float) -> GateResult:
