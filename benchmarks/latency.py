@@ -22,6 +22,9 @@ import rclpy  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sac_interfaces.msg import Transition  # noqa: E402
+from sac_learner.replay_log import Kind, ReplayLog  # noqa: E402
+from sac_learner.run_directory import Run  # noqa: E402
+from sac_learner.settings import LearnerNodeSettings  # noqa: E402
 from support import RESULTS, finish, make_run, parser, running, wait_until, workspace  # noqa: E402
 
 from rosac_common import qos  # noqa: E402
@@ -40,13 +43,11 @@ class Witness:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._node.create_subscription(Transition, "replay", self._take, qos.REPLAY)
-        self.sequences: list[tuple[str, int]] = []
         self.latencies_s: list[float] = []
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
 
     def _take(self, message: Transition) -> None:
-        self.sequences.append((message.session_id, message.sequence))
         self.latencies_s.append(message.action_latency_s)
 
     def close(self) -> None:
@@ -55,14 +56,19 @@ class Witness:
         self._node.destroy_node()
         self._context.try_shutdown()
 
-    def lost_and_duplicated(self) -> tuple[int, int]:
-        """Gaps and repetitions in the sequence numbers from the first one seen on."""
-        unique = set(self.sequences)
-        expected = 0
-        for session in {session for session, _ in unique}:
-            numbers = [number for each, number in unique if each == session]
-            expected += max(numbers) - min(numbers) + 1
-        return expected - len(unique), len(self.sequences) - len(unique)
+
+def lost_and_duplicated(run: Run, settings: LearnerNodeSettings) -> tuple[int, int]:
+    """Gaps and repetitions in the sequence numbers of the replay log: what the learner has stored in the end."""
+    sizes = {"observation_size": settings.observation_size, "action_size": settings.action_size}
+    log = ReplayLog(run.files.replay, task_name=settings.task_name, **sizes, sync_period_s=1.0)
+    lost = duplicated = 0
+    for session in {segment.session_id for segment in log.segments}:
+        records = np.concatenate([segment.records for segment in log.segments if segment.session_id == session])
+        numbers = records["sequence"][records["kind"] <= Kind.REPAIRED]
+        unique = np.unique(numbers)
+        lost += int(unique[-1]) + 1 - unique.size
+        duplicated += numbers.size - unique.size
+    return lost, duplicated
 
 
 def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[float]]:
@@ -94,10 +100,9 @@ def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[
                 latencies = witness.latencies_s[first:]
                 missed += monitor.missed_periods
                 updates_per_s = monitor.status.updates_per_s
-                lost_for_good = monitor.status.transitions_lost
         finally:
             witness.close()
-        lost, duplicated = witness.lost_and_duplicated()
+        lost, duplicated = lost_and_duplicated(run, graph.parameters["learner"])
     milliseconds = 1e3 * np.array(latencies)
     result = {
         "duration_s": duration_s,
@@ -107,7 +112,7 @@ def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[
         "latency_p99_ms": float(np.percentile(milliseconds, 99)),
         "latency_max_ms": float(milliseconds.max()),
         "missed_periods": missed,
-        "transitions_lost": lost + lost_for_good,
+        "transitions_lost": lost,
         "transitions_duplicated": duplicated,
         "learner_updates_per_s": float(updates_per_s),
     }
