@@ -13,7 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rosac_common.messages import nanoseconds
+from rosac_common.messages import nanoseconds, stamp_from_nanoseconds
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
@@ -26,7 +26,7 @@ from std_srvs.srv import Trigger
 from robot_bridge.backend import RobotState, SimulatedBackend
 from robot_bridge.gate_types import Cause, Command, GateState
 from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, check_period, make_gate
-from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state, stamp_from_nanoseconds
+from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation import make_simulation
 from rosac_common import qos

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from rosac_common.messages import float64_array
+from rosac_common.messages import float64_array, stamp_from_nanoseconds
 from sac_interfaces.msg import SafetyState
 from sensor_msgs.msg import JointState
 
@@ -19,11 +18,6 @@ _LEVELS = {
     GateState.HOLD: DiagnosticStatus.WARN,
     GateState.STOPPED: DiagnosticStatus.ERROR,
 }
-
-
-def stamp_from_nanoseconds(nanoseconds: int) -> Time:
-    """Robot time as a message time stamp, exact."""
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
 def fill_state(message: JointState, state: RobotState) -> None:

@@ -26,10 +26,14 @@ def float64_array(values: npt.ArrayLike) -> array.array:
     return data
 
 
+def stamp_from_nanoseconds(nanoseconds: int) -> Time:
+    """Nanoseconds as a message time stamp."""
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
 def stamp_from_seconds(seconds: float) -> Time:
     """Seconds as a message time stamp, rounded to nanoseconds."""
-    nanoseconds = round(seconds * 1e9)
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+    return stamp_from_nanoseconds(round(seconds * 1e9))
 
 
 def seconds(stamp: Time) -> float:

@@ -6,10 +6,9 @@ import array
 from collections.abc import Sequence
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from robot_bridge.backend import RobotState
-from rosac_common.messages import float32_array, nanoseconds
+from rosac_common.messages import float32_array, nanoseconds, stamp_from_nanoseconds
 from rosac_common.transition import Source
 from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState
 from sensor_msgs.msg import JointState
@@ -21,11 +20,6 @@ from valve_task.machine_io import GateView, LearnerView, Phase, PolicyAction, Pr
 
 class JointStateError(ValueError):
     """A joint state that cannot be used. The message says what is wrong."""
-
-
-def stamp_from_nanoseconds(time_ns: int) -> Time:
-    """Robot time as a message time stamp, exact."""
-    return Time(sec=time_ns // 10**9, nanosec=time_ns % 10**9)
 
 
 def state_from_message(message: JointState, names: Sequence[str]) -> RobotState:

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
-from rosac_common.messages import float64_array, nanoseconds, transition_to_message
+from rosac_common.messages import float64_array, nanoseconds, stamp_from_nanoseconds, transition_to_message
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
@@ -36,7 +36,6 @@ from valve_task.messages import (
     gate_from_message,
     learner_from_message,
     observation_to_message,
-    stamp_from_nanoseconds,
     state_from_message,
 )
 from valve_task.settings import TaskNodeSettings
