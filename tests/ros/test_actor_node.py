@@ -53,7 +53,13 @@ class Robot:
     def ask(self, observation=OBSERVATION):
         """Publish an observation and return the answer to it."""
         sent = self.observe(observation)
-        self.until(lambda: self.actions and self.actions[-1].step == sent.step, "an action")
+
+        def answered():
+            # An answer is lost while the actor does not know of this subscription yet.
+            self._observations.publish(sent)
+            return self.actions and self.actions[-1].step == sent.step
+
+        self.until(answered, "an action")
         return self.actions[-1]
 
     def send_policy(self, weights, **changes):

@@ -121,13 +121,17 @@ def test_human_takes_over_with_the_dead_man_button(graph: GraphProcess, listener
         message = Joy(axes=[0.5] * 6, buttons=[1] * 12)
         message.header.stamp = node.get_clock().now().to_msg()
         joy.publish(message)
-        return any(t.source == Source.HUMAN for t in listener.transitions)
+        # The policy's own answer may come after the human's step is over: then nothing else was requested.
+        steps = [t for t in listener.transitions if t.source == Source.HUMAN]
+        return any(list(step.executed_action) != list(step.requested_action) for step in steps)
 
-    spin_until(node, human_step_seen, what="a step by a human")
-    step = next(t for t in listener.transitions if t.source == Source.HUMAN)
-    assert list(step.executed_action) != list(step.requested_action)
-    listener.until_more_transitions(200)
-    assert listener.transitions[-1].source != Source.HUMAN, "released joystick must give control back"
+    spin_until(node, human_step_seen, what="a step by a human that the policy would have done differently")
+    released = len(listener.transitions)
+    spin_until(
+        node,
+        lambda: any(t.source != Source.HUMAN for t in listener.transitions[released:]),
+        what="the policy acts again after the joystick was released",
+    )
 
 
 @pytest.mark.parametrize("name", ["bridge", "task", "actor", "learner"])

@@ -264,11 +264,12 @@ class BridgeNode(LifecycleNode):
     # publishing
 
     def _publish_state(self, state: RobotState) -> None:
+        fill_state(self._state_message, state)
+        self._states.publish(self._state_message)
+        # After the state, which others wait for.
         if self._clock_publisher is not None:
             self._clock_message.clock = stamp_from_nanoseconds(state.time_ns)
             self._clock_publisher.publish(self._clock_message)
-        fill_state(self._state_message, state)
-        self._states.publish(self._state_message)
 
     def _publish_executed(self, executed: Executed) -> None:
         fill_executed(self._executed_message, executed)

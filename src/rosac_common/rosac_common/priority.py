@@ -16,8 +16,8 @@ def priority_setting() -> Any:
     """The setting `realtime_priority` of every node that a robot's step passes through."""
     return setting(
         0,
-        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {REALTIME_PRIORITY} in real "
-        "time (own figure: below ros2_control's 50)",
+        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {REALTIME_PRIORITY} "
+        "(own figure: below ros2_control's 50)",
         minimum=0,
         maximum=99,
     )
@@ -36,7 +36,7 @@ def raise_priority(priority: int) -> str:
             os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
         return (
-            f"no real-time scheduling ({error.strerror}): a busy machine may delay the robot by milliseconds. Allow it "
+            f"no real-time scheduling ({error.strerror}): a busy machine may delay each step by milliseconds. Allow it "
             f"with a line '<user> - rtprio {priority}' in /etc/security/limits.conf, then log in again"
         )
     return ""

@@ -191,7 +191,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
     time_base = arguments["time_base"]
-    priority = {"realtime_priority": REALTIME_PRIORITY if time_base == "realtime" else 0}
+    priority = {"realtime_priority": REALTIME_PRIORITY}
 
     task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
     task_settings = from_mapping(TaskNodeSettings, task_values, "task")

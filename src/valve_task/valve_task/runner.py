@@ -120,11 +120,11 @@ class EpisodeRunner:
         elif executed is not None or not self._lockstep:
             # In lockstep what was executed is on its way, or is repeated with the next state.
             transition = loop.settle(state, executed, self._ages())
+            if loop.running and (transition is None or self._sender.admits(transition)):
+                self.offer()  # before the transition goes out, so that the actor works meanwhile
             if transition is not None:
                 self._sender.send(transition)
-            if loop.running:
-                self.offer()
-            else:
+            if not loop.running:
                 self._outputs.publish_episode(loop.record)
 
     def interrupt(self, reason: EndReason) -> None:

@@ -44,11 +44,15 @@ class TransitionSender:
         """
         if self._waiting is not None:
             raise RuntimeError(f"transition {transition.sequence} made while {self._waiting.sequence} still waits")
-        self._session_id = transition.session_id
-        if self._backpressure and transition.sequence >= self._limit():
-            self._waiting = transition
-        else:
+        if self.admits(transition):
             self._pass(transition)
+        else:
+            self._waiting = transition
+
+    def admits(self, transition: Transition) -> bool:
+        """Whether a transition may be published at once."""
+        self._session_id = transition.session_id
+        return not self._backpressure or transition.sequence < self._limit()
 
     def learner_says(self, learner: LearnerView, now_s: float) -> None:
         """A new status of the learner: what waits may pass now."""
