@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from sac_interfaces.msg import LearnerStatus, SafetyState
 
+from sac_learner.display import Display, RemainingTime, duration
 from sac_learner.monitor import WINDOW, Monitor
 
 PHASES = {
@@ -24,46 +21,19 @@ SAFETY = {
     SafetyState.HOLD: "hold",
     SafetyState.STOPPED: "STOPPED",
 }
-# Seconds between two lines where there is no terminal to draw on.
-LINE_INTERVAL_S = 10.0
 
 
-class Progress:
+class Progress(Display):
     """Draws the state of a monitor."""
 
     def __init__(self, title: str, monitor: Monitor, console: Console, start_s: float) -> None:
-        self._title = title
+        super().__init__(title, console, start_s)
         self._monitor = monitor
-        self._console = console
-        self._start_s = start_s
-        self._start_transitions: int | None = None
-        self._next_line_s = start_s
-        self._live = Live(console=console, refresh_per_second=4, auto_refresh=False) if console.is_terminal else None
-
-    def __enter__(self) -> Progress:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def note(self, line: str) -> None:
-        """Print one line above the display."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._remaining = RemainingTime()
 
     def update(self, now_s: float) -> None:
         """Redraw, or print a line when it is time."""
-        rows = self.rows(now_s)
-        if self._live:
-            table = Table(title=self._title, show_header=False)
-            for name, value in rows.items():
-                table.add_row(name, value)
-            self._live.update(table, refresh=True)
-        elif now_s >= self._next_line_s:
-            self._next_line_s = now_s + LINE_INTERVAL_S
-            self.note("  ".join(f"{name} {value}" for name, value in rows.items()))
+        self.show(self.rows(now_s), now_s)
 
     def rows(self, now_s: float) -> dict[str, str]:
         """What is shown, by name."""
@@ -80,7 +50,7 @@ class Progress:
                 "updates": f"{status.updates} ({status.updates_per_s:.0f}/s)",
                 "update ratio": f"{status.update_ratio:.3f} of {status.target_update_ratio:g}",
                 "policy age": f"{status.policy_age_steps:.0f} steps",
-                "robot time": _duration(monitor.robot_time_s),
+                "robot time": duration(monitor.robot_time_s),
                 "ETA": self._eta(now_s, status),
             }
             if status.transitions_lost or status.transitions_rejected:
@@ -96,16 +66,6 @@ class Progress:
         return rows
 
     def _eta(self, now_s: float, status: LearnerStatus) -> str:
-        """Remaining time at the mean speed since the first update, when the speed is the lasting one."""
         if status.phase != LearnerStatus.PHASE_TRAINING or not status.total_steps:
             return "-"
-        if self._start_transitions is None:
-            self._start_transitions, self._start_s = status.transitions, now_s
-        done = status.transitions - self._start_transitions
-        if done < 100:
-            return "-"
-        return _duration((now_s - self._start_s) / done * (status.total_steps - status.transitions))
-
-
-def _duration(seconds: float) -> str:
-    return str(datetime.timedelta(seconds=round(seconds)))
+        return self._remaining.text(status.transitions, status.total_steps, now_s)

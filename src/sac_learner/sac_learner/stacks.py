@@ -20,6 +20,7 @@ from rosac_common.settings import SettingsError, from_mapping, leaves, load_para
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import TASK_NAMES, make_task
 
+from sac_learner.modes import mode_names, mode_parameters, single_block
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
 
 
@@ -78,7 +79,7 @@ class Stack:
                 "lockstep: simulation as fast as the graph goes; realtime: the steady clock",
                 ("lockstep", "realtime"),
             ),
-            Argument("mode", "sac", "learner settings: a file of config/learner", _modes()),
+            Argument("mode", "sac", "learner settings: a file of config/learner", mode_names()),
             Argument("resume", "false", "true: continue the run where it stopped", ("true", "false")),
             Argument("params", "", "parameter file of your own, laid over all others"),
             Argument("namespace", "", "namespace of all nodes, so that a second robot can run beside the first"),
@@ -185,9 +186,9 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         SettingsError: a file is missing or holds an unknown name or a bad value.
     """
     config = Path(get_package_share_directory("sac_learner")) / "config"
-    robot = _single_block(config / stack.robot_file)
-    task = {**_single_block(config / stack.task_file), "task.name": arguments["task"]}
-    mode = _single_block(config / "learner" / f"{arguments['mode']}.yaml")
+    robot = single_block(config / stack.robot_file)
+    task = {**single_block(config / stack.task_file), "task.name": arguments["task"]}
+    mode = mode_parameters(arguments["mode"])
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
     time_base = arguments["time_base"]
@@ -233,13 +234,6 @@ def _seeds(seed: int) -> dict[str, int]:
     return {node.name: int(state) for node, state in zip(NODES, states, strict=True)}
 
 
-def _single_block(path: Path) -> dict[str, Any]:
-    blocks = load_parameter_file(path)
-    if list(blocks) != ["/**"]:
-        raise SettingsError(f"{path}: expected exactly the node pattern '/**', found {', '.join(blocks)}")
-    return blocks["/**"]
-
-
 def _own_parameters(path: Path) -> dict[str, dict[str, Any]]:
     """The user's file, by node name. Keys under '/**' go to every node that has such a setting."""
     known = {node.name: {leaf.name for leaf in leaves(node.settings)} for node in NODES}
@@ -258,11 +252,6 @@ def _own_parameters(path: Path) -> dict[str, dict[str, Any]]:
             for name in takers:
                 result[name].setdefault(key, value)
     return result
-
-
-def _modes() -> tuple[str, ...]:
-    directory = Path(get_package_share_directory("sac_learner")) / "config" / "learner"
-    return tuple(sorted(path.stem for path in directory.glob("*.yaml")))
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
