@@ -20,8 +20,8 @@ which is diagonal here because B'P B is. V(s) = alpha log integral exp(q / alpha
 and the soft Q function of the problem is Q*(s, a) = q(s, u) - alpha sum_i log(1 - a_i^2).
 
 The learner sees transitions with uniformly drawn s and u only. Two things keep it from the exact figures, and both push
-Q down: the smaller of two critics lies below their mean, at each step again, and small networks smooth the top of Q. The
-tolerances are at least 1.5 times the largest deviation over three seeds.
+Q down: the smaller of two critics lies below their mean, at each step again, and small networks smooth the top of Q.
+The tolerances are at least 1.5 times the largest deviation over three seeds.
 """
 
 from __future__ import annotations
