@@ -32,6 +32,11 @@ class RobotSettings:
     direction: list[int] = setting([], "+1, or -1 where the servo turns the other way", choices=(-1, 1))
     speed_limit_rad_s: list[float] = setting([], "highest speed that a command may ask for [rad/s]", minimum=0.0)
     kp_nm_rad: list[float] = setting([], "gain of the simulated position servo [Nm/rad]", minimum=0.0)
+    joint_symmetries: list[int] = setting(
+        [],
+        "ways to turn or mirror robot and surroundings that change nothing, one row of all joints each, the identity "
+        "among them: +-(j + 1) at place i means that joint i takes the position, or its negative, that joint j had",
+    )
     auxiliary_joint_names: list[str] = setting([], "names of the auxiliary joints")
     auxiliary_joint_ids: list[int] = setting([], "bus id of each auxiliary servo", minimum=0, maximum=252)
     auxiliary_position_min_rad: list[float] = setting([], "as position_min_rad, for the auxiliary joints [rad]")
@@ -47,6 +52,7 @@ class RobotSettings:
         problems = _problems(self, "") + _problems(self, "auxiliary_")
         if not self.joint_names:
             problems = ["robot.joint_names is empty: pass a robot file, such as config/robots/dclaw.yaml"]
+        problems += _symmetry_problems(self)
         problems += _repeated("names", [*self.joint_names, *self.auxiliary_joint_names])
         problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
         if problems:
@@ -56,6 +62,23 @@ class RobotSettings:
     def all_joint_names(self) -> list[str]:
         """The robot's joints, then the auxiliary ones: the order of `joint_states`."""
         return [*self.joint_names, *self.auxiliary_joint_names]
+
+
+def _symmetry_problems(robot: RobotSettings) -> list[str]:
+    """Rows of joint_symmetries that are no signed permutation of the joints and of the auxiliary joints."""
+    flat, count, own = robot.joint_symmetries, len(robot.all_joint_names), len(robot.joint_names)
+    if count and len(flat) % count:
+        return [f"robot.joint_symmetries has {len(flat)} values, no multiple of the number of all joints, {count}"]
+    rows = [flat[start : start + count] for start in range(0, len(flat), count)]
+    identity = list(range(1, count + 1))
+    problems = [
+        f"robot.joint_symmetries: {row} must hold each of +-1 .. +-{own}, then of +-{own + 1} .. +-{count}, once"
+        for row in rows
+        if sorted(map(abs, row[:own])) + sorted(map(abs, row[own:])) != identity
+    ]
+    if rows and identity not in rows:
+        problems.append(f"robot.joint_symmetries lacks the identity {identity}")
+    return problems
 
 
 def load_robot(path: Path) -> RobotSettings:

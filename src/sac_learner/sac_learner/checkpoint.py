@@ -19,7 +19,7 @@ from sac_learner.atomic_file import DamagedFileError, Tensors, read_tensors, ten
 from sac_learner.sac.learner import SacLearner
 
 FORMAT = "rosac checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _PATTERN = "checkpoint_*.safetensors"
 # What may differ between a checkpoint and the learner that resumes from it, without making it another run.
 _FREE_SETTINGS = frozenset({"replay_capacity"})

@@ -80,6 +80,12 @@ class LearnerNodeSettings:
         21, "Numbers in an observation. Source: ROBEL's D'Claw Turn.", minimum=1, maximum=100_000
     )
     action_size: int = setting(9, "Numbers in an action. Source: the D'Claw's joints.", minimum=1, maximum=10_000)
+    observation_symmetries: list[int] = setting(
+        [],
+        "Symmetries of the task, for sac.symmetry_augmentation, one row of observation_size each: +-(j + 1) at place i "
+        "means new[i] = +-old[j]. The stacks take them from the task.",
+    )
+    action_symmetries: list[int] = setting([], "The same for the action, one row of action_size each.")
     total_steps: int = setting(0, "Transitions after which the run is finished; 0: no end.", minimum=0)
     seed: int = setting(0, "Seed of the weights, of sampling and of the policy's noise. Source: own choice.", minimum=0)
     device: str = setting("cpu", "PyTorch device that computes the updates: cpu, cuda, cuda:1, ...")

@@ -211,6 +211,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     learner_values = {
         **mode,
         **sizes,
+        **dict(zip(("observation_symmetries", "action_symmetries"), made.symmetries, strict=True)),
         "run": run,
         "run_directory": str(run_directory),
         "task_name": arguments["task"],

@@ -27,7 +27,9 @@ from sac_learner.replay import ReplayBuffer
 from sac_learner.replay_log import Kind, ReplayLog
 from sac_learner.resume import restore
 from sac_learner.run_files import RunFiles, VersionCounter
-from sac_learner.sac.learner import Metrics, SacLearner
+from sac_learner.sac.gradients import Metrics
+from sac_learner.sac.learner import SacLearner
+from sac_learner.sac.symmetry import Symmetries
 from sac_learner.settings import LearnerNodeSettings
 
 # After a failed write the next try waits this long: a full disk is asked seldom, yet training goes on soon after.
@@ -69,7 +71,12 @@ class Trainer:
     def _open(self) -> None:
         settings, sizes = self.settings, (self.settings.observation_size, self.settings.action_size)
         torch.set_num_threads(settings.thread_count)
-        self.learner = SacLearner(settings.sac, *sizes, seed=settings.seed, device=settings.device)
+        symmetries = _symmetries(settings)
+        self.learner = SacLearner(
+            settings.sac, *sizes, seed=settings.seed, device=settings.device, symmetries=symmetries
+        )
+        if self.learner.fallback:
+            self.notes.append(self.learner.fallback)
         self.memory = ReplayBuffer(settings.sac.replay_capacity, *sizes)
         self.notes.append(self.memory.announcement())
         self._sampling = np.random.default_rng(settings.seed)
@@ -304,6 +311,14 @@ class Trainer:
             except StorageError as error:
                 self.problems[name] = str(error)
         self._lock.close()
+
+
+def _symmetries(settings: LearnerNodeSettings) -> Symmetries | None:
+    lists = settings.observation_symmetries, settings.action_symmetries
+    try:
+        return Symmetries.from_signed(*lists, settings.observation_size, settings.action_size)
+    except ValueError as error:
+        raise SettingsError(f"'observation_symmetries', 'action_symmetries': {error}") from error
 
 
 def _check(settings: LearnerNodeSettings) -> None:

@@ -39,7 +39,8 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
 
     Observations (float32) and actions (float32 in [-1, 1]) are those of the task: docs/tasks.md. Episodes are resets
     and steps of one continuous simulation, as on hardware; only `reset(seed=...)` starts the simulation anew. The
-    horizon is a truncation. `info` holds `is_success`, `error_rad` and each reward term as `reward/<name>`.
+    horizon is a truncation. `info` holds `is_success`, `error_rad` and each reward term as `reward/<name>`;
+    `robot_time_s` counts the time [s] that a robot would have moved, resets included.
 
     Args:
         name: name of the task, such as DClawTurn.
@@ -72,9 +73,11 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
         self._loop = EpisodeLoop(self.task, "gymnasium")
+        self.robot_time_s = 0.0
         joints = len(self._robot.all_joint_names)
         self._goals = np.zeros(joints)
         self._torque_on = np.arange(joints) < self.task.action_size
+        self.symmetries = self.task.symmetries  # of observation and action, see Task.symmetries
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1 / self.task.control_period_s)}
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
@@ -100,7 +103,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         state = simulation.read()
         while (command := reset.step(state)) is not None:
             simulation.write(command.goals_rad, command.torque_on)
-            simulation.advance(self.task.control_period_s)
+            self._advance(simulation)
             state = simulation.read()
         if reset.phase is ResetPhase.FAILED:
             raise ResetFailedError(f"{reset.failure}; call reset(seed=...) to start the simulation anew")
@@ -123,7 +126,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         goals = self._loop.act(action, Source.POLICY, 0)
         self._goals[: len(goals)] = goals
         simulation.write(self._goals, self._torque_on)
-        simulation.advance(self.task.control_period_s)
+        self._advance(simulation)
         transition = self._loop.settle(simulation.read(), goals, _FRESH)
         outcome = self._loop.outcome
         info = {"is_success": outcome.success, "error_rad": outcome.error_rad}
@@ -136,6 +139,10 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
             transition.end_reason is EndReason.TIME_LIMIT,
             info,
         )
+
+    def _advance(self, simulation: MujocoRobot) -> None:
+        simulation.advance(self.task.control_period_s)
+        self.robot_time_s += self.task.control_period_s
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """A picture of hand and valve, (480, 640, 3), in render_mode "rgb_array"; the green mark is the target.

@@ -128,7 +128,7 @@ def test_checkpoint_of_another_task_or_version_is_refused(tmp_path):
     metadata = json.loads(header["__metadata__"]["rosac"]) | {"format_version": 99}
     tensors = {name: tensor.numpy() for name, tensor in learner.state().items()}
     write_atomic(path, tensor_bytes(tensors, metadata))
-    with pytest.raises(CheckpointError, match="format_version is 99 there and 1 here"):
+    with pytest.raises(CheckpointError, match="format_version is 99 there and 2 here"):
         store.load_newest(learner)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -44,7 +42,6 @@ def critic_loss(q: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def smooth_targets(targets: Sequence[Tensor], parameters: Sequence[Tensor], tau: float) -> None:
-    """target += tau * (parameter - target), in place."""
-    for target, parameter in zip(targets, parameters, strict=True):
-        target.lerp_(parameter, tau)
+def smooth_targets(target: Tensor, parameters: Tensor, tau: float) -> None:
+    """target += tau * (parameters - target), in place."""
+    target.lerp_(parameters, tau)

@@ -12,26 +12,37 @@ from torch import Tensor, nn
 
 from sac_learner.policy import LOG_STD_LIMITS
 from sac_learner.replay import Batch
-from sac_learner.sac.actor import actor_loss
-from sac_learner.sac.critic import critic_loss, critic_target, smooth_targets
-from sac_learner.sac.distribution import sample_action
-from sac_learner.sac.networks import GaussianPolicy, TwinCritic
+from sac_learner.sac.critic import smooth_targets
+from sac_learner.sac.derived import DerivedGradients
+from sac_learner.sac.gradients import Gradients, Metrics, Networks, PlainGradients, TensorBatch, check_gradients
+from sac_learner.sac.networks import GaussianPolicy, TwinCritic, flatten_parameters
 from sac_learner.sac.optimiser import Adam
 from sac_learner.sac.settings import SacSettings
-from sac_learner.sac.temperature import temperature_loss
-
-# Scalars of the last update, still tensors: reading one (float) waits for the device, so that is left to the caller.
-Metrics = dict[str, Tensor]
+from sac_learner.sac.symmetry import Symmetries
 
 
 class SacLearner:
     """Soft Actor-Critic, algorithm 1 of the paper: critics, then policy and temperature, then target critics.
 
     The same settings, seed, thread count and batches give the same weights, bit for bit, on a CPU.
+
+    Args:
+        settings: hyperparameters.
+        observation_size, action_size: of the task.
+        seed: of the first weights and of all noise.
+        device: PyTorch device of the updates.
+        symmetries: of the task, used if `settings.symmetry_augmentation`.
     """
 
     def __init__(
-        self, settings: SacSettings, observation_size: int, action_size: int, *, seed: int, device: str = "cpu"
+        self,
+        settings: SacSettings,
+        observation_size: int,
+        action_size: int,
+        *,
+        seed: int,
+        device: str = "cpu",
+        symmetries: Symmetries | None = None,
     ) -> None:
         self.settings = settings
         self.observation_size, self.action_size = observation_size, action_size
@@ -42,86 +53,57 @@ class SacLearner:
         # Weights are drawn on the CPU, so that a seed means the same on every device.
         start = torch.Generator().manual_seed(weights_seed)
         sizes = (observation_size, action_size, settings.hidden_sizes)
-        limits = (settings.log_std_min, settings.log_std_max)
-        self.policy = GaussianPolicy(*sizes, limits, start).to(self.device)
-        self.critic = TwinCritic(*sizes, start).to(self.device)
+        self.policy = GaussianPolicy(*sizes, (settings.log_std_min, settings.log_std_max), start).to(self.device)
+        self.critic = TwinCritic(*sizes, settings.critic_normalisation == "layer", start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self._target_parameters = list(self.target_critic.parameters())
         self._noise = torch.Generator(self.device).manual_seed(noise_seed)
         learned = settings.temperature_mode == "learned"
         alpha = settings.initial_temperature if learned else settings.fixed_temperature
         log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
         self.log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self.device), requires_grad=learned)
         # Policy and temperature step together; Adam treats every element alone, so this equals two optimisers.
-        actor_parameters = [*self.policy.parameters(), *([self.log_alpha] if learned else [])]
-        self._critic_adam = Adam(self.critic.parameters(), settings.learning_rate)
-        self._actor_adam = Adam(actor_parameters, settings.learning_rate)
+        actor_parameters = nn.ParameterList([*self.policy.parameters(), *([self.log_alpha] if learned else [])])
+        self._actor_adam = Adam(flatten_parameters(actor_parameters), settings.learning_rate)
+        self._critic_adam = Adam(flatten_parameters(self.critic), settings.learning_rate)
+        self._targets = flatten_parameters(self.target_critic)
+        self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
+        networks = Networks(self.policy, self.critic, self.target_critic, self.log_alpha, self.target_entropy)
+        self._actor_metrics: Metrics = {}  # of the newest update that stepped the policy
+        self._gradients, self.fallback = _choose_gradients(settings, networks)
 
     def update(self, batch: Batch) -> Metrics:
-        """One gradient step of everything on a freshly sampled batch.
+        """One gradient step of everything on a freshly sampled batch; of policy and temperature in every
+        `actor_interval`-th update.
 
         Raises:
-            ValueError: a field of the batch has another shape or dtype than the networks; nothing is changed then.
+            ValueError: a field of the batch has another shape or dtype than the networks, or a value that is not
+                finite; nothing is changed then.
         """
         batch.check(self.observation_size, self.action_size)
-        observation, action, reward, next_observation, bootstrap = (
-            torch.from_numpy(field).to(self.device) for field in batch
-        )
+        tensors = TensorBatch(*(torch.from_numpy(field).to(self.device) for field in batch))
+        if self._symmetries is not None:
+            tensors = self._symmetries.augment(tensors, self._noise)
+        steps_actor = self.updates % self.settings.actor_interval == 0
         alpha = self.log_alpha.detach().exp()
-        metrics = self._update_critics(observation, action, reward, next_observation, bootstrap, alpha)
-        metrics |= self._update_actor(observation, alpha)
-        smooth_targets(self._target_parameters, self._critic_adam.parameters, self.settings.tau)
+        noise = tensors.action.new_empty(1 + steps_actor, *tensors.action.shape)
+        for part in noise:
+            part.normal_(generator=self._noise)
+        gradient, metrics = self._gradients.critic(tensors, alpha, noise)
+        self._critic_adam.step(gradient)
+        if steps_actor:
+            gradient, more = self._gradients.actor(tensors, alpha, noise)
+            self._actor_adam.step(gradient)
+            self._actor_metrics = more
+        smooth_targets(self._targets, self._critic_adam.parameters, self.settings.tau)
         self.updates += 1
-        return metrics
-
-    def _sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.policy(observation)
-        noise = torch.empty_like(mean).normal_(generator=self._noise)
-        return sample_action(mean, log_std, noise)
-
-    def _update_critics(
-        self,
-        observation: Tensor,
-        action: Tensor,
-        reward: Tensor,
-        next_observation: Tensor,
-        bootstrap: Tensor,
-        alpha: Tensor,
-    ) -> Metrics:
-        with torch.no_grad():
-            next_action, next_log_prob = self._sample(next_observation)
-            next_q = self.target_critic(next_observation, next_action)
-            target = critic_target(
-                reward,
-                bootstrap,
-                next_q,
-                next_log_prob,
-                alpha,
-                discount=self.settings.discount,
-                reward_scale=self.settings.reward_scale,
-            )
-        q = self.critic(observation, action)
-        loss = critic_loss(q, target)
-        self._critic_adam.step(loss)
-        return {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}
-
-    def _update_actor(self, observation: Tensor, alpha: Tensor) -> Metrics:
-        action, log_prob = self._sample(observation)
-        loss = actor_loss(self.critic(observation, action), log_prob, alpha)
-        total = loss
-        if self.log_alpha.requires_grad:
-            total = loss + temperature_loss(
-                self.log_alpha, log_prob.detach(), self.target_entropy, self.settings.temperature_loss
-            )
-        self._actor_adam.step(total)
-        return {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
+        return metrics | self._actor_metrics
 
     def policy_tensors(self) -> dict[str, np.ndarray]:
         """The policy as `PolicyWeights.tensors` (copies, float32)."""
         names = [f"hidden.{i}" for i in range(len(self.settings.hidden_sizes))] + ["output"]
         tensors = {}
         for name, weight, bias in zip(names, self.policy.weights, self.policy.biases, strict=True):
-            tensors[f"{name}.weight"] = weight.detach().cpu().numpy().copy()
+            tensors[f"{name}.weight"] = weight.detach().cpu().numpy().T.copy()
             tensors[f"{name}.bias"] = bias.detach().cpu().numpy().copy()
         tensors[LOG_STD_LIMITS] = np.array(self.policy.log_std_limits, dtype=np.float32)
         return tensors
@@ -166,3 +148,18 @@ def _difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str |
                 f"expected {tuple(tensor.shape)} {tensor.dtype}"
             )
     return None
+
+
+def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradients, str]:
+    """How gradients are computed, and why it is not the way that the settings ask for (or an empty string)."""
+    plain = PlainGradients(settings, networks)
+    if settings.gradients == "plain" or networks.log_alpha.device.type != "cpu":
+        return plain, ""
+    derived = DerivedGradients(settings, networks)
+    problem = check_gradients(plain, derived, networks, settings.batch_size)
+    if not problem:
+        return derived, ""
+    return plain, (
+        f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, at about "
+        "half the speed; please report this with the version of PyTorch and the processor"
+    )

@@ -1,12 +1,10 @@
-"""Adam over a fixed list of parameters, its state in plain tensors.
+"""Adam over one vector of parameters, its state in plain tensors.
 
 The arithmetic is PyTorch's functional Adam. The class around it, `torch.optim.Adam`, is left out: making one imports
 PyTorch's compiler, which takes longer than everything else at the learner's start together.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,37 +15,34 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class Adam:
-    """Steps parameters in place."""
+    """Steps a vector in place."""
 
-    def __init__(self, parameters: Sequence[Tensor], learning_rate: float) -> None:
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Tensor, learning_rate: float) -> None:
+        self.parameters = parameters
         self._learning_rate = learning_rate
-        self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+        self._mean, self._square = torch.zeros_like(parameters), torch.zeros_like(parameters)
+        self._step = torch.zeros((), device=parameters.device)
 
-    def step(self, loss: Tensor) -> None:
-        """One step down the gradient of a loss. Gradients of other tensors that it depends on are not computed."""
-        gradients = list(torch.autograd.grad(loss, self.parameters))
-        with torch.no_grad():
-            adam(
-                self.parameters,
-                gradients,
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                fused=True,
-                amsgrad=False,
-                beta1=_BETAS[0],
-                beta2=_BETAS[1],
-                lr=self._learning_rate,
-                weight_decay=0.0,
-                eps=_EPSILON,
-                maximize=False,
-            )
+    @torch.no_grad()
+    def step(self, gradient: Tensor) -> None:
+        """One step down a gradient."""
+        adam(
+            [self.parameters],
+            [gradient],
+            [self._mean],
+            [self._square],
+            [],
+            [self._step],
+            fused=True,
+            amsgrad=False,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            lr=self._learning_rate,
+            weight_decay=0.0,
+            eps=_EPSILON,
+            maximize=False,
+        )
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and step counts by name; the tensors themselves, not copies."""
-        lists = {"mean": self._means, "square": self._squares, "step": self._steps}
-        return {f"{name}.{i}": tensor for name, tensors in lists.items() for i, tensor in enumerate(tensors)}
+        """Moments and step count by name; the tensors themselves, not copies."""
+        return {"mean": self._mean, "square": self._square, "step": self._step}

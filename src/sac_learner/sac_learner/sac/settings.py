@@ -73,6 +73,30 @@ class SacSettings:
         "Transitions needed before the first update. Source: softlearning, the longest path: 200 for D'Claw.",
         minimum=1,
     )
+    critic_normalisation: str = setting(
+        "none",
+        "layer: LayerNorm in each hidden layer of the critics, before the ReLU, without gain and offset. Source: none "
+        "in the paper; arXiv 2302.02948 (RLPD).",
+        choices=("none", "layer"),
+    )
+    actor_interval: int = setting(
+        1,
+        "Updates of the critics for each update of policy and temperature. Source: 1 in the paper; delayed as in "
+        "arXiv 1802.09477 (TD3).",
+        minimum=1,
+        maximum=1000,
+    )
+    symmetry_augmentation: bool = setting(
+        False,
+        "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in the "
+        "paper; arXiv 1909.10707 (invariant transform experience replay).",
+    )
+    gradients: str = setting(
+        "derived",
+        "How a CPU computes the gradients: derived by hand, checked at the start, or plain, by automatic "
+        "differentiation, at about half the speed. The same but for rounding.",
+        choices=("derived", "plain"),
+    )
     log_std_min: float = setting(
         -20.0, "Lower clip of the policy's log standard deviation. Source: softlearning.", minimum=-100.0, maximum=10.0
     )
@@ -81,6 +105,8 @@ class SacSettings:
     )
 
     def __post_init__(self) -> None:
+        if not self.hidden_sizes:
+            raise SettingsError("'hidden_sizes' is empty; give at least one hidden layer, such as [256, 256]")
         if self.log_std_min >= self.log_std_max:
             raise SettingsError(
                 f"'log_std_min' is {self.log_std_min}; it must be below log_std_max ({self.log_std_max})"

@@ -69,6 +69,24 @@ class Task(abc.ABC):
         self.actions = ActionMap(settings, robot, variant.control_period_s)
         self.action_size = self.actions.size
         self.reset_pose_rad = np.array(settings.reset_pose_rad)
+        flat, joints = robot.joint_symmetries, len(robot.all_joint_names)
+        self._joint_symmetries = [flat[start : start + joints] for start in range(0, len(flat), joints)]
+
+    @property
+    def symmetries(self) -> tuple[list[int], list[int]]:
+        """Changes of observation and action that turn a true transition into another true one, one row each for every
+        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]."""
+        rows = [row for row in self._joint_symmetries if self.allows(row)]
+        observation = [place for row in rows for place in self._observation_symmetry(row)]
+        return observation, [place for row in rows for place in row[: self.action_size]]
+
+    def allows(self, joint_symmetry: list[int]) -> bool:
+        """Whether the task looks the same after this symmetry of the robot."""
+        return True
+
+    @abc.abstractmethod
+    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
+        """What a symmetry of all joints does to the observation."""
 
     @property
     @abc.abstractmethod
@@ -90,6 +108,11 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def evaluate(self, state: RobotState, step: int) -> Outcome:
         """Judge the step that led to this state; `step` counts the steps done, so the first one is judged with 1."""
+
+    @staticmethod
+    def _shifted(symmetry: list[int], first: int) -> list[int]:
+        """A signed permutation of a part of the observation that begins at place `first`."""
+        return [place + first if place > 0 else place - first for place in symmetry]
 
     def _counts(self, position_rad: Vector, velocity_rad_s: Vector) -> tuple[int, int]:
         return safety_counts(

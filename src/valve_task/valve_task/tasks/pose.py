@@ -57,6 +57,10 @@ class PoseTask(Task):
         observation[2 * joints :] = self._error(state, step)
         return observation
 
+    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
+        action = joint_symmetry[: self.action_size]
+        return [place for part in range(3) for place in self._shifted(action, part * self.action_size)]
+
     def evaluate(self, state: RobotState, step: int) -> Outcome:
         position = state.position_rad[: self.action_size]
         velocity = state.velocity_rad_s[: self.action_size]

@@ -66,6 +66,13 @@ class TurnTask(Task):
         observation[-1] = self.signed_error_rad(state, step)
         return observation
 
+    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
+        joints = self.action_size
+        valve = 1 if joint_symmetry[joints] > 0 else -1
+        action = joint_symmetry[:joints]
+        cos_sin = [joints + 1, valve * (joints + 2)]
+        return [*action, *cos_sin, *self._shifted(action, joints + 2), valve * (2 * joints + 3)]
+
     def evaluate(self, state: RobotState, step: int) -> Outcome:
         position = state.position_rad[: self.action_size]
         velocity = state.velocity_rad_s[: self.action_size]
@@ -83,6 +90,11 @@ class TurnTask(Task):
 
 class ScrewTask(TurnTask):
     """ROBEL dclaw/screw.py: as Turn, but the target starts at the valve's angle and moves at a constant speed."""
+
+    def allows(self, joint_symmetry: list[int]) -> bool:
+        # The observation does not tell how the target moves: a mirror must leave its speeds as they are.
+        low, high = self.variant.target_velocity_rad_s
+        return joint_symmetry[self.action_size] > 0 or low == -high
 
     def draw(self, rng: np.random.Generator) -> Start:
         self._target = rng.uniform(*self.variant.initial_valve_rad)

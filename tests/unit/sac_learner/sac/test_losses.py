@@ -57,7 +57,7 @@ def test_temperature_grows_while_the_entropy_is_below_its_target(variable, entro
 
 def test_targets_are_smoothed():
     target, parameter = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])
-    smooth_targets([target], [parameter], 0.25)
+    smooth_targets(target, parameter, 0.25)
     assert target.tolist() == [1.5, 1.0]
 
 

@@ -34,8 +34,8 @@ def plain_update(learner, batch, noises):
     def policy(x):
         layers = list(zip(learner.policy.weights, learner.policy.biases, strict=True))
         for weight, bias in layers[:-1]:
-            x = torch.relu(x @ weight.T + bias)
-        x = x @ layers[-1][0].T + layers[-1][1]
+            x = torch.relu(x @ weight + bias)
+        x = x @ layers[-1][0] + layers[-1][1]
         return x[:, :2], torch.clamp(x[:, 2:], s.log_std_min, s.log_std_max)
 
     def critic(module, i, x, a):

@@ -1,0 +1,143 @@
+"""The gradients of one update, written plainly: the losses of the paper and automatic differentiation.
+
+`derived.DerivedGradients` computes the same by hand, faster; `check_gradients` compares the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sac_learner.sac.actor import actor_loss
+from sac_learner.sac.critic import critic_loss, critic_target
+from sac_learner.sac.distribution import sample_action
+from sac_learner.sac.networks import GaussianPolicy, TwinCritic
+from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.temperature import temperature_loss
+
+# Scalars of the last update, still tensors: reading one (float) waits for the device, so that is left to the caller.
+Metrics = dict[str, Tensor]
+# Norm of the difference of two gradients, as a part of their norm. Rounding leaves about 1e-6 (own measurement); a
+# wrong sign, factor or term of any loss is far above.
+GRADIENT_TOLERANCE = 1e-3
+
+
+class TensorBatch(NamedTuple):
+    """A batch on the device: replay.Batch as tensors."""
+
+    observation: Tensor  # [B, O]
+    action: Tensor  # [B, A]
+    reward: Tensor  # [B]
+    next_observation: Tensor  # [B, O]
+    bootstrap: Tensor  # [B]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """What the gradients are taken of. `log_alpha` is a scalar; it has a gradient when it is learned."""
+
+    policy: GaussianPolicy
+    critic: TwinCritic
+    target_critic: TwinCritic
+    log_alpha: Tensor
+    target_entropy: float
+
+    @property
+    def temperature_is_learned(self) -> bool:
+        """Whether alpha has a gradient."""
+        return self.log_alpha.requires_grad
+
+
+class Gradients(Protocol):
+    """One update is: `critic`, step of the critics, `actor`, step of policy and temperature."""
+
+    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
+        """Gradient of the critics' loss as one vector.
+
+        Args:
+            batch: transitions.
+            alpha: temperature, a scalar.
+            noise: standard normal, of the action at the next observation and, in updates that also step the policy, of
+                that at the observation [1 or 2, B, A].
+        """
+
+    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
+        """Gradient of the losses of policy and temperature (if learned) as one vector, log_alpha last; the same
+        arguments, after the step of the critics."""
+
+
+class PlainGradients:
+    """Automatic differentiation of the losses as they are written."""
+
+    def __init__(self, settings: SacSettings, networks: Networks) -> None:
+        self._settings, self._networks = settings, networks
+
+    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
+        networks, settings = self._networks, self._settings
+        with torch.no_grad():
+            next_action, next_log_prob = sample_action(*networks.policy(batch.next_observation), noise[0])
+            target = critic_target(
+                batch.reward,
+                batch.bootstrap,
+                networks.target_critic(batch.next_observation, next_action),
+                next_log_prob,
+                alpha,
+                discount=settings.discount,
+                reward_scale=settings.reward_scale,
+            )
+        q = networks.critic(batch.observation, batch.action)
+        loss = critic_loss(q, target)
+        gradient = _joined(torch.autograd.grad(loss, list(networks.critic.parameters())))
+        return gradient, {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}
+
+    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
+        networks = self._networks
+        action, log_prob = sample_action(*networks.policy(batch.observation), noise[1])
+        loss = total = actor_loss(networks.critic(batch.observation, action), log_prob, alpha)
+        parameters = list(networks.policy.parameters())
+        if networks.temperature_is_learned:
+            variable = self._settings.temperature_loss
+            total = loss + temperature_loss(networks.log_alpha, log_prob.detach(), networks.target_entropy, variable)
+            parameters.append(networks.log_alpha)
+        gradient = _joined(torch.autograd.grad(total, parameters))
+        return gradient, {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
+
+
+def _joined(gradients: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def check_gradients(plain: Gradients, other: Gradients, networks: Networks, batch_size: int) -> str:
+    """Compare two ways to compute the gradients on a fixed batch of this size, without changing anything.
+
+    Returns:
+        What differs, or an empty string.
+    """
+    device = networks.log_alpha.device
+    generator = torch.Generator().manual_seed(0)
+    observation_size = networks.policy.weights[0].shape[0]
+    action_size = networks.policy.weights[-1].shape[1] // 2
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(device)
+
+    batch = TensorBatch(
+        observation=normal(batch_size, observation_size),
+        action=torch.tanh(normal(batch_size, action_size)),
+        reward=normal(batch_size),
+        next_observation=normal(batch_size, observation_size),
+        bootstrap=(normal(batch_size) > -1.0).float(),
+    )
+    noise, alpha = normal(2, batch_size, action_size), torch.tensor(0.3, device=device)
+    for name in ("critic", "actor"):
+        expected, expected_metrics = getattr(plain, name)(batch, alpha, noise)
+        got, got_metrics = getattr(other, name)(batch, alpha, noise)
+        expected = {"gradient": expected, **expected_metrics}
+        for key, value in {"gradient": got, **got_metrics}.items():
+            error = float((value - expected[key]).norm() / expected[key].norm().clamp_min(1e-6))
+            if not error <= GRADIENT_TOLERANCE:
+                return f"{name} {key} differs by {error:.2g} of its size, limit {GRADIENT_TOLERANCE:g}"
+    return ""

@@ -1,0 +1,149 @@
+"""The hand-derived gradients against automatic differentiation, and the check at the start of every learner."""
+
+import numpy as np
+import pytest
+import torch
+from rosac_common.settings import SettingsError, from_mapping
+from sac_learner.replay import Batch
+from sac_learner.sac import derived
+from sac_learner.sac.derived import DerivedGradients
+from sac_learner.sac.gradients import Networks, PlainGradients, TensorBatch, check_gradients
+from sac_learner.sac.learner import SacLearner
+from sac_learner.sac.settings import SacSettings
+
+OBSERVATION, ACTION, BATCH = 5, 3, 64
+VARIANTS = [
+    {},
+    {"hidden_sizes": [16]},
+    {"hidden_sizes": [24, 16, 8]},
+    {"critic_normalisation": "layer"},
+    {"temperature_mode": "fixed"},
+    {"temperature_loss": "log_alpha"},
+    {"log_std_min": -0.05, "log_std_max": 0.05},
+    {"discount": 0.5, "reward_scale": 7.0, "target_entropy_per_action": 0.3},
+]
+
+
+def learner(changes):
+    made = SacLearner(
+        from_mapping(SacSettings, {"hidden_sizes": [32, 32], "batch_size": BATCH, **changes}),
+        OBSERVATION,
+        ACTION,
+        seed=0,
+    )
+    # Biases that are not zero, so that a mistake about them shows.
+    generator = torch.Generator().manual_seed(1)
+    for module in (made.policy, made.critic, made.target_critic):
+        for bias in module.biases:
+            bias.data.normal_(std=0.3, generator=generator)
+    return made
+
+
+def networks_of(made):
+    return Networks(made.policy, made.critic, made.target_critic, made.log_alpha, made.target_entropy)
+
+
+def drawn(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    bootstrap = (normal(BATCH) > -0.8).float()
+    batch = TensorBatch(
+        normal(BATCH, OBSERVATION),
+        torch.tanh(normal(BATCH, ACTION)),
+        normal(BATCH),
+        normal(BATCH, OBSERVATION),
+        bootstrap,
+    )
+    return batch, normal(2, BATCH, ACTION)
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_derived_gradients_equal_automatic_differentiation(changes):
+    made = learner(changes)
+    networks = networks_of(made)
+    plain, fast = PlainGradients(made.settings, networks), DerivedGradients(made.settings, networks)
+    for seed in range(3):
+        batch, noise = drawn(seed)
+        for name in ("critic", "actor"):
+            expected, expected_metrics = getattr(plain, name)(batch, torch.tensor(0.2), noise)
+            got, metrics = getattr(fast, name)(batch, torch.tensor(0.2), noise)
+            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-6)
+            assert metrics.keys() == expected_metrics.keys()
+            for key, value in metrics.items():
+                torch.testing.assert_close(value, expected_metrics[key], rtol=1e-4, atol=1e-5)
+
+
+def test_training_with_either_gradients_goes_the_same_way():
+    states = {}
+    for gradients in ("derived", "plain"):
+        made = SacLearner(
+            from_mapping(SacSettings, {"hidden_sizes": [32, 32], "batch_size": BATCH, "gradients": gradients}),
+            OBSERVATION,
+            ACTION,
+            seed=0,
+        )
+        for seed in range(20):
+            batch, _ = drawn(seed)
+            made.update(Batch(*(field.numpy() for field in batch)))
+        states[gradients] = made.state()
+    for name, value in states["derived"].items():
+        # Adam divides by the gradient's size: rounding of a tiny gradient moves a parameter by up to the step size.
+        difference = (value.double() - states["plain"][name].double()).abs()
+        assert difference.mean() < 2e-4, name
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_every_learner_finds_its_gradients_in_order(changes):
+    assert learner(changes).fallback == ""
+
+
+@pytest.mark.parametrize("broken", ["_relu_backward", "sample_action", "critic_target"])
+def test_wrong_gradients_are_found_at_the_start_and_not_used(broken, monkeypatch):
+    right = getattr(derived, broken)
+
+    def wrong_relu(back, hidden, threshold, grad_input):
+        return right(back, torch.ones_like(hidden), threshold, grad_input=grad_input)
+
+    def wrong_sample(mean, log_std, noise):
+        action, log_prob = right(mean, log_std, noise)
+        return action, log_prob + 0.01 * mean.sum(1)
+
+    def wrong_target(*arguments, **options):
+        return right(*arguments, **{**options, "discount": options["discount"] - 0.01})
+
+    wrong = {"_relu_backward": wrong_relu, "sample_action": wrong_sample, "critic_target": wrong_target}[broken]
+    monkeypatch.setattr(derived, broken, wrong)
+    made = learner({})
+    assert "hand-derived gradients do not agree with the plain ones" in made.fallback
+    assert isinstance(made._gradients, PlainGradients)
+
+
+def test_check_changes_nothing():
+    made = learner({})
+    before = {name: value.clone() for name, value in made.state().items()}
+    networks = networks_of(made)
+    plain = PlainGradients(made.settings, networks)
+    assert check_gradients(plain, DerivedGradients(made.settings, networks), networks, BATCH) == ""
+    assert all(torch.equal(before[name], value) for name, value in made.state().items())
+
+
+def test_policy_is_stepped_in_every_nth_update():
+    made = learner({"actor_interval": 3})
+    batch, _ = drawn(0)
+    numbers = Batch(*(field.numpy() for field in batch))
+    moved = []
+    for _ in range(6):
+        before = made.policy.weights[0].detach().clone(), made.critic.weights[0].detach().clone()
+        metrics = made.update(numbers)
+        moved.append(not torch.equal(before[0], made.policy.weights[0]))
+        assert not torch.equal(before[1], made.critic.weights[0])
+        assert np.isfinite([float(metrics[key]) for key in ("critic_loss", "actor_loss", "entropy")]).all()
+    assert moved == [True, False, False, True, False, False]
+
+
+def test_networks_without_a_hidden_layer_are_refused():
+    with pytest.raises(SettingsError, match="'hidden_sizes' is empty"):
+        from_mapping(SacSettings, {"hidden_sizes": []})

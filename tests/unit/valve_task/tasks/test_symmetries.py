@@ -1,0 +1,113 @@
+"""The symmetries of robot file and tasks, held against the physics."""
+
+import numpy as np
+import pytest
+import valve_task.env  # noqa: F401 - registers the environments
+from robot_bridge.backend import RobotState
+from robot_bridge.robot import RobotSettings
+from rosac_common.settings import SettingsError, from_mapping
+from valve_task.env import RobotTaskEnv
+from valve_task.tasks import TASK_NAMES
+
+
+def applied(row, vector):
+    row = np.array(row)
+    return np.sign(row) * np.asarray(vector)[..., np.abs(row) - 1]
+
+
+def rows_of(env):
+    observation, action = env.task.symmetries
+    return np.array(observation).reshape(-1, env.task.observation_size), np.array(action).reshape(
+        -1, env.task.action_size
+    )
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_changing_a_state_changes_the_observation_as_declared_and_not_the_reward(name):
+    env = RobotTaskEnv(name)
+    task, robot = env.task, env._robot
+    rng = np.random.default_rng(0)
+    joints = len(robot.all_joint_names)
+    joint_rows = [row for row in np.array(robot.joint_symmetries).reshape(-1, joints).tolist() if task.allows(row)]
+    observation_rows, action_rows = rows_of(env)
+    assert len(observation_rows) == len(action_rows) == len(joint_rows) == (3 if name == "DClawScrewFixed" else 6)
+    for joint_row, observation_row, action_row in zip(joint_rows, observation_rows, action_rows, strict=True):
+        task.draw(rng)
+        position, velocity = rng.uniform(-0.4, 0.4, joints), rng.uniform(-2, 2, joints)
+        action = rng.uniform(-1, 1, task.action_size).astype(np.float32)
+        state = RobotState(0, position, velocity, np.zeros(joints))
+        changed = RobotState(0, applied(joint_row, position), applied(joint_row, velocity), np.zeros(joints))
+        before, outcome = task.observe(state, 3, action), task.evaluate(state, 3)
+        _change_target(task, joint_row)
+        after, changed_outcome = task.observe(changed, 3, applied(action_row, action)), task.evaluate(changed, 3)
+        np.testing.assert_allclose(after, applied(observation_row, before), atol=1e-6)
+        assert changed_outcome.reward == pytest.approx(outcome.reward)
+        assert changed_outcome.counts == outcome.counts
+
+
+def _change_target(task, joint_row):
+    """The target belongs to the world that is turned or mirrored."""
+    if hasattr(task, "_centre"):
+        own = joint_row[: task.action_size]
+        task._centre, task._amplitude = applied(own, task._centre), applied(own, task._amplitude)
+        task._frequency = applied(np.abs(own), task._frequency)
+    elif joint_row[-1] < 0:
+        task._target, task._target_velocity = -task._target, -task._target_velocity
+
+
+def test_a_turned_or_mirrored_hand_moves_the_valve_in_the_same_way():
+    env = RobotTaskEnv("DClawTurn")
+    env.reset(seed=0)
+    simulation, task = env._simulation, env.task
+    rng = np.random.default_rng(1)
+    start = simulation.read().position_rad
+    torque = np.arange(len(start)) < task.action_size
+
+    def valve_after(position, actions):
+        simulation.set_state(position)
+        for action in actions:
+            goals = np.zeros(len(start))
+            goals[:-1] = task.actions.goals(action, simulation.read().position_rad[:-1])
+            simulation.write(goals, torque)
+            simulation.advance(task.control_period_s)
+        return simulation.read().position_rad[-1]
+
+    rows = np.array(env._robot.joint_symmetries).reshape(-1, len(start))
+    errors, wrong, moved = [], [], []
+    for _ in range(12):
+        position = start.copy()
+        position[-1] = rng.uniform(-3, 3)
+        actions = np.clip(rng.normal(0, 0.7, 9) + rng.normal(0, 0.3, (8, 9)), -1, 1).astype(np.float32)
+        end = valve_after(position, actions)
+        moved.append(abs(end - position[-1]))
+        for row in rows[1:]:
+            sign = np.sign(row[-1])
+            changed = valve_after(applied(row, position), applied(row[:-1], actions).astype(np.float32))
+            errors.append(abs(changed - sign * end))
+        # A mirror that forgets to turn the top joints round is none.
+        bare = np.abs(rows[3]) * np.where(np.arange(len(start)) < 9, 1, -1)
+        wrong.append(abs(valve_after(applied(bare, position), applied(bare[:-1], actions).astype(np.float32)) + end))
+    assert np.mean(moved) > 0.05
+    # Finger bases are turned by 0.52 and 2.6 rad instead of pi/6 and 5 pi/6: the symmetry is good, not perfect.
+    assert np.mean(errors) < 0.15 * np.mean(moved)
+    assert np.mean(wrong) > 2 * np.mean(errors)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([1, 2, 3, 4], "has 4 values, no multiple of the number of all joints, 3"),
+        ([1, 2, 3, 1, 1, 3], "must hold each of"),
+        ([1, 2, 3, 3, 2, 1], "must hold each of"),
+        ([-1, 2, 3], "lacks the identity"),
+    ],
+)
+def test_bad_symmetries_in_a_robot_file_are_refused(rows, message):
+    one = {"position_min_rad": [-1.0] * 2, "position_max_rad": [1.0] * 2, "position_offset_rad": [0.0] * 2}
+    robot = {"joint_names": ["a", "b"], "joint_ids": [1, 2], "direction": [1, 1], "kp_nm_rad": [1.0] * 2, **one}
+    robot["speed_limit_rad_s"] = [1.0] * 2
+    robot |= {f"auxiliary_{name}": values[:1] for name, values in robot.items()}
+    robot |= {"auxiliary_joint_names": ["valve"], "auxiliary_joint_ids": [9]}
+    from_mapping(RobotSettings, robot)
+    with pytest.raises(SettingsError, match=message):
+        from_mapping(RobotSettings, {**robot, "joint_symmetries": rows})
