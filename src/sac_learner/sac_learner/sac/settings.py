@@ -88,8 +88,8 @@ class SacSettings:
     )
     symmetry_augmentation: bool = setting(
         False,
-        "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in the "
-        "paper; arXiv 1909.10707 (invariant transform experience replay).",
+        "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in "
+        "the paper; arXiv 1909.10707 (invariant transform experience replay).",
     )
     gradients: str = setting(
         "derived",

@@ -122,6 +122,7 @@ def test_a_robot_of_another_shape_is_refused(robot):
         dclaw_mjcf(
             dataclasses.replace(
                 robot,
+                joint_symmetries=[],
                 auxiliary_joint_names=[],
                 auxiliary_joint_ids=[],
                 auxiliary_position_min_rad=[],
