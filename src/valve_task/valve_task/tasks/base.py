@@ -75,18 +75,15 @@ class Task(abc.ABC):
     @property
     def symmetries(self) -> tuple[list[int], list[int]]:
         """Changes of observation and action that turn a true transition into another true one, one row each for every
-        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]."""
-        rows = [row for row in self._joint_symmetries if self.allows(row)]
-        observation = [place for row in rows for place in self._observation_symmetry(row)]
-        return observation, [place for row in rows for place in row[: self.action_size]]
+        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]. Empty: none known."""
+        rows = [(row, self.observation_symmetry(row)) for row in self._joint_symmetries]
+        observation = [place for _, changed in rows if changed for place in changed]
+        return observation, [place for row, changed in rows if changed for place in row[: self.action_size]]
 
-    def allows(self, joint_symmetry: list[int]) -> bool:
-        """Whether the task looks the same after this symmetry of the robot."""
-        return True
-
-    @abc.abstractmethod
-    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
-        """What a symmetry of all joints does to the observation."""
+    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
+        """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the same
+        notation. None: unknown, or the task does not look the same after it."""
+        return None
 
     @property
     @abc.abstractmethod

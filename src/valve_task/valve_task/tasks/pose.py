@@ -57,7 +57,7 @@ class PoseTask(Task):
         observation[2 * joints :] = self._error(state, step)
         return observation
 
-    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
+    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         action = joint_symmetry[: self.action_size]
         return [place for part in range(3) for place in self._shifted(action, part * self.action_size)]
 

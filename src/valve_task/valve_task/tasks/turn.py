@@ -66,7 +66,7 @@ class TurnTask(Task):
         observation[-1] = self.signed_error_rad(state, step)
         return observation
 
-    def _observation_symmetry(self, joint_symmetry: list[int]) -> list[int]:
+    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         joints = self.action_size
         valve = 1 if joint_symmetry[joints] > 0 else -1
         action = joint_symmetry[:joints]
@@ -91,10 +91,11 @@ class TurnTask(Task):
 class ScrewTask(TurnTask):
     """ROBEL dclaw/screw.py: as Turn, but the target starts at the valve's angle and moves at a constant speed."""
 
-    def allows(self, joint_symmetry: list[int]) -> bool:
+    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         # The observation does not tell how the target moves: a mirror must leave its speeds as they are.
         low, high = self.variant.target_velocity_rad_s
-        return joint_symmetry[self.action_size] > 0 or low == -high
+        keeps_target = joint_symmetry[self.action_size] > 0 or low == -high
+        return super().observation_symmetry(joint_symmetry) if keeps_target else None
 
     def draw(self, rng: np.random.Generator) -> Start:
         self._target = rng.uniform(*self.variant.initial_valve_rad)
