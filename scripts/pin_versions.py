@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes constraints.txt from the environments of both distributions: pin_versions.py .venv .venv-kilted
 
-To move to newer versions: make the two environments without constraints, run the tests in both, then this.
+To move to newer versions: make the two environments without constraints, install requirements-benchmarks.txt in both,
+run the tests in both, then this.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
 HEADER = """\
 # Every version, for `make setup`. A line that ends in "# jazzy" or "# kilted" counts for that distribution only.
 # Made by scripts/pin_versions.py from two environments that passed the tests.
@@ -29,8 +31,18 @@ def installed(venv: Path) -> dict[str, str]:
     return versions
 
 
+def check_benchmarks(versions: dict[str, str], venv: str) -> None:
+    """Stops where the peers of the benchmarks are missing: `make setup` leaves them out; their pins would be lost."""
+    wanted = (ROOT / "requirements-benchmarks.txt").read_text().splitlines()
+    if missing := [name for name in wanted if not name.startswith("#") and name not in versions]:
+        command = f"{venv}/bin/python -m pip install -r requirements-benchmarks.txt"
+        raise SystemExit(f"pin_versions: {venv} lacks {', '.join(missing)}: {command}")
+
+
 def main() -> None:
     jazzy, kilted = (installed(Path(argument)) for argument in sys.argv[1:3])
+    for versions, venv in zip((jazzy, kilted), sys.argv[1:3], strict=True):
+        check_benchmarks(versions, venv)
     kept = dict(line.split("==") for line in CONSTRAINTS.read_text().split() if line.startswith(ONLY_CUDA))
     lines = []
     for name in sorted({*kept, *jazzy, *kilted} - {*NOT_PINNED}):

@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
     from rosac_common.settings import SettingsError
 
+    from sac_learner.gym_command import RefusedError
     from sac_learner.run_directory import RunError
     from sac_learner.stacks import ArgumentError
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         return options.function(options, console)
-    except (ArgumentError, RunError, SettingsError) as error:
+    except (ArgumentError, RefusedError, RunError, SettingsError) as error:
         print(f"rosac: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, OSError) as error:
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sac_learner.gym_command import add_options
+
     parser = argparse.ArgumentParser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, text in (
@@ -54,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("plot", help="draw the learning curves of a run into its plots/ directory")
     _add_run(command)
     command.set_defaults(function=_plot)
+    command = commands.add_parser("gym", help="train on a Gymnasium environment, without ROS")
+    add_options(command)
+    command.set_defaults(function=_gym)
     command = commands.add_parser("list", help="list the stacks with their arguments, and the runs")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
     command.set_defaults(function=_list)
@@ -123,6 +129,12 @@ def _plot(options: argparse.Namespace, console: object) -> int:
     for path in plot_run(find_run(options.run, options.runs)):
         print(path)
     return 0
+
+
+def _gym(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.gym_command import run
+
+    return run(options, console)
 
 
 def _list(options: argparse.Namespace, console: object) -> int:

@@ -75,14 +75,14 @@ class Task(abc.ABC):
     @property
     def symmetries(self) -> tuple[list[int], list[int]]:
         """Changes of observation and action that turn a true transition into another true one, one row each for every
-        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]. Empty: none known."""
+        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]. Empty: none."""
         rows = [(row, self.observation_symmetry(row)) for row in self._joint_symmetries]
         observation = [place for _, changed in rows if changed for place in changed]
         return observation, [place for row, changed in rows if changed for place in row[: self.action_size]]
 
     def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
-        """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the same
-        notation. None: unknown, or the task does not look the same after it."""
+        """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the
+        same notation. None: unknown, or the task does not look the same after it."""
         return None
 
     @property
