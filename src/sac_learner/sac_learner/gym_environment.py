@@ -64,6 +64,11 @@ class GymEnvironment:
         """Time that the robot has moved [s], resets included; None where the environment does not say."""
         return getattr(self._environment.unwrapped, "robot_time_s", None)
 
+    @property
+    def symmetries(self) -> tuple[list[int], list[int]]:
+        """Of observation and action, as `Symmetries.from_signed` takes them; empty where the environment names none."""
+        return getattr(self._environment.unwrapped, "symmetries", ([], []))
+
     def scaled(self, action: Array) -> npt.NDArray[Any]:
         """An action of the policy [A] in the bounds, shape and dtype of the environment."""
         # The clip takes off what rounding put beyond a bound.

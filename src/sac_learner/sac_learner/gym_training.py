@@ -25,6 +25,7 @@ from sac_learner.pacing import Pacer
 from sac_learner.policy import PolicyError, PolicyNetwork, PolicyWeights
 from sac_learner.replay import ReplayBuffer, row
 from sac_learner.sac.learner import Metrics, SacLearner
+from sac_learner.sac.symmetry import Symmetries
 from sac_learner.settings import LearnerNodeSettings
 
 # Uses of the seed; each draws from a generator of its own.
@@ -60,7 +61,8 @@ class GymTraining:
         self._sizes = (environment.observation_size, environment.action_size)
         # More than the training takes need not be reserved.
         self._memory = ReplayBuffer(min(settings.sac.replay_capacity, settings.steps), *self._sizes)
-        self._learner = SacLearner(settings.sac, *self._sizes, seed=self._seed(_LEARNER))
+        symmetries = Symmetries.from_signed(*environment.symmetries, *self._sizes)
+        self._learner = SacLearner(settings.sac, *self._sizes, seed=self._seed(_LEARNER), symmetries=symmetries)
         self._sampling = np.random.default_rng(self._seed(_SAMPLING))
         self._pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.steps)
         self.metrics: Metrics = {}
