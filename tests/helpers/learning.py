@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason, Source, Transition
-from sac_learner.policy import LOG_STD_LIMITS, PolicyWeights
+from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION, PolicyWeights
 from sac_learner.settings import LearnerNodeSettings
 
 OBSERVATION_SIZE, ACTION_SIZE, AGES_SIZE = 5, 2, 3
@@ -69,6 +69,7 @@ def make_policy(version: int = 1, seed: int = 0, **changes: Any) -> PolicyWeight
         tensors[f"{name}.weight"] = (0.3 * rng.standard_normal((outputs, inputs))).astype(np.float32)
         tensors[f"{name}.bias"] = (0.1 * rng.standard_normal(outputs)).astype(np.float32)
     tensors[LOG_STD_LIMITS] = np.array([-20.0, 2.0], dtype=np.float32)
+    tensors[NOISE_CORRELATION] = np.zeros(1, dtype=np.float32)
     values: dict[str, Any] = {
         "run": "test",
         "version": version,

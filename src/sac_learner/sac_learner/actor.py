@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rosac_common.transition import Source
 
-from sac_learner.policy import PolicyGuard, PolicyWeights, load_policy
+from sac_learner.policy import ExplorationNoise, PolicyGuard, PolicyWeights, load_policy
 from sac_learner.settings import ActorSettings
 
 Array = npt.NDArray[np.float32]
@@ -41,6 +41,7 @@ class Actor:
         self.policy_problem = ""  # why the latest policy was refused; empty when it was taken
         self.observation_problem = ""  # why the latest observation was refused; empty when it was answered
         self._rng = np.random.default_rng(settings.seed)
+        self._noise = ExplorationNoise(settings.action_size, self._rng)
         self._guard = PolicyGuard(
             settings.observation_size,
             settings.action_size,
@@ -92,7 +93,7 @@ class Actor:
             return action, Source.RANDOM
         if self.settings.deterministic:
             return network.mean_action(observation), Source.POLICY
-        return network.sample_action(observation, self._rng), Source.POLICY
+        return network.sample_action(observation, self._noise), Source.POLICY
 
     @property
     def problem(self) -> str:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from sac_learner.gym_environment import GymEnvironment
-from sac_learner.policy import PolicyNetwork
+from sac_learner.gym_environment import Array, GymEnvironment
 
 # An episode that has not ended by then has no time limit. Source: own choice, 100 times Gymnasium's usual 1000.
 LONGEST_EPISODE_STEPS = 100_000
+
+
+class DeterministicPolicy(Protocol):
+    """What can be evaluated: `PolicyNetwork`, or a policy of another library."""
+
+    def mean_action(self, observation: Array) -> Array:
+        """Observation [O] -> action in [-1, 1] [A]."""
 
 
 class EndlessEpisodeError(RuntimeError):
     """An episode does not end. The message names the remedy."""
 
 
-def evaluate(environment: GymEnvironment, policy: PolicyNetwork, *, episodes: int, seed: int) -> dict[str, Any]:
+def evaluate(environment: GymEnvironment, policy: DeterministicPolicy, *, episodes: int, seed: int) -> dict[str, Any]:
     """Run whole episodes with the mean action.
 
     Args:

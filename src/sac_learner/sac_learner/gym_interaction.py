@@ -8,7 +8,7 @@ import numpy as np
 from rosac_common.transition import EndReason, Source, Transition
 
 from sac_learner.gym_environment import Array, GymEnvironment, StepResult
-from sac_learner.policy import PolicyNetwork
+from sac_learner.policy import ExplorationNoise, PolicyNetwork
 
 # Training episodes that `recent` remembers. Source: own choice, as in the plots of a run.
 RECENT_EPISODES = 25
@@ -36,6 +36,7 @@ class Interaction:
         self._session_id = session_id
         self._seed: int | None = environment_seed
         self._rng = np.random.default_rng(acting_seed)
+        self._noise = ExplorationNoise(environment.action_size, self._rng)
         self._robot_time_before_s = robot_time_before_s
         self.recent: deque[tuple[float, bool | None]] = deque(maxlen=RECENT_EPISODES)  # return, success
         self._observation: Array | None = None  # None: an episode has yet to begin
@@ -60,7 +61,7 @@ class Interaction:
         if policy is None:
             action, source, version = self._rng.uniform(-1.0, 1.0, size).astype(np.float32), Source.RANDOM, 0
         else:
-            action, source = policy.sample_action(observation, self._rng), Source.POLICY
+            action, source = policy.sample_action(observation, self._noise), Source.POLICY
             version = policy.weights.version
         result = self.environment.step(action)
         end = EndReason.TIME_LIMIT if result.truncated else EndReason.NONE

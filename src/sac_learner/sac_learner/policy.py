@@ -6,6 +6,7 @@ No PyTorch here: the actor process needs none, and its policy answers in tens of
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 import zlib
 from collections import deque
@@ -19,8 +20,9 @@ from sac_learner.atomic_file import DamagedFileError, read_tensors, tensor_bytes
 
 Array = npt.NDArray[np.float32]
 FORMAT = "rosac policy"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LOG_STD_LIMITS = "log_std_limits"
+NOISE_CORRELATION = "noise_correlation"
 _NORMALISER = ("observation_mean", "observation_std")
 
 
@@ -33,8 +35,9 @@ class PolicyWeights:
     """A policy and how observations are normalised for it: PolicyWeights.msg without ROS.
 
     `tensors`: `hidden.0.weight` [units, O], `hidden.0.bias` [units], ..., `output.weight` [2A, units], `output.bias`
-    [2A], `log_std_limits` [2]. ReLU between layers; the output holds the means, then the log standard deviations,
-    which are clipped to the limits. The deterministic action is tanh(mean).
+    [2A], `log_std_limits` [2], `noise_correlation` [1] (see `ExplorationNoise`). ReLU between layers; the output holds
+    the means, then the log standard deviations, which are clipped to the limits. The deterministic action is
+    tanh(mean).
     """
 
     run: str
@@ -110,7 +113,31 @@ def _expected_names(tensors: dict[str, Any]) -> list[str]:
     """Names of a policy with this many hidden layers, from input to output."""
     count = sum(name.startswith("hidden.") and name.endswith(".weight") for name in tensors)
     layers = [f"hidden.{i}" for i in range(count)] + ["output"]
-    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")] + [LOG_STD_LIMITS]
+    return [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")] + [
+        LOG_STD_LIMITS,
+        NOISE_CORRELATION,
+    ]
+
+
+class ExplorationNoise:
+    """Standard normal numbers for one action after another, low-passed: n_t = c n_(t-1) + sqrt(1 - c^2) e_t.
+
+    Each number alone is standard normal whatever c is, so the policy's distribution stays what it was learned to be;
+    successive ones have the correlation c, which spares gears and moves joints further (arXiv 2005.05719, section 2).
+    """
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._last = np.zeros(size, dtype=np.float32)
+        self._begun = False
+
+    def draw(self, correlation: float) -> Array:
+        """The noise of the next action [A]; `correlation` 0 gives independent numbers."""
+        fresh = self._rng.standard_normal(len(self._last), dtype=np.float32)
+        if self._begun and correlation:
+            fresh = correlation * self._last + math.sqrt(1.0 - correlation * correlation) * fresh
+        self._last, self._begun = fresh, True
+        return fresh
 
 
 class PolicyNetwork:
@@ -129,6 +156,7 @@ class PolicyNetwork:
         self._mean = weights.observation_mean
         self._inverse_std = (1.0 / weights.observation_std).astype(np.float32)
         self._low, self._high = weights.tensors[LOG_STD_LIMITS]
+        self.noise_correlation = float(weights.tensors[NOISE_CORRELATION][0])
 
     def _output(self, observation: Array) -> Array:
         """Observation [O] or [n, O] -> means and log standard deviations [2A] or [n, 2A]."""
@@ -144,12 +172,12 @@ class PolicyNetwork:
         """The deterministic action tanh(mean): [O] -> [A], or [n, O] -> [n, A]."""
         return np.tanh(self._output(observation)[..., : self.action_size])
 
-    def sample_action(self, observation: Array, rng: np.random.Generator) -> Array:
+    def sample_action(self, observation: Array, noise: ExplorationNoise) -> Array:
         """An action drawn from the policy: [O] -> [A]."""
         output = self._output(observation)
         mean, log_std = output[: self.action_size], output[self.action_size :]
         std = np.exp(np.minimum(np.maximum(log_std, self._low), self._high))
-        return np.tanh(mean + std * rng.standard_normal(self.action_size, dtype=np.float32))
+        return np.tanh(mean + std * noise.draw(self.noise_correlation))
 
 
 def _checked_layers(weights: PolicyWeights) -> list[tuple[Array, Array]]:
@@ -162,13 +190,20 @@ def _checked_layers(weights: PolicyWeights) -> list[tuple[Array, Array]]:
         if not np.isfinite(array).all():
             raise PolicyError(f"{name} has a value that is not finite")
     width = weights.observation_mean.size
-    for name, shape in ((_NORMALISER[0], (width,)), (_NORMALISER[1], (width,)), (LOG_STD_LIMITS, (2,))):
+    for name, shape in (
+        (_NORMALISER[0], (width,)),
+        (_NORMALISER[1], (width,)),
+        (LOG_STD_LIMITS, (2,)),
+        (NOISE_CORRELATION, (1,)),
+    ):
         if arrays[name].shape != shape:
             raise PolicyError(f"{name} has shape {arrays[name].shape}, expected {shape}")
+    if not 0.0 <= (correlation := float(tensors[NOISE_CORRELATION][0])) < 1.0:
+        raise PolicyError(f"{NOISE_CORRELATION} is {correlation}; it must be at least 0 and below 1")
     if (weights.observation_std <= 0.0).any():
         raise PolicyError(f"observation_std is {weights.observation_std.min()}; it must be above 0")
     layers = []
-    for weight_name, bias_name in zip(names[:-1:2], names[1::2], strict=True):
+    for weight_name, bias_name in zip(names[:-2:2], names[1:-2:2], strict=True):
         weight, bias = tensors[weight_name], tensors[bias_name]
         if weight.ndim != 2 or weight.shape[1] != width or bias.shape != (weight.shape[0],):
             raise PolicyError(

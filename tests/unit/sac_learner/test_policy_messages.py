@@ -20,12 +20,12 @@ def test_policy_survives_the_message():
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("tensor_ranks", array.array("I", [2, 1, 2]), "5 tensor names"),
-        ("tensor_ranks", array.array("I", [2, 1, 2, 1, 2]), "dimensions do not fit"),
-        ("tensor_dimensions", array.array("I", [16, 5, 16, 4, 16, 4]), "dimensions do not fit"),
-        ("tensor_dimensions", array.array("I", [16, 5, 16, 4, 16, 4, 3]), "the shapes ask for"),
-        ("tensor_dimensions", array.array("I", [2**31, 2**31, 16, 4, 16, 4, 2]), "the shapes ask for"),
-        ("tensor_names", ["a", "a", "b", "c", "d"], "4 different"),
+        ("tensor_ranks", array.array("I", [2, 1, 2]), "6 tensor names"),
+        ("tensor_ranks", array.array("I", [2, 1, 2, 1, 2, 1]), "dimensions do not fit"),
+        ("tensor_dimensions", array.array("I", [16, 5, 16, 4, 16, 4, 2]), "dimensions do not fit"),
+        ("tensor_dimensions", array.array("I", [16, 5, 16, 4, 16, 4, 3, 1]), "the shapes ask for"),
+        ("tensor_dimensions", array.array("I", [2**31, 2**31, 16, 4, 16, 4, 2, 1]), "the shapes ask for"),
+        ("tensor_names", ["a", "a", "b", "c", "d", "e"], "5 different"),
         ("data", array.array("f", [0.0]), "data has 1 values"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sac_learner.policy import LOG_STD_LIMITS
+from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION
 from sac_learner.replay import Batch
 from sac_learner.sac.critic import smooth_targets
 from sac_learner.sac.derived import DerivedGradients
@@ -106,6 +106,7 @@ class SacLearner:
             tensors[f"{name}.weight"] = weight.detach().cpu().numpy().T.copy()
             tensors[f"{name}.bias"] = bias.detach().cpu().numpy().copy()
         tensors[LOG_STD_LIMITS] = np.array(self.policy.log_std_limits, dtype=np.float32)
+        tensors[NOISE_CORRELATION] = np.array([self.settings.noise_correlation], dtype=np.float32)
         return tensors
 
     def state(self) -> dict[str, Tensor]:

@@ -91,6 +91,13 @@ class SacSettings:
         "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in "
         "the paper; arXiv 1909.10707 (invariant transform experience replay).",
     )
+    noise_correlation: float = setting(
+        0.0,
+        "Correlation of the exploration noise of one action with that of the action before: above 0 the noise is "
+        "low-passed and the joints shake less. Source: 0 in the paper's equations.",
+        minimum=0.0,
+        maximum=0.99,
+    )
     gradients: str = setting(
         "derived",
         "How a CPU computes the gradients: derived by hand, checked at the start, or plain, by automatic "

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from rosac_common.settings import from_mapping
-from sac_learner.policy import PolicyNetwork, PolicyWeights
+from sac_learner.policy import ExplorationNoise, PolicyNetwork, PolicyWeights
 from sac_learner.replay import Batch
 from sac_learner.sac.distribution import sample_action
 from sac_learner.sac.learner import SacLearner
@@ -146,7 +146,7 @@ def test_exported_policy_computes_what_the_learner_computes():
     np.testing.assert_allclose(network.mean_action(observation), torch.tanh(mean).detach().numpy(), atol=1e-6)
     noise = np.random.default_rng(7).standard_normal(2, dtype=np.float32)
     sampled, _ = sample_action(mean[:1], log_std[:1], torch.from_numpy(noise[None]))
-    drawn = network.sample_action(observation[0], np.random.default_rng(7))
+    drawn = network.sample_action(observation[0], ExplorationNoise(2, np.random.default_rng(7)))
     np.testing.assert_allclose(drawn, sampled[0].detach().numpy(), atol=1e-6)
 
 
