@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One training run as a user starts it, with its final report."""
     directory = tmp_path_factory.mktemp("gate")
     own = own_parameters(directory / "gate.yaml", PARAMETERS)
-    arguments = ("run:=gate", "task:=DClawPoseFixed", f"steps:={STEPS}", own)
+    arguments = ("run:=gate", "mode:=sac", "task:=DClawPoseFixed", f"steps:={STEPS}", own)
     result = rosac("train", "dclaw_valve", *arguments, directory=directory, timeout_s=500)
     assert result.returncode == 0, result.stdout + result.stderr
     return directory / "runs" / "gate"

@@ -79,7 +79,7 @@ class Stack:
                 "lockstep: simulation as fast as the graph goes; realtime: the steady clock",
                 ("lockstep", "realtime"),
             ),
-            Argument("mode", "sac", "learner settings: a file of config/learner", mode_names()),
+            Argument("mode", "efficient", "learner settings: a file of config/learner (docs/sac.md)", mode_names()),
             Argument("resume", "false", "true: continue the run where it stopped", ("true", "false")),
             Argument("params", "", "parameter file of your own, laid over all others"),
             Argument("namespace", "", "namespace of all nodes, so that a second robot can run beside the first"),
@@ -102,7 +102,7 @@ STACKS = {
             task_file="tasks/dclaw_valve.yaml",
             tasks=TASK_NAMES,
             default_task="DClawTurn",
-            default_steps=45_000,
+            default_steps=20_000,
         ),
     )
 }

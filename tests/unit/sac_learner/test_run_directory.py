@@ -45,7 +45,7 @@ def test_resume_without_a_name_takes_the_newest(tmp_path: Path) -> None:
     ("given", "expected"),
     [
         ({"task": "DClawScrewFixed"}, "has task:=DClawTurn, not DClawScrewFixed"),
-        ({"mode": "sac_fixed_temperature"}, "has mode:=sac, not sac_fixed_temperature"),
+        ({"mode": "sac_fixed_temperature"}, "has mode:=efficient, not sac_fixed_temperature"),
     ],
 )
 def test_resume_as_something_else_is_refused(tmp_path: Path, given: dict, expected: str) -> None:
