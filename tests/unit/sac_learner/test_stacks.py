@@ -21,7 +21,7 @@ def graph(tmp_path: Path, **given: str):  # noqa: ANN201
         (["steps=3"], "not of the form name:=value"),
         (["steps:=many"], "whole number"),
         (["steps:=-1"], "whole number"),
-        (["mode:=ppo"], "must be one of sac"),
+        (["mode:=ppo"], "must be one of efficient, sac"),
         (["time_base:=fast"], "must be one of lockstep, realtime"),
         (["backend:=gazebo"], "must be one of mujoco"),
         (["task:=Dance"], "must be one of DClawTurn"),
