@@ -67,7 +67,7 @@ class GymTraining:
         self._pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.steps)
         self.metrics: Metrics = {}
         self.evaluations: list[dict[str, Any]] = []
-        self.notes: list[str] = []  # for the console
+        self.notes = [self._learner.fallback] if self._learner.fallback else []  # for the console
         self._relearned: deque[tuple[Array, float]] = deque()  # rows of an earlier process with their robot time
         self._storage = self._opened(directory) if directory else None
         self._saved_updates = self._pacer.updates

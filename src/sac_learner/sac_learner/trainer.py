@@ -76,7 +76,7 @@ class Trainer:
             settings.sac, *sizes, seed=settings.seed, device=settings.device, symmetries=symmetries
         )
         if self.learner.fallback:
-            self.notes.append(self.learner.fallback)
+            self.problems["gradients"] = self.learner.fallback
         self.memory = ReplayBuffer(settings.sac.replay_capacity, *sizes)
         self.notes.append(self.memory.announcement())
         self._sampling = np.random.default_rng(settings.seed)

@@ -15,6 +15,7 @@ from sac_learner.policy import load_policy
 from sac_learner.replay import ReplayMemoryError
 from sac_learner.replay_log import ReplayLogError
 from sac_learner.run_files import RunLockedError
+from sac_learner.sac import learner as learner_module
 from sac_learner.trainer import STORAGE_RETRY_S, Trainer
 
 
@@ -324,3 +325,16 @@ def test_checkpoint_metadata_is_plain_json(tmp_path):
     assert metadata["task_name"] == "DClawTest"
     assert metadata["progress"]["updates"] == 25
     assert metadata["sac"]["hidden_sizes"] == [16, 16]
+
+
+def test_gradients_that_are_not_trusted_are_named_and_learning_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(learner_module, "check_gradients", lambda *_: "critic gradient differs by 0.5 of its size")
+    trainer = Trainer(learner_settings(tmp_path))
+    assert "hand-derived gradients do not agree" in trainer.problems["gradients"]
+    for number in range(30):
+        trainer.offer(make_transition(number))
+    while trainer.step():
+        pass
+    assert trainer.pacer.updates == 10
+    assert "gradients" in trainer.problems
+    trainer.close()
