@@ -62,7 +62,8 @@ class Rosac:
         self._learner.update(self.memory.sample(BATCH_SIZE, self.rng))
 
     def counts(self) -> list[int]:
-        return [self._learner.updates]
+        state = self._learner.state()
+        return [self._learner.updates, int(state["critic_adam.step"]), int(state["actor_adam.step"])]
 
     def parts(self) -> dict[str, list[Any]]:
         state = {name: tensor.clone() for name, tensor in self._learner.state().items()}

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import sac_learner.replay as replay_module
@@ -6,6 +8,19 @@ from rosac_common.transition import EndReason
 from sac_learner.replay import Batch, ReplayBuffer, ReplayMemoryError, available_memory_bytes, row, rows
 
 SIZES = (OBSERVATION_SIZE, ACTION_SIZE)
+WIDTH = ReplayBuffer.row_size(*SIZES)
+IMAGE_SHAPE = (4, 5, 3)
+
+
+def make_batch(size=4, **changes):
+    buffer = ReplayBuffer(1, *SIZES)
+    buffer.add(row(make_transition(0)))
+    return Batch(**(vars(buffer.sample(size, np.random.default_rng(0))) | changes))
+
+
+def make_images(numbers):
+    """One image for each number, all of whose values are that number."""
+    return np.broadcast_to(np.asarray(numbers, dtype=np.uint8)[:, None, None, None], (len(numbers), *IMAGE_SHAPE))
 
 
 def test_row_holds_the_executed_action_and_not_the_requested_one():
@@ -112,9 +127,190 @@ def test_a_large_empty_buffer_takes_no_memory():
     assert buffer.size == 0
 
 
-def test_batch_names_the_wrong_field():
-    good = ReplayBuffer(1, *SIZES)
-    good.add(row(make_transition(0)))
-    batch = good.sample(4, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="next_observation"):
-        Batch(batch.observation, batch.action, batch.reward, batch.action, batch.bootstrap).check(*SIZES)
+def test_memory_that_cannot_be_reserved_is_refused(monkeypatch):
+    monkeypatch.setattr(replay_module, "available_memory_bytes", lambda: 2**63)
+    with pytest.raises(ReplayMemoryError, match="cannot be reserved"):
+        ReplayBuffer(10**15, *SIZES)
+
+
+def test_images_count_for_the_memory(monkeypatch):
+    bytes_each = 4 * WIDTH + 2 * 4 * 5 * 3
+    monkeypatch.setattr(replay_module, "available_memory_bytes", lambda: 100 * bytes_each)
+    with pytest.raises(ReplayMemoryError, match=r"101 transitions takes .* to at most 100\b"):
+        ReplayBuffer(101, *SIZES, IMAGE_SHAPE)
+    assert "images of 4 x 5 x 3" in ReplayBuffer(100, *SIZES, IMAGE_SHAPE).announcement()
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, 3, 2), (10, 0, 2), (10, 3, -1), (10, 3, 2, (4, 5)), (10, 3, 2, (4, 0, 3))], ids=str
+)
+def test_impossible_sizes_are_refused(arguments):
+    with pytest.raises(ValueError, match="replay memory: "):
+        ReplayBuffer(*arguments)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros(WIDTH + 1, np.float32), np.zeros((1, WIDTH), np.float32), np.float32(0.0), np.zeros(WIDTH)],
+    ids=["longer", "two axes", "scalar", "float64"],
+)
+def test_wrong_row_is_refused_and_nothing_stored(bad):
+    buffer = ReplayBuffer(10, *SIZES)
+    with pytest.raises(ValueError, match=rf"row is .*, expected float32 \({WIDTH},\)"):
+        buffer.add(bad)
+    assert buffer.total == 0
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, WIDTH - 1), np.float32), np.zeros((3, WIDTH))], ids=["shape", "dtype"])
+def test_wrong_rows_are_refused_and_nothing_stored(bad):
+    buffer = ReplayBuffer(10, *SIZES)
+    with pytest.raises(ValueError, match=rf"rows are .*, expected float32 \(3, {WIDTH}\)"):
+        buffer.extend(bad)
+    assert buffer.total == 0
+
+
+def test_every_field_of_a_sample_is_contiguous():
+    batch = make_batch(8)
+    assert all(field.flags.c_contiguous for field in batch)
+
+
+@pytest.mark.parametrize("field", ["observation", "action", "reward", "next_observation", "bootstrap"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_named(field, value):
+    array = getattr(make_batch(5), field).copy()
+    array[(3, *[1] * (array.ndim - 1))] = value
+    column = ", column 1" if array.ndim == 2 else ""
+    with pytest.raises(ValueError, match=rf"batch: {field} is {value} in row 3{column}:"):
+        make_batch(5, **{field: array}).check(*SIZES)
+
+
+def test_large_finite_values_are_no_fault():
+    make_batch(4, reward=np.full(4, 3e38, dtype=np.float32)).check(*SIZES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("next_observation", np.zeros((4, ACTION_SIZE), np.float32)),
+        ("observation", np.zeros((4, OBSERVATION_SIZE))),
+        ("action", np.zeros((3, ACTION_SIZE), np.float32)),
+        ("bootstrap", np.zeros((4, 1), np.float32)),
+    ],
+)
+def test_batch_names_the_wrong_field(name, value):
+    with pytest.raises(ValueError, match=f"batch: {name} is "):
+        make_batch(**{name: value}).check(*SIZES)
+
+
+# --- images -------------------------------------------------------------------------------------------------------
+
+
+def numbered_row(number):
+    return np.full(WIDTH, number, dtype=np.float32)
+
+
+@pytest.mark.parametrize("total", [3, 7, 16])
+def test_images_belong_to_their_transition_also_around_the_ring_and_at_the_end_of_an_episode(total):
+    # Episodes of 3 steps: transition n leads from picture n + n // 3 to the next one, which after an episode's last
+    # step is another than the one that the next transition starts with.
+    numbers = np.arange(total)
+    pictures = numbers + numbers // 3
+    one, many = ReplayBuffer(7, *SIZES, IMAGE_SHAPE), ReplayBuffer(7, *SIZES, IMAGE_SHAPE)
+    for number, picture in zip(numbers, pictures, strict=True):
+        one.add(numbered_row(number), make_images([picture])[0], make_images([picture + 1])[0])
+    table = np.stack([numbered_row(number) for number in numbers])
+    half = total // 2
+    for part in (slice(0, half), slice(half, total)):
+        many.extend(table[part], make_images(pictures[part]), make_images(pictures[part] + 1))
+    for buffer in (one, many):
+        batch = buffer.sample(100, np.random.default_rng(0))
+        batch.check(*SIZES, IMAGE_SHAPE)
+        drawn = batch.reward.astype(int)
+        assert set(drawn) == set(range(max(0, total - 7), total))
+        np.testing.assert_array_equal(batch.image, make_images(drawn + drawn // 3))
+        np.testing.assert_array_equal(batch.next_image, make_images(drawn + drawn // 3 + 1))
+
+
+@pytest.mark.parametrize(
+    ("image", "next_image", "named"),
+    [
+        (np.zeros((5, 4, 3), np.uint8), np.zeros(IMAGE_SHAPE, np.uint8), "^image is uint8"),
+        (np.zeros(IMAGE_SHAPE, np.uint8), np.zeros(IMAGE_SHAPE, np.float32), "^next_image is float32"),
+        (np.zeros(IMAGE_SHAPE, np.uint8), None, "^next_image is missing"),
+        (None, None, "^image is missing"),
+    ],
+)
+def test_wrong_image_is_refused_and_nothing_stored(image, next_image, named):
+    buffer = ReplayBuffer(10, *SIZES, IMAGE_SHAPE)
+    with pytest.raises(ValueError, match=named):
+        buffer.add(numbered_row(0), image, next_image)
+    with pytest.raises(ValueError, match=named.replace("image is", "images is")):
+        several = [None if each is None else each[None] for each in (image, next_image)]
+        buffer.extend(numbered_row(0)[None], *several)
+    assert buffer.total == 0
+
+
+def test_images_where_none_are_expected_are_refused():
+    buffer = ReplayBuffer(10, *SIZES)
+    with pytest.raises(ValueError, match="image is given, expected none"):
+        buffer.add(numbered_row(0), np.zeros(IMAGE_SHAPE, np.uint8), np.zeros(IMAGE_SHAPE, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "named"),
+    [
+        ({}, IMAGE_SHAPE, "image is missing"),
+        ({"image": make_images(range(4))}, IMAGE_SHAPE, "next_image is missing"),
+        ({"image": make_images(range(3)), "next_image": make_images(range(4))}, IMAGE_SHAPE, "image is uint8 .3, 4"),
+        (dict.fromkeys(("image", "next_image"), np.zeros((4, *IMAGE_SHAPE))), IMAGE_SHAPE, "image is float64"),
+        (dict.fromkeys(("image", "next_image"), make_images(range(4))), None, "image is given, expected none"),
+    ],
+)
+def test_batch_names_the_wrong_image(changes, shape, named):
+    with pytest.raises(ValueError, match=f"batch: {named}"):
+        make_batch(**changes).check(*SIZES, shape)
+
+
+# --- one writer, one reader ---------------------------------------------------------------------------------------
+
+
+def torn_rows(buffer, rounds):
+    """Sample while another thread writes rows whose values are all the same; how many rows hold two transitions."""
+    stop = threading.Event()
+
+    def write():
+        number = 0
+        rows = np.repeat(np.arange(64, dtype=np.float32)[:, None], buffer.row_size(buffer.observation_size, 1), axis=1)
+        images = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None, None], (64, *buffer.image_shape))
+        while not stop.is_set():
+            if number % 5:
+                buffer.add(rows[number % 64], images[number % 64], images[number % 64])
+            else:
+                buffer.extend(rows[:7], images[:7], images[:7])
+            number += 1
+
+    buffer.add(np.zeros(buffer.row_size(buffer.observation_size, 1), np.float32), *np.zeros((2, 64, 64, 1), np.uint8))
+    writer = threading.Thread(target=write)
+    writer.start()
+    rng, torn = np.random.default_rng(0), 0
+    try:
+        for _ in range(rounds):
+            batch = buffer.sample(16, rng)
+            first = batch.reward[:, None]
+            whole = (batch.observation == first).all(1) & (batch.next_observation == first).all(1)
+            for images in (batch.image, batch.next_image):
+                whole &= (images.reshape(16, -1) == first).all(1)
+            torn += int((~whole).sum())
+    finally:
+        stop.set()
+        writer.join()
+    return torn
+
+
+def test_a_reader_never_gets_half_of_a_row():
+    assert torn_rows(ReplayBuffer(8, 4000, 1, (64, 64, 1)), 3000) == 0
+
+
+def test_the_test_above_would_notice(monkeypatch):
+    monkeypatch.setattr(ReplayBuffer, "_copy_again", lambda *_: None)
+    assert torn_rows(ReplayBuffer(8, 4000, 1, (64, 64, 1)), 3000) > 0
