@@ -1,6 +1,6 @@
 """The directory of a training without ROS: what it is, every transition, checkpoints and the evaluations so far.
 
-run.json             environment, mode, seed and settings
+gym.json             environment, mode, seed and settings
 replay/              append-only replay log, one segment for each time that the training was started
 checkpoints/         atomic checkpoints
 evaluation.json      the evaluations until the newest checkpoint
@@ -27,6 +27,8 @@ from sac_learner.sac.learner import SacLearner
 
 FORMAT = "rosac gym run"
 FORMAT_VERSION = 1
+# Not run.json: `rosac list` and `rosac eval` are for runs of a robot.
+_DOCUMENT = "gym.json"
 
 
 class GymRunError(ValueError):
@@ -34,18 +36,20 @@ class GymRunError(ValueError):
 
 
 def stored_run(directory: Path) -> dict[str, Any] | None:
-    """What `run.json` of a directory says; None where no run was begun.
+    """What `gym.json` of a directory says; None where no run was begun.
 
     Raises:
-        GymRunError: the directory holds something else, or run.json cannot be read.
+        GymRunError: the directory holds something else, or gym.json cannot be read.
     """
-    path = RunFiles(directory).document
+    path = directory / _DOCUMENT
     if not path.exists():
         others = [] if not directory.exists() else [entry.name for entry in directory.iterdir()]
         # Left by a run that was killed before its first file was whole.
         begun = {path.name + ".tmp", ".learner.lock"}
         if strangers := sorted(set(others) - begun):
-            raise GymRunError(f"{directory} holds {', '.join(strangers[:3])} and no run.json: choose another directory")
+            raise GymRunError(
+                f"{directory} holds {', '.join(strangers[:3])} and no {_DOCUMENT}: choose another directory"
+            )
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +94,7 @@ class GymStorage:
         self._lock = self.files.lock()
         try:
             text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **document}, indent=2)
-            write_atomic(self.files.document, text.encode() + b"\n")
+            write_atomic(directory / _DOCUMENT, text.encode() + b"\n")
             self._log = ReplayLog(
                 self.files.replay,
                 task_name=document["env_id"],

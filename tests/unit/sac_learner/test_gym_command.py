@@ -74,7 +74,7 @@ def test_every_mode_turns_the_valve(mode: str, tmp_path: Path) -> None:
         (["Pendulum-v1", "--resume"], "--resume needs --directory"),
         (["Pendulum-v1", "--json", "missing/out.json"], "no file can be written there"),
         (["Pendulum-v1", "--json", "."], "no file can be written there"),
-        (["Pendulum-v1", "--directory", "taken"], "holds letters.txt and no run.json"),
+        (["Pendulum-v1", "--directory", "taken"], "holds letters.txt and no gym.json"),
         (["Pendulum-v1", "--directory", "taken/letters.txt"], "no directory can be written there"),
         (["Pendulum-v1", "--set", "sac.replay_capacity=1000000000000", "--steps", "1000000000000"], "available are"),
     ],

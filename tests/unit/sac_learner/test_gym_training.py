@@ -234,7 +234,7 @@ def test_another_run_is_refused(tmp_path):
         GymTraining(settings(steps=49), tmp_path, resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(GymRunError, match="holds thesis.tex and no run.json"):
+    with pytest.raises(GymRunError, match="holds thesis.tex and no gym.json"):
         GymTraining(settings(), tmp_path / "other", resume=True)
 
 
@@ -250,8 +250,8 @@ def test_damage_is_refused(tmp_path):
     log.write_bytes(log.read_bytes()[:-200])
     with pytest.raises(CheckpointError, match="the replay log holds 4[0-9]"):
         GymTraining(settings(), tmp_path, resume=True)
-    (tmp_path / "run.json").write_text(json.dumps({"format": "other"}))
-    with pytest.raises(GymRunError, match=r"cannot read .*run.json"):
+    (tmp_path / "gym.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(GymRunError, match=r"cannot read .*gym.json"):
         GymTraining(settings(), tmp_path, resume=True)
 
 
