@@ -107,8 +107,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any]) -> None:
-    """Print the result; write it where it was asked for."""
+def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any], table: str = "") -> None:
+    """Print the result; write it where it was asked for. `table`: for people, instead of all numbers of the result."""
     document = {**result, **machine()}
     text = json.dumps(document, indent=2)
     print(text)
@@ -122,5 +122,5 @@ def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any]) ->
             for key, value in document.items()
             if not isinstance(value, list | dict)
         ]
-        table = "\n".join([f"# {name}", "", "| quantity | value |", "|---|---|", *rows, ""])
-        (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
+        all_numbers = "\n".join(["| quantity | value |", "|---|---|", *rows, ""])
+        (RESULTS / f"{name}.md").write_text(f"# {name}\n\n{table or all_numbers}", encoding="utf-8")

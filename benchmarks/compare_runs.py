@@ -1,0 +1,244 @@
+"""One run of one algorithm on the valve, for benchmarks/compare_valve.py: cached when done, resumed when cut off.
+
+In the directory of the comparison, `<algorithm>_<seed>.json` is a finished run and `<algorithm>_<seed>/` what it goes
+on from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+import valve_task.env  # noqa: F401 - registers the environment
+from compare_algorithms import Algorithm, make_peer, peer_class
+from rosac_common.settings import from_mapping, to_mapping
+from sac_learner.atomic_file import write_atomic
+from sac_learner.gym_environment import Array, GymEnvironment
+from sac_learner.gym_evaluation import evaluate
+from sac_learner.gym_settings import GymSettings
+from sac_learner.gym_training import GymTraining
+from sac_learner.modes import mode_parameters
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from support import machine
+
+ENVIRONMENT = "rosac/DClawTurn-v0"
+THREADS = 1
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What every run of a comparison has in common."""
+
+    directory: Path
+    points: int  # evaluations of a run
+    episodes: int  # of an evaluation
+    final_episodes: int  # of the last one
+    steps: int = 0  # 0: those of the algorithm
+
+    def total(self, algorithm: Algorithm) -> int:
+        """Control steps of a run."""
+        return self.steps or algorithm.steps
+
+    def interval(self, algorithm: Algorithm) -> int:
+        """Control steps between evaluations."""
+        chunk = algorithm.chunk_steps
+        return max(1, -(-self.total(algorithm) // self.points // chunk)) * chunk
+
+    def result_path(self, algorithm: Algorithm, seed: int) -> Path:
+        """Where the finished run lies."""
+        return self.directory / f"{algorithm.name}_{seed}.json"
+
+
+def finished(plan: Plan, algorithm: Algorithm, seed: int) -> dict[str, Any] | None:
+    """The run if it is there, with as many steps as planned or more."""
+    path = plan.result_path(algorithm, seed)
+    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return document if document and document["steps"][-1] >= plan.total(algorithm) else None
+
+
+def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict[str, Any]:
+    """Do the run, or what is missing of it, and keep its result."""
+    torch.set_num_threads(THREADS)
+    work = plan.directory / f"{algorithm.name}_{seed}"
+    work.mkdir(parents=True, exist_ok=True)
+    clock = _WallClock(work / "wall_time_s")
+    evaluations, settings = (_own if algorithm.own else _peer)(plan, algorithm, seed, work, clock, report)
+    document = {
+        "algorithm": algorithm.name,
+        "seed": seed,
+        "source": algorithm.source,
+        "environment": ENVIRONMENT,
+        **{name: [each[name] for each in evaluations] for name in evaluations[-1]},
+        "evaluation_episodes": plan.episodes,
+        "final_evaluation_episodes": plan.final_episodes,
+        "settings": settings,
+        "threads": THREADS,
+        "wall_time_s": clock.total_s(),
+        "command": " ".join(["python", *sys.argv]),
+        **machine(),
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    write_atomic(plan.result_path(algorithm, seed), text.encode())
+    return document
+
+
+class _WallClock:
+    """Wall time of a run over all its sessions; what came after the last `keep` of a killed one is not counted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._start_s = path, time.monotonic()
+        self._before_s = float(path.read_text()) if path.exists() else 0.0
+
+    def total_s(self) -> float:
+        return self._before_s + time.monotonic() - self._start_s
+
+    def keep(self) -> None:
+        write_atomic(self._path, str(self.total_s()).encode())
+
+
+def _line(algorithm: Algorithm, seed: int, evaluation: dict[str, Any]) -> str:
+    return (
+        f"{algorithm.name} seed {seed}: {evaluation['steps']} steps, robot {evaluation['robot_time_s'] / 3600:.2f} h, "
+        f"success {100 * evaluation['success_rate']:.0f}%, return {evaluation['return_mean']:.0f}"
+    )
+
+
+# --- rosac ----------------------------------------------------------------------------------------------------------
+
+
+def _own(
+    plan: Plan, algorithm: Algorithm, seed: int, work: Path, clock: _WallClock, report: Report
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    values = {
+        **mode_parameters(algorithm.mode),
+        **algorithm.changes,
+        "env_id": ENVIRONMENT,
+        "mode": algorithm.mode,
+        "steps": plan.total(algorithm),
+        "seed": seed,
+        "evaluation_interval_steps": plan.interval(algorithm),
+        "evaluation_episodes": plan.episodes,
+        "final_evaluation_episodes": plan.final_episodes,
+        "threads": THREADS,
+    }
+    training = GymTraining(from_mapping(GymSettings, values), work / "run", resume=True)
+    try:
+        known = len(training.evaluations)
+        while not training.finished:
+            training.step()
+            for evaluation in training.evaluations[known:]:
+                report(_line(algorithm, seed, evaluation))
+                clock.keep()
+            known = len(training.evaluations)
+    finally:
+        training.close()
+    settings = {k: v for k, v in to_mapping(training.settings).items() if k.startswith(("sac.", "pacing."))}
+    return training.evaluations, settings
+
+
+# --- Stable-Baselines3 ----------------------------------------------------------------------------------------------
+
+
+class _PeerPolicy:
+    """The deterministic policy of a peer, as `evaluate` takes it."""
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self._model = model
+        self._normaliser = model.get_vec_normalize_env()
+
+    def mean_action(self, observation: Array) -> Array:
+        if self._normaliser is not None:
+            observation = self._normaliser.normalize_obs(observation)
+        return self._model.predict(observation, deterministic=True)[0]
+
+
+def _peer(
+    plan: Plan, algorithm: Algorithm, seed: int, work: Path, clock: _WallClock, report: Report
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    total, interval = plan.total(algorithm), plan.interval(algorithm)
+    base = gymnasium.make(ENVIRONMENT, disable_env_checker=True)
+    model, evaluations = _load_peer(algorithm, base, seed, total, work)
+    robot_time_before_s = evaluations[-1]["robot_time_s"] if evaluations else 0.0
+    evaluation_environment = GymEnvironment(ENVIRONMENT)
+    while model.num_timesteps < total:
+        # To the next multiple of the interval; PPO goes on to the end of its batch.
+        target = min(total, (model.num_timesteps // interval + 1) * interval)
+        model.learn(target - model.num_timesteps, reset_num_timesteps=False)
+        steps, last = model.num_timesteps, model.num_timesteps >= total
+        outcome = evaluate(
+            evaluation_environment,
+            _PeerPolicy(model),
+            episodes=plan.final_episodes if last else plan.episodes,
+            seed=int(np.random.SeedSequence(seed, spawn_key=(steps,)).generate_state(1)[0]),
+        )
+        robot_time_s = robot_time_before_s + base.unwrapped.robot_time_s
+        evaluations.append({"steps": steps, "robot_time_s": robot_time_s, **outcome})
+        report(_line(algorithm, seed, evaluations[-1]))
+        _save_peer(model, evaluations, work)
+        clock.keep()
+    evaluation_environment.close()
+    base.close()
+    return evaluations, _peer_settings(model)
+
+
+def _load_peer(
+    algorithm: Algorithm, base: gymnasium.Env, seed: int, steps: int, work: Path
+) -> tuple[BaseAlgorithm, list[dict[str, Any]]]:
+    """The learner as the newest save has it, or a new one; and its evaluations."""
+    progress = work / "progress.json"
+    environment: VecEnv = DummyVecEnv([lambda: base])
+    if not progress.exists():
+        environment = VecNormalize(environment) if algorithm.normalised else environment
+        return make_peer(algorithm, environment, seed, steps), []
+    evaluations = json.loads(progress.read_text(encoding="utf-8"))
+    saved = work / f"steps_{evaluations[-1]['steps']}"
+    if algorithm.normalised:
+        environment = VecNormalize.load(str(saved / "normaliser.pkl"), environment)
+    model = peer_class(algorithm).load(saved / "model.zip", env=environment, device="cpu")
+    if isinstance(model, OffPolicyAlgorithm):
+        model.load_replay_buffer(saved / "replay.pkl")
+        if model.buffer_size < min(steps, 1_000_000):
+            raise RuntimeError(
+                f"{work} was begun with a replay memory for {model.buffer_size} steps, {steps} are asked for: remove "
+                "it to begin anew, or ask for fewer steps"
+            )
+    # The state of its generators is not saved: numbers of their own, drawn from where it goes on.
+    resumed_seed = np.random.SeedSequence(seed, spawn_key=(model.num_timesteps, 1)).generate_state(1)[0]
+    model.set_random_seed(int(resumed_seed))
+    return model, evaluations
+
+
+def _save_peer(model: BaseAlgorithm, evaluations: list[dict[str, Any]], work: Path) -> None:
+    """Everything into a folder of its own; the last file written makes it the newest."""
+    saved = work / f"steps_{model.num_timesteps}"
+    saved.mkdir(exist_ok=True)
+    model.save(saved / "model.zip")
+    if isinstance(model, OffPolicyAlgorithm):
+        model.save_replay_buffer(saved / "replay.pkl")
+    if (normaliser := model.get_vec_normalize_env()) is not None:
+        normaliser.save(str(saved / "normaliser.pkl"))
+    write_atomic(work / "progress.json", json.dumps(evaluations).encode())
+    for old in work.glob("steps_*"):
+        if old != saved:
+            shutil.rmtree(old)
+
+
+def _peer_settings(model: BaseAlgorithm) -> dict[str, Any]:
+    """Its numbers, as they were used."""
+    names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef", "learning_rate", "learning_starts")
+    names += ("tau", "buffer_size", "policy_delay", "target_policy_noise", "target_noise_clip", "action_noise")
+    found = {name: getattr(model, name) for name in names if hasattr(model, name)}
+    found["normalised"] = model.get_vec_normalize_env() is not None
+    return {k: v if isinstance(v, int | float | bool) else str(v) for k, v in found.items()}
