@@ -256,6 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node.trainer.failure = f"unexpected error: {error!r}"
         raise
     finally:
+        # Python drops its own handlers at the very end: a second Ctrl-C would look like a crash there.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.close()
             node.destroy_node()
