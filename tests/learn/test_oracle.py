@@ -21,7 +21,7 @@ and the soft Q function of the problem is Q*(s, a) = q(s, u) - alpha sum_i log(1
 
 The learner sees transitions with uniformly drawn s and u only. Two things keep it from the exact figures, and both push
 Q down: the smaller of two critics lies below their mean, at each step again, and small networks smooth the top of Q.
-The tolerances are at least 1.5 times the largest deviation over three seeds.
+The tolerances are at least 1.4 times the largest deviation that four seeds showed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sac_learner.replay import ReplayBuffer, rows
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
 
-pytestmark = pytest.mark.learn
+pytestmark = [pytest.mark.learn, pytest.mark.timeout(600)]
 
 Array = npt.NDArray[np.float64]
 
@@ -198,8 +198,8 @@ def test_the_critics_come_to_the_exact_soft_q_function(learner: SacLearner) -> N
     exact = OPTIMUM.q(state, u)
     for critic in q:
         error = critic - exact
-        # Pessimistic by the smaller of two critics, never optimistic.
-        assert -0.5 < error.mean() < 0.05
+        # Pessimistic by the smaller of two critics: -0.20 to -0.34 over four seeds; with the larger one -0.07 to 0.05.
+        assert -0.5 < error.mean() < -0.1
         assert error.std() < 0.17 * exact.std()
 
 
