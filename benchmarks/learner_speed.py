@@ -45,8 +45,16 @@ class Missing(Exception):
 class Child:
     """A subject in a process of its own."""
 
-    def __init__(self, name: str, sizes: tuple[int, int], threads: int, python: str, wait_policy: str | None) -> None:
-        """Start it and wait until it has made its first updates.
+    def __init__(
+        self,
+        name: str,
+        sizes: tuple[int, int],
+        threads: int,
+        python: str = sys.executable,
+        wait_policy: str | None = None,
+        niceness: int = 0,
+    ) -> None:
+        """Start it and wait until it has made its first updates. It gets the cores that this process may use.
 
         Raises:
             Missing: a package is not installed.
@@ -59,25 +67,36 @@ class Child:
             flags = os.environ.get("XLA_FLAGS", "")
             environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
         script = Path(__file__).with_name("speed_subjects.py")
-        command = [python, str(script), name, *map(str, sizes), "--threads", str(threads)]
+        command = ["nice", "-n", str(niceness), python, str(script), name, *map(str, sizes), "--threads", str(threads)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.name = name
         self._process = subprocess.Popen(command, env=environment, text=True, **pipes)
         try:
-            if package := self._answer().get("missing"):
+            if package := self.answer().get("missing"):
                 raise Missing(package)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, command: str, value: float) -> dict[str, float]:
-        """Have it do something and wait for the answer."""
+    def tell(self, command: str, value: float) -> None:
+        """Have it do something; `answer` waits for the result."""
         print(command, value, file=self._process.stdin, flush=True)
-        return self._answer()
+
+    def answer(self) -> dict[str, Any]:
+        """What it says next.
+
+        Raises:
+            RuntimeError: it ended.
+        """
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process of {self.name} ended with status {self._process.wait()}; see above")
+        return json.loads(line)
 
     def updates_per_s(self, duration_s: float) -> float:
         """Measure once."""
-        answer = self.ask("measure", duration_s)
+        self.tell("measure", duration_s)
+        answer = self.answer()
         return answer["updates"] / answer["seconds"]
 
     def close(self) -> None:
@@ -85,12 +104,6 @@ class Child:
         self._process.stdin.close()
         self._process.kill()
         self._process.wait()
-
-    def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the process of {self.name} ended with status {self._process.wait()}; see above")
-        return json.loads(line)
 
 
 @contextmanager
@@ -135,7 +148,8 @@ def compare(sizes: tuple[int, int], options: argparse.Namespace) -> tuple[dict[s
             shown = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items() if values)
             print(f"{sizes} round {turn + 1}/{options.rounds}: {shown}", flush=True)
         own = next(child for child in children if child.name == OWN)
-        return rates, own.ask("sample", options.samples)
+        own.tell("sample", options.samples)
+        return rates, own.answer()
 
 
 def figures(rates: dict[str, list[float]], sampling: dict[str, float], suffix: str) -> dict[str, float | None]:
