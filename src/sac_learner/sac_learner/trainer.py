@@ -325,9 +325,6 @@ def _check(settings: LearnerNodeSettings) -> None:
     for name in ("run_directory", "task_name"):
         if not getattr(settings, name):
             raise SettingsError(f"'{name}' is empty; the learner needs it")
-    capacity, batch_size = settings.sac.replay_capacity, settings.sac.batch_size
-    if capacity < batch_size:
-        raise SettingsError(f"'sac.replay_capacity' is {capacity}; it must be at least sac.batch_size ({batch_size})")
     try:
         torch.empty(0, device=settings.device)
     except (RuntimeError, AssertionError) as error:

@@ -301,7 +301,7 @@ def test_checkpoint_without_its_log_is_refused(tmp_path):
         ({"task_name": ""}, "'task_name' is empty"),
         ({"device": "gpu9"}, "'device' is 'gpu9'"),
         ({"device": "cuda:9"}, "cuda:9"),
-        ({"sac__replay_capacity": 7}, r"'sac.replay_capacity' is 7; it must be at least sac.batch_size \(8\)"),
+        ({"sac__replay_capacity": 7}, r"'replay_capacity' is 7; it must be at least batch_size \(8\)"),
     ],
 )
 def test_missing_or_impossible_settings_are_named(tmp_path, changes, problem):

@@ -114,6 +114,10 @@ class SacSettings:
     def __post_init__(self) -> None:
         if not self.hidden_sizes:
             raise SettingsError("'hidden_sizes' is empty; give at least one hidden layer, such as [256, 256]")
+        if self.replay_capacity < self.batch_size:
+            raise SettingsError(
+                f"'replay_capacity' is {self.replay_capacity}; it must be at least batch_size ({self.batch_size})"
+            )
         if self.log_std_min >= self.log_std_max:
             raise SettingsError(
                 f"'log_std_min' is {self.log_std_min}; it must be below log_std_max ({self.log_std_max})"
