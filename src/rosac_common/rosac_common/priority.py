@@ -10,14 +10,16 @@ from rosac_common.settings import setting
 
 # Below ros2_control's 50, so that a driver of the hardware goes first.
 REALTIME_PRIORITY = 10
+# A simulation in lockstep, where nothing moves: above everything else, but never in the way of a robot beside it.
+LOCKSTEP_PRIORITY = 1
 
 
 def priority_setting() -> Any:
     """The setting `realtime_priority` of every node that a robot's step passes through."""
     return setting(
         0,
-        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {REALTIME_PRIORITY} "
-        "(own figure: below ros2_control's 50)",
+        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {REALTIME_PRIORITY} in real "
+        f"time, {LOCKSTEP_PRIORITY} in lockstep (own figures: below ros2_control's 50)",
         minimum=0,
         maximum=99,
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from robot_bridge.settings import BridgeSettings
-from rosac_common.priority import REALTIME_PRIORITY
+from rosac_common.priority import LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import TASK_NAMES, make_task
@@ -192,7 +192,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
     time_base = arguments["time_base"]
-    priority = {"realtime_priority": REALTIME_PRIORITY}
+    priority = {"realtime_priority": REALTIME_PRIORITY if time_base == "realtime" else LOCKSTEP_PRIORITY}
 
     task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
     task_settings = from_mapping(TaskNodeSettings, task_values, "task")

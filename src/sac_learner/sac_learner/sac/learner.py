@@ -161,6 +161,6 @@ def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradie
     if not problem:
         return derived, ""
     return plain, (
-        f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, at about "
-        "half the speed; please report this with the version of PyTorch and the processor"
+        f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, "
+        "which are slower; please report this with the version of PyTorch and the processor"
     )
