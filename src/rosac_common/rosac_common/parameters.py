@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -20,9 +21,11 @@ def declare_settings(node: Node, cls: type[T]) -> T:
     Raises:
         SettingsError: an unknown name, wrong type or value out of range.
     """
-    # rclpy ignores overrides that nobody declares; a misspelt key in a YAML file must be an error here.
+    lists = {leaf.name for leaf in leaves(cls) if typing.get_origin(leaf.type) is list}
+    # rclpy ignores overrides that nobody declares; a misspelt key in a YAML file must be an error here. An empty list in
+    # a file reaches a node as a parameter without a value.
     overrides = {
-        name: parameter.value
+        name: [] if parameter.value is None and name in lists else parameter.value
         for name, parameter in node._parameter_overrides.items()
         if name not in _RCLPY_PARAMETERS and not name.startswith("qos_overrides.")
     }
