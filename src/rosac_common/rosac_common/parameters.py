@@ -22,8 +22,8 @@ def declare_settings(node: Node, cls: type[T]) -> T:
         SettingsError: an unknown name, wrong type or value out of range.
     """
     lists = {leaf.name for leaf in leaves(cls) if typing.get_origin(leaf.type) is list}
-    # rclpy ignores overrides that nobody declares; a misspelt key in a YAML file must be an error here. An empty list in
-    # a file reaches a node as a parameter without a value.
+    # rclpy ignores overrides that nobody declares; a misspelt key in a YAML file must be an error here. An empty list
+    # in a file reaches a node as a parameter without a value.
     overrides = {
         name: [] if parameter.value is None and name in lists else parameter.value
         for name, parameter in node._parameter_overrides.items()
