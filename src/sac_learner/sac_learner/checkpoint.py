@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +110,20 @@ class CheckpointStore:
         found, own = metadata.get("sac", {}), to_mapping(learner.settings)
         expected |= {f"sac.{name}": own[name] for name in own if name not in _FREE_SETTINGS}
         metadata = {**metadata, **{f"sac.{name}": value for name, value in found.items()}}
-        different = [
-            f"{name} is {metadata.get(name)!r} there and {value!r} here"
-            for name, value in expected.items()
-            if metadata.get(name) != value
-        ]
-        if different:
+        if different := differences(metadata, expected):
             raise CheckpointError(
-                f"{path} does not fit this learner: {'; '.join(different)}. Resume with the mode and settings of that "
+                f"{path} does not fit this learner: {different}. Resume with the mode and settings of that "
                 "run, or choose another run name"
             )
+
+
+def differences(stored: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """In what a stored run is not the expected one, for messages; empty when it is."""
+    return "; ".join(
+        f"{name} is {stored.get(name)!r} there and {value!r} here"
+        for name, value in expected.items()
+        if stored.get(name) != value
+    )
 
 
 def sampling_state(rng: np.random.Generator) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rosac_common.transition import Transition
 
 from sac_learner import replay
 from sac_learner.atomic_file import write_atomic
-from sac_learner.checkpoint import CheckpointError, CheckpointStore, Progress
+from sac_learner.checkpoint import CheckpointError, CheckpointStore, Progress, differences
 from sac_learner.policy import PolicyWeights
 from sac_learner.replay_log import Kind, ReplayLog
 from sac_learner.run_files import RunFiles
@@ -67,14 +67,9 @@ def check_fits(directory: Path, stored: Mapping[str, Any], identity: Mapping[str
     Raises:
         GymRunError: naming every difference.
     """
-    different = [
-        f"{name} is {stored.get(name)!r} there and {value!r} here"
-        for name, value in identity.items()
-        if stored.get(name) != value
-    ]
-    if different:
+    if different := differences(stored, identity):
         raise GymRunError(
-            f"{directory} holds another run: {'; '.join(different)}. Resume with the settings of that run, or choose "
+            f"{directory} holds another run: {different}. Resume with the settings of that run, or choose "
             "another directory"
         )
 
