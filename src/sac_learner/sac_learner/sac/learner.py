@@ -14,7 +14,15 @@ from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION
 from sac_learner.replay import Batch
 from sac_learner.sac.critic import smooth_targets
 from sac_learner.sac.derived import DerivedGradients
-from sac_learner.sac.gradients import Gradients, Metrics, Networks, PlainGradients, TensorBatch, check_gradients
+from sac_learner.sac.gradients import (
+    BFLOAT16_GRADIENT_TOLERANCE,
+    Gradients,
+    Metrics,
+    Networks,
+    PlainGradients,
+    TensorBatch,
+    check_gradients,
+)
 from sac_learner.sac.networks import GaussianPolicy, TwinCritic, flatten_parameters
 from sac_learner.sac.optimiser import Adam
 from sac_learner.sac.settings import SacSettings
@@ -158,9 +166,21 @@ def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradie
         return plain, ""
     derived = DerivedGradients(settings, networks)
     problem = check_gradients(plain, derived, networks, settings.batch_size)
+    products = _type_of_products(settings)
+    if products is not torch.float32 and not problem:  # rounding hides small mistakes: it is checked after the rest
+        derived = DerivedGradients(settings, networks, products)
+        problem = check_gradients(plain, derived, networks, settings.batch_size, BFLOAT16_GRADIENT_TOLERANCE)
     if not problem:
         return derived, ""
     return plain, (
         f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, "
         "which are slower; please report this with the version of PyTorch and the processor"
     )
+
+
+def _type_of_products(settings: SacSettings) -> torch.dtype:
+    """`settings.products`, with auto decided by what this processor computes without emulation."""
+    if settings.products == "auto":
+        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return getattr(torch, settings.products)

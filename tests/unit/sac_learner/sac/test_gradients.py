@@ -7,7 +7,13 @@ from rosac_common.settings import SettingsError, from_mapping
 from sac_learner.replay import Batch
 from sac_learner.sac import derived
 from sac_learner.sac.derived import DerivedGradients
-from sac_learner.sac.gradients import Networks, PlainGradients, TensorBatch, check_gradients
+from sac_learner.sac.gradients import (
+    BFLOAT16_GRADIENT_TOLERANCE,
+    Networks,
+    PlainGradients,
+    TensorBatch,
+    check_gradients,
+)
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
 
@@ -93,6 +99,41 @@ def test_training_with_either_gradients_goes_the_same_way():
         # Adam divides by the gradient's size: rounding of a tiny gradient moves a parameter by up to the step size.
         difference = (value.double() - states["plain"][name].double()).abs()
         assert difference.mean() < 2e-4, name
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_products_in_bfloat16_are_near(changes):
+    """Rounding to 8 bits; what is summed over the batch averages out."""
+    made = learner(changes)
+    networks = networks_of(made)
+    plain = PlainGradients(made.settings, networks)
+    fast = DerivedGradients(made.settings, networks, torch.bfloat16)
+    assert check_gradients(plain, fast, networks, BATCH, BFLOAT16_GRADIENT_TOLERANCE) == ""
+    assert "differs" in check_gradients(plain, fast, networks, BATCH)
+    batch, noise = drawn(0)
+    fast.critic(batch, torch.tensor(0.2), noise)
+    before = [weight.detach().clone() for weight in networks.critic.weights]
+    with torch.no_grad():
+        for module in (networks.policy, networks.critic, networks.target_critic):
+            for parameter in module.parameters():
+                parameter.mul_(1.5)
+    for name in ("critic", "actor"):  # the rounded copies follow the parameters
+        expected, got = (getattr(each, name)(batch, torch.tensor(0.2), noise)[0] for each in (plain, fast))
+        assert float((got - expected).norm() / expected.norm()) < BFLOAT16_GRADIENT_TOLERANCE
+    assert not torch.equal(before[0], networks.critic.weights[0])
+
+
+def test_products_in_bfloat16_are_used_when_asked_for():
+    states = {}
+    for products in ("float32", "bfloat16"):
+        made = learner({"products": products})
+        assert made.fallback == ""
+        batch, _ = drawn(0)
+        made.update(Batch(*(field.numpy() for field in batch)))
+        states[products] = made.state()
+    moments = [state["critic_adam.mean"] for state in states.values()]
+    assert not torch.equal(*moments)
+    torch.testing.assert_close(*moments, rtol=0.1, atol=0.02 * float(moments[0].abs().max()))
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
