@@ -6,6 +6,7 @@ Every learner is a child process of its own that stays alive over all rounds; on
 the same cores (affinity) and as many threads. An update is: draw 256 transitions from a full memory of 1,000,000, step
 both critics, policy and temperature, move the targets; two hidden layers of 256. What is compiled or prepared at the
 start is not counted. `sbx` makes one update a call, as a robot needs it; `sbx_64` makes 64 in one compiled call.
+`rosac_bfloat16` is rosac with `sac.products: bfloat16`; everything else computes in float32.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from support import RESULTS, finish, parser
 
 OWN = "rosac"
 SIZES = ((21, 9), (112, 8))
-PEERS = ("sb3", "sbx", "sbx_64", "gemm_floor")
+PEERS = ("rosac_bfloat16", "sb3", "sbx", "sbx_64", "gemm_floor")
 NEEDS_SBX = ("sbx", "sbx_64")
 # Whether waiting threads of OpenMP sleep or spin: which is faster depends on what else the machine does. rosac makes
 # its own choice, SBX does not use OpenMP.

@@ -7,6 +7,7 @@ learner are in its own function: the child of another one, perhaps in another vi
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -40,7 +41,7 @@ class Rosac:
 
     per_call = 1
 
-    def __init__(self, observation_size: int, action_size: int, threads: int) -> None:
+    def __init__(self, observation_size: int, action_size: int, threads: int, *, products: str = "float32") -> None:
         import numpy as np
         import torch
         from sac_learner.replay import ReplayBuffer
@@ -48,7 +49,9 @@ class Rosac:
         from sac_learner.sac.settings import SacSettings
 
         torch.set_num_threads(threads)
-        settings = SacSettings(batch_size=BATCH_SIZE, hidden_sizes=HIDDEN_SIZES, replay_capacity=CAPACITY)
+        settings = SacSettings(
+            batch_size=BATCH_SIZE, hidden_sizes=HIDDEN_SIZES, replay_capacity=CAPACITY, products=products
+        )
         self.memory = ReplayBuffer(CAPACITY, observation_size, action_size)
         observation, action, reward = _block(observation_size, action_size)
         columns = [observation, action, observation[::-1], reward, np.ones_like(reward)]
@@ -164,15 +167,12 @@ class ProductsAlone:
         return {}
 
 
-def _sbx_64(observation_size: int, action_size: int, threads: int) -> Sbx:
-    return Sbx(observation_size, action_size, threads, per_call=64)
-
-
 SUBJECTS: dict[str, Callable[[int, int, int], Subject]] = {
     "rosac": Rosac,
+    "rosac_bfloat16": functools.partial(Rosac, products="bfloat16"),
     "sb3": StableBaselines3,
     "sbx": Sbx,
-    "sbx_64": _sbx_64,
+    "sbx_64": functools.partial(Sbx, per_call=64),
     "gemm_floor": ProductsAlone,
 }
 
