@@ -10,6 +10,8 @@ from typing import Any
 
 from rosac_common.settings import SettingsError, from_mapping, load_parameter_file, setting
 
+from robot_bridge.servos import ServoSettings
+
 
 @dataclasses.dataclass(frozen=True)
 class RobotSettings:
@@ -47,6 +49,7 @@ class RobotSettings:
         [], "as speed_limit_rad_s, for the auxiliary joints [rad/s]", minimum=0.0
     )
     auxiliary_kp_nm_rad: list[float] = setting([], "as kp_nm_rad, for the auxiliary joints [Nm/rad]", minimum=0.0)
+    servos: ServoSettings = dataclasses.field(default_factory=ServoSettings)
 
     def __post_init__(self) -> None:
         problems = _problems(self, "") + _problems(self, "auxiliary_")
@@ -57,6 +60,12 @@ class RobotSettings:
         problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
         if problems:
             raise SettingsError(f"robot '{self.name}': " + "; ".join(problems))
+        self.servos.check(len(self.all_joint_names))
+
+    @property
+    def all_joint_ids(self) -> list[int]:
+        """Bus ids in the order of `all_joint_names`."""
+        return [*self.joint_ids, *self.auxiliary_joint_ids]
 
     @property
     def all_joint_names(self) -> list[str]:

@@ -149,6 +149,13 @@ class MujocoRobot:
         self._kp = np.array(kp_nm_rad)
         self._switch(self._torque_on)
 
+    def set_effort_limits(self, effort_nm: Vector) -> None:
+        """The most that each servo gives (joints,) [Nm]; infinite: no limit."""
+        finite = np.isfinite(effort_nm)
+        limits = np.where(finite, effort_nm, 0.0)
+        self.model.actuator_forcelimited[self._actuator] = finite
+        self.model.actuator_forcerange[self._actuator] = np.stack([-limits, limits], axis=1)
+
     def render(self, width: int = 640, height: int = 480, camera: str = "front") -> npt.NDArray[np.uint8]:
         """A picture (height, width, 3).
 

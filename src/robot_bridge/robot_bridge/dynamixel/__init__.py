@@ -1,0 +1,1 @@
+"""Robots made of Dynamixel X-series servos on a serial bus, driven with dynamixel-sdk. No ROS here."""

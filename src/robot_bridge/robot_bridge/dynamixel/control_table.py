@@ -1,0 +1,228 @@
+"""The control table of Dynamixel X-series servos: where each register lies, what it holds and who may write it.
+
+Source: ROBOTIS e-manual, pages of the X series (XM430-W210 unless a model differs).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+TICKS_PER_REVOLUTION = 4096
+# One unit of velocity, 0.229 rpm, in rad/s.
+VELOCITY_UNIT_RAD_S = 0.229 * 2.0 * math.pi / 60.0
+# One unit of the profile's acceleration, 214.577 rev/min^2, in rad/s^2.
+ACCELERATION_UNIT_RAD_S2 = 214.577 * 2.0 * math.pi / 3600.0
+VOLTAGE_UNIT_V = 0.1
+RETURN_DELAY_UNIT_S = 2e-6
+WATCHDOG_UNIT_S = 0.02
+# Registers below are EEPROM: writable only while torque is off, kept without power.
+EEPROM_END = 64
+TABLE_SIZE = 662
+
+BAUD_RATES = {0: 9_600, 1: 57_600, 2: 115_200, 3: 1_000_000, 4: 2_000_000, 5: 3_000_000, 6: 4_000_000, 7: 4_500_000}
+POSITION_CONTROL = 3  # register operating_mode
+# Register hardware_error_status: bit -> what it means.
+HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Register:
+    """One entry of the control table. Values outside [minimum, maximum] are answered with a data limit error."""
+
+    name: str
+    address: int
+    size: int  # bytes, little-endian
+    default: int
+    writable: bool = True
+    signed: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def eeprom(self) -> bool:
+        """Whether it can be written only while torque is off."""
+        return self.address < EEPROM_END
+
+    @property
+    def end(self) -> int:
+        """The address behind it."""
+        return self.address + self.size
+
+    def encode(self, value: int) -> bytes:
+        """The value as it goes over the bus: little-endian, two's complement if signed.
+
+        Raises:
+            OverflowError: it does not fit into the register's bytes.
+        """
+        return value.to_bytes(self.size, "little", signed=self.signed)
+
+    def decode(self, data: bytes) -> int:
+        """The inverse of :meth:`encode`."""
+        return int.from_bytes(data, "little", signed=self.signed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One model of servo. Units: amperes per count of the current registers."""
+
+    name: str
+    number: int
+    registers: Mapping[str, Register]
+    current_unit_a: float  # 0: it measures a load instead of a current
+    fast_read_firmware: int  # first firmware that knows fast sync read
+
+    def register(self, name: str) -> Register:
+        """The register of that name.
+
+        Raises:
+            KeyError: this model has none; the message names model and register.
+        """
+        if name not in self.registers:
+            raise KeyError(f"{self.name} has no register '{name}'")
+        return self.registers[name]
+
+
+def _read_only(name: str, address: int, size: int, default: int, signed: bool = False) -> Register:
+    return Register(name, address, size, default, writable=False, signed=signed)
+
+
+# XM430-W210. Limits as in its e-manual page; None: any value of that size.
+_COMMON = (
+    _read_only("model_number", 0, 2, 1030),
+    _read_only("model_information", 2, 4, 0),
+    _read_only("firmware_version", 6, 1, 45),
+    Register("id", 7, 1, 1, minimum=0, maximum=252),
+    Register("baud_rate", 8, 1, 1, minimum=0, maximum=7),
+    Register("return_delay_time", 9, 1, 250, minimum=0, maximum=254),
+    Register("drive_mode", 10, 1, 0, minimum=0, maximum=13),
+    Register("operating_mode", 11, 1, POSITION_CONTROL, minimum=0, maximum=16),
+    Register("secondary_id", 12, 1, 255, minimum=0, maximum=255),
+    Register("protocol_type", 13, 1, 2, minimum=1, maximum=2),
+    Register("homing_offset", 20, 4, 0, signed=True, minimum=-1_044_479, maximum=1_044_479),
+    Register("moving_threshold", 24, 4, 10, minimum=0, maximum=1023),
+    Register("temperature_limit", 31, 1, 80, minimum=0, maximum=100),
+    Register("max_voltage_limit", 32, 2, 160, minimum=95, maximum=160),
+    Register("min_voltage_limit", 34, 2, 95, minimum=95, maximum=160),
+    Register("pwm_limit", 36, 2, 885, minimum=0, maximum=885),
+    Register("current_limit", 38, 2, 1193, minimum=0, maximum=1193),
+    Register("velocity_limit", 44, 4, 330, minimum=0, maximum=1023),
+    Register("max_position_limit", 48, 4, 4095, minimum=0, maximum=4095),
+    Register("min_position_limit", 52, 4, 0, minimum=0, maximum=4095),
+    Register("shutdown", 63, 1, 52),
+    Register("torque_enable", 64, 1, 0, minimum=0, maximum=1),
+    Register("led", 65, 1, 0, minimum=0, maximum=1),
+    Register("status_return_level", 68, 1, 2, minimum=0, maximum=2),
+    _read_only("registered_instruction", 69, 1, 0),
+    _read_only("hardware_error_status", 70, 1, 0),
+    Register("velocity_i_gain", 76, 2, 1920, minimum=0, maximum=16_383),
+    Register("velocity_p_gain", 78, 2, 100, minimum=0, maximum=16_383),
+    Register("position_d_gain", 80, 2, 0, minimum=0, maximum=16_383),
+    Register("position_i_gain", 82, 2, 0, minimum=0, maximum=16_383),
+    Register("position_p_gain", 84, 2, 800, minimum=0, maximum=16_383),
+    Register("feedforward_2nd_gain", 88, 2, 0, minimum=0, maximum=16_383),
+    Register("feedforward_1st_gain", 90, 2, 0, minimum=0, maximum=16_383),
+    Register("bus_watchdog", 98, 1, 0, signed=True, minimum=0, maximum=127),
+    Register("goal_pwm", 100, 2, 885, signed=True),
+    Register("goal_current", 102, 2, 1193, signed=True),
+    Register("goal_velocity", 104, 4, 330, signed=True),
+    Register("profile_acceleration", 108, 4, 0, minimum=0, maximum=32_767),
+    Register("profile_velocity", 112, 4, 0, minimum=0, maximum=32_767),
+    Register("goal_position", 116, 4, 2048, signed=True),
+    _read_only("realtime_tick", 120, 2, 0),
+    _read_only("moving", 122, 1, 0),
+    _read_only("moving_status", 123, 1, 0),
+    _read_only("present_pwm", 124, 2, 0, signed=True),
+    _read_only("present_current", 126, 2, 0, signed=True),
+    _read_only("present_velocity", 128, 4, 0, signed=True),
+    _read_only("present_position", 132, 4, 2048, signed=True),
+    _read_only("velocity_trajectory", 136, 4, 0, signed=True),
+    _read_only("position_trajectory", 140, 4, 2048, signed=True),
+    _read_only("present_input_voltage", 144, 2, 120),
+    _read_only("present_temperature", 146, 1, 30),
+)
+# Two blocks of indirect addresses: first address register, first data register, how many.
+_INDIRECT = ((168, 224, 28), (578, 634, 28))
+# XC330 and XL330: the e-manual gives 20 entries, data from 208 (dynamixel-sdk's table says 224; the page is newer).
+_INDIRECT_330 = ((168, 208, 20),)
+
+
+def _model(
+    name: str,
+    number: int,
+    current_unit_a: float,
+    changes: Mapping[str, Mapping[str, int]],
+    without: tuple[str, ...] = (),
+    fast_read_firmware: int = 45,
+    indirect: tuple[tuple[int, int, int], ...] = _INDIRECT,
+) -> Model:
+    registers = {register.name: register for register in _COMMON if register.name not in without}
+    for block, (address, data, count) in enumerate(indirect):
+        for i in range(count):
+            place = 28 * block + i + 1
+            label = f"indirect_address_{place}"
+            registers[label] = Register(label, address + 2 * i, 2, data + i, minimum=64, maximum=TABLE_SIZE - 1)
+            label = f"indirect_data_{place}"
+            registers[label] = Register(label, data + i, 1, 0)
+    for label, change in {**changes, "model_number": {"default": number}}.items():
+        registers[label] = dataclasses.replace(registers[label], **change)
+    return Model(name, number, registers, current_unit_a, fast_read_firmware)
+
+
+def _limit(value: int) -> dict[str, int]:
+    return {"default": value, "maximum": value}
+
+
+_V = {"max_voltage_limit": {"default": 300, "maximum": 300}, "min_voltage_limit": {"default": 110, "minimum": 110}}
+_330 = {
+    "temperature_limit": {"default": 70},
+    "max_voltage_limit": {"default": 140, "minimum": 31, "maximum": 140},
+    "min_voltage_limit": {"default": 55, "minimum": 31, "maximum": 140},
+    "current_limit": _limit(910),
+    "goal_current": {"default": 910},
+    "velocity_limit": {"default": 320},
+    "velocity_i_gain": {"default": 1200},
+    "velocity_p_gain": {"default": 40},
+    "position_p_gain": {"default": 900},
+    "baud_rate": {"maximum": 6},
+}
+_330_OPTIONS = {"fast_read_firmware": 46, "indirect": _INDIRECT_330}
+_W350 = {"velocity_limit": {"default": 200}}
+_XH = {"position_p_gain": {"default": 900}}
+_XH_W = {**_XH, "current_limit": _limit(648), "goal_current": {"default": 648}}
+_XH_V = {**_XH, "current_limit": _limit(689), "goal_current": {"default": 689}, **_V}
+
+MODELS: Mapping[str, Model] = {
+    model.name: model
+    for model in (
+        _model("XM430-W210", 1030, 2.69e-3, {}),
+        _model("XM430-W350", 1020, 2.69e-3, _W350),
+        _model("XH430-W210", 1010, 2.69e-3, _XH_W),
+        _model("XH430-W350", 1000, 2.69e-3, {**_XH_W, **_W350}),
+        _model("XH430-V210", 1050, 1.34e-3, _XH_V),
+        _model("XH430-V350", 1040, 1.34e-3, {**_XH_V, **_W350}),
+        _model(
+            "XL430-W250",
+            1060,
+            0.0,
+            {
+                "temperature_limit": {"default": 72},
+                "max_voltage_limit": {"default": 140, "minimum": 60, "maximum": 140},
+                "min_voltage_limit": {"default": 60, "minimum": 60, "maximum": 140},
+                "velocity_limit": {"default": 265},
+            },
+            without=("current_limit", "goal_current"),
+        ),
+        _model("XC330-T181", 1210, 1e-3, _330, **_330_OPTIONS),
+        _model("XC330-T288", 1220, 1e-3, _330, **_330_OPTIONS),
+        _model("XC330-M181", 1230, 1e-3, _330, **_330_OPTIONS),
+        _model("XC330-M288", 1240, 1e-3, _330, **_330_OPTIONS),
+        _model("XL330-M288", 1200, 1e-3, _330, **_330_OPTIONS),
+    )
+}
+
+
+def model_by_number(number: int) -> Model | None:
+    """The model that answers a ping with this number, or None."""
+    return next((model for model in MODELS.values() if model.number == number), None)

@@ -1,0 +1,97 @@
+"""`python -m robot_bridge.emulator`: the emulator as a process of its own; `rosac emulate` for people."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robot_bridge.emulator.bus import EmulatedBus
+from robot_bridge.emulator.faults import checked_fault
+from robot_bridge.emulator.plant import make_plant
+from robot_bridge.emulator.port import EmulatedPort
+from robot_bridge.emulator.server import EmulatorServer
+from robot_bridge.robot import load_robot
+from robot_bridge.simulation.settings import SimulationSettings
+
+_PR_SET_PDEATHSIG = 1
+
+
+def load_script(path: Path) -> list[tuple[float, str, dict[str, Any]]]:
+    """A script of faults: a YAML list of {at_s: 3.0, fault: lost, rate: 0.01}.
+
+    Raises:
+        ValueError: not such a list, or a fault that does not exist.
+    """
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: expected a list of faults, such as '- {{at_s: 3.0, fault: lost, rate: 0.01}}'")
+    script = []
+    for entry in entries:
+        values = dict(entry)
+        try:
+            at_s, kind = float(values.pop("at_s")), str(values.pop("fault"))
+        except KeyError as error:
+            raise ValueError(f"{path}: {entry} lacks {error}") from error
+        script.append((at_s, kind, checked_fault(kind, values)))
+    return sorted(script, key=lambda entry: entry[0])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the emulator."""
+    parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of faults and sensor noise")
+    parser.add_argument("--factory", action="store_true", help="servos as unpacked: 57,600 baud, 500 us return delay")
+
+
+def serve(options: argparse.Namespace, robot_file: Path, control: Path | None, lockstep: bool) -> int:
+    """Emulate until SIGINT or SIGTERM."""
+    robot = load_robot(robot_file)
+    if not robot.servos.present:
+        print(f"{robot_file}: robot.servos.model is empty: there are no servos to emulate", file=sys.stderr)
+        return 2
+    try:
+        script = load_script(options.script) if options.script else []
+    except (OSError, ValueError) as error:
+        print(f"emulator: {error}", file=sys.stderr)
+        return 2
+    plant = make_plant(robot, SimulationSettings(), options.seed, epoch_ns=0)
+    bus = EmulatedBus(robot, plant, options.seed, options.factory)
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: ended.append(number))
+    server = EmulatorServer(bus, EmulatedPort(options.link), control, lockstep, script, time.monotonic)
+    print(f"{robot.name}: {len(bus.servos)} servos on {options.link}", flush=True)
+    try:
+        server.run(lambda: not ended)
+    finally:
+        server.close()
+    return 0
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="robot_bridge.emulator", description=__doc__)
+    parser.add_argument("--robot", type=Path, required=True, metavar="FILE", help="robot file")
+    parser.add_argument("--control", type=Path, metavar="PATH", help="socket for orders")
+    parser.add_argument("--lockstep", action="store_true", help="time passes only by the order advance")
+    parser.add_argument("--parent", type=int, help="end when this process ends")
+    add_options(parser)
+    options = parser.parse_args()
+    if options.parent is not None:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != options.parent:
+            return 1
+    return serve(options, options.robot, options.control, options.lockstep)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

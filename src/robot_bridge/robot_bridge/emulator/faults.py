@@ -1,0 +1,96 @@
+"""Faults on command: what goes wrong on a bus, drawn with a seed and counted."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+# Fault -> the values that it takes, with their types. A rate is the share of packets, both ways.
+FAULTS: Mapping[str, Mapping[str, type]] = {
+    "lost": {"rate": float},
+    "corrupt": {"rate": float},
+    "duplicated": {"rate": float},
+    "late": {"rate": float, "delay_s": float},
+    "silent": {"id": int},
+    "reboot": {"id": int},
+    "hardware_error": {"id": int, "bit": int},
+    "stale_encoder": {"id": int},
+    "voltage": {"id": int, "volts": float},
+    "temperature": {"id": int, "celsius": float},
+    "unplug": {},
+    "replug": {},
+}
+_RATES = ("lost", "corrupt", "duplicated", "late")
+
+
+class FaultError(ValueError):
+    """An unknown fault, or values that it does not take."""
+
+
+def checked_fault(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a fault in their types.
+
+    Raises:
+        FaultError: unknown fault, missing or unknown values, a rate outside 0 .. 1.
+    """
+    if kind not in FAULTS:
+        raise FaultError(f"unknown fault '{kind}'; known: {', '.join(FAULTS)}")
+    wanted = FAULTS[kind]
+    if set(values) != set(wanted):
+        raise FaultError(f"fault '{kind}' takes {sorted(wanted) or 'no values'}, got {sorted(values)}")
+    try:
+        result = {name: wanted[name](value) for name, value in values.items()}
+    except (TypeError, ValueError) as error:
+        raise FaultError(f"fault '{kind}': {error}") from error
+    if not 0.0 <= result.get("rate", 0.0) <= 1.0:
+        raise FaultError(f"fault '{kind}': rate is {result['rate']}, it must be in 0 .. 1")
+    return result
+
+
+@dataclasses.dataclass
+class Line:
+    """The wire between robot and servos: what happens to a packet on it.
+
+    `rates` holds the share of packets that each fault of a packet befalls, `counts` how often it did.
+    """
+
+    rng: np.random.Generator
+    rates: dict[str, float] = dataclasses.field(default_factory=dict)
+    delay_s: float = 0.0
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def set(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Give a fault of packets its rate."""
+        self.rates[kind] = values["rate"]
+        self.delay_s = values.get("delay_s", self.delay_s)
+
+    def clear(self) -> None:
+        """No more faults of packets; the counts stay."""
+        self.rates.clear()
+
+    def instruction(self) -> str:
+        """What befalls the next instruction on its way to the servos: "", "lost" or "corrupt"."""
+        for kind in ("lost", "corrupt"):
+            if self.rates and self.rng.random() < self.rates.get(kind, 0.0):
+                self.counts[kind] += 1
+                return kind
+        return ""
+
+    def status(self, packet: bytes) -> tuple[list[bytes], float]:
+        """What arrives of a servo's packet, and how much later than it should [s]."""
+        if not self.rates:
+            return [packet], 0.0
+        befalls = {kind: self.rng.random() < self.rates.get(kind, 0.0) for kind in _RATES}
+        for kind, happens in befalls.items():
+            self.counts[kind] += happens
+            if happens and kind == "lost":
+                return [], 0.0
+        if befalls["corrupt"]:
+            place = int(self.rng.integers(len(packet)))
+            flipped = packet[place] ^ (1 << int(self.rng.integers(8)))
+            packet = packet[:place] + bytes([flipped]) + packet[place + 1 :]
+        return [packet] * (1 + befalls["duplicated"]), self.delay_s if befalls["late"] else 0.0

@@ -1,0 +1,90 @@
+"""What the emulated servos turn: the MuJoCo robot of the robot file, or joints that hang together with nothing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from robot_bridge.backend import Flags, RobotState, Vector
+from robot_bridge.robot import RobotSettings
+from robot_bridge.simulation import make_simulation
+from robot_bridge.simulation.settings import SimulationSettings
+
+# ROBEL's simulation: 2.5 ms.
+_STEP_S = 0.0025
+# Armature and damping of ROBEL's finger joints (dependencies3xh.xml: 0.001, 0.1).
+_INERTIA_KG_M2, _DAMPING_NM_S = 0.001, 0.1
+
+
+class Plant(Protocol):
+    """Joints with position servos. Vectors have the order of `RobotSettings.all_joint_names`."""
+
+    time_step_s: float
+
+    def write(self, goals_rad: Vector, torque_on: Flags) -> None:
+        """Goals and torque from now on."""
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass [s], a whole number of steps."""
+
+    def read(self) -> RobotState:
+        """What the joints do now."""
+
+    def set_gains(self, kp_nm_rad: Vector) -> None:
+        """Stiffness of the servos [Nm/rad]."""
+
+    def set_effort_limits(self, effort_nm: Vector) -> None:
+        """The most that each servo gives [Nm]."""
+
+    def randomise(self, rng: np.random.Generator) -> None:
+        """Draw the dynamics anew."""
+
+
+class FreeJoints:
+    """Joints that touch nothing, for a robot file without a model: inertia, damping and a position servo each."""
+
+    def __init__(self, robot: RobotSettings, epoch_ns: int) -> None:
+        self.time_step_s = _STEP_S
+        count = len(robot.all_joint_names)
+        low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
+        high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
+        self._position, self._velocity = np.clip(np.zeros(count), low, high), np.zeros(count)
+        self._effort, self._goals = np.zeros(count), self._position.copy()
+        self._torque_on = np.zeros(count, dtype=bool)
+        self._kp = np.array([*robot.kp_nm_rad, *robot.auxiliary_kp_nm_rad])
+        self._limits = np.full(count, np.inf)
+        self._epoch_ns, self._steps = epoch_ns, 0
+
+    def write(self, goals_rad: Vector, torque_on: Flags) -> None:
+        self._goals, self._torque_on = np.array(goals_rad), np.array(torque_on)
+
+    def advance(self, duration_s: float) -> None:
+        for _ in range(round(duration_s / self.time_step_s)):
+            pull = np.clip(self._kp * (self._goals - self._position), -self._limits, self._limits)
+            self._effort = np.where(self._torque_on, pull, 0.0)
+            # Damping implicitly: stable at any step.
+            moved = self._velocity + self.time_step_s * self._effort / _INERTIA_KG_M2
+            self._velocity = moved / (1.0 + self.time_step_s * _DAMPING_NM_S / _INERTIA_KG_M2)
+            self._position = self._position + self.time_step_s * self._velocity
+            self._steps += 1
+
+    def read(self) -> RobotState:
+        time_ns = self._epoch_ns + round(self._steps * self.time_step_s * 1e9)
+        return RobotState(time_ns, self._position.copy(), self._velocity.copy(), self._effort.copy())
+
+    def set_gains(self, kp_nm_rad: Vector) -> None:
+        self._kp = np.array(kp_nm_rad)
+
+    def set_effort_limits(self, effort_nm: Vector) -> None:
+        self._limits = np.array(effort_nm)
+
+    def randomise(self, rng: np.random.Generator) -> None:
+        """They have no dynamics to draw."""
+
+
+def make_plant(robot: RobotSettings, simulation: SimulationSettings, seed: int, epoch_ns: int) -> Plant:
+    """The MuJoCo robot that the robot file names, or free joints."""
+    if robot.simulation_model:
+        return make_simulation(robot, simulation, seed, epoch_ns)
+    return FreeJoints(robot, epoch_ns)

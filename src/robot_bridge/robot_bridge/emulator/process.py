@@ -1,0 +1,120 @@
+"""An emulator as a child process: what tests, benchmarks and `port:=emulator` start."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+from rosac_common.settings import to_mapping
+
+from robot_bridge.backend import BackendError
+from robot_bridge.robot import RobotSettings
+
+_START_TIMEOUT_S = 30.0
+
+
+class EmulatorProcess:
+    """Starts an emulator and gives it orders; it ends with this process at the latest.
+
+    Args:
+        robot: whose servos; its block `servos` must be there.
+        lockstep: time passes only by :meth:`advance`.
+        seed: of faults and sensor noise.
+        factory: servos as unpacked.
+
+    Raises:
+        BackendError: it did not start; the message holds what it printed.
+    """
+
+    def __init__(self, robot: RobotSettings, *, lockstep: bool = False, seed: int = 0, factory: bool = False) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="rosac-emulator-")
+        folder = Path(self._directory.name)
+        self.port = str(folder / "port")
+        robot_file, control = folder / "robot.yaml", folder / "control"
+        values = {name: value for name, value in to_mapping(robot).items() if value != []}
+        robot_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"robot": values}}}))
+        command = [sys.executable, "-m", "robot_bridge.emulator", "--robot", str(robot_file), "--link", self.port]
+        command += ["--control", str(control), "--seed", str(seed), "--parent", str(os.getpid())]
+        command += ["--lockstep"] * lockstep + ["--factory"] * factory
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if "servos on" not in line:
+            self.process.kill()
+            raise BackendError(f"the emulator did not start: {line}{self.process.stdout.read()}")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(_START_TIMEOUT_S)
+        self._socket.connect(str(control))
+        self._answers = self._socket.makefile("r")
+
+    def order(self, what: str, **values: Any) -> dict[str, Any]:
+        """Give an order and return its answer.
+
+        Raises:
+            BackendError: the emulator refused it, or is gone.
+        """
+        try:
+            self._socket.sendall(json.dumps({"do": what, **values}).encode() + b"\n")
+            line = self._answers.readline()
+        except OSError as error:
+            raise BackendError(f"the emulator is gone: {error}") from error
+        if not line:
+            raise BackendError("the emulator is gone")
+        answer = json.loads(line)
+        if not answer["ok"]:
+            raise BackendError(f"the emulator refused '{what}': {answer['error']}")
+        return answer
+
+    def advance(self, duration_s: float) -> None:
+        """Lockstep: let time pass [s]."""
+        self.order("advance", duration_s=duration_s)
+
+    def fault(self, kind: str, **values: Any) -> None:
+        """Let a fault begin (faults.FAULTS)."""
+        self.order("fault", kind=kind, **values)
+
+    def clear_faults(self) -> None:
+        """Lines and servos in order again, the cable plugged in."""
+        self.order("clear_faults")
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        self.fault("unplug")
+
+    def replug(self) -> None:
+        """Put it back."""
+        self.fault("replug")
+
+    def status(self) -> dict[str, Any]:
+        """Servos, joints and counters; times are those of time.monotonic()."""
+        return self.order("status")
+
+    def close(self) -> None:
+        """End it. May be called twice."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._socket.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._directory.cleanup()
+
+    def __enter__(self) -> EmulatorProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,208 @@
+"""The emulator's process: lets time pass, moves bytes between the port and the bus, and takes orders over a socket.
+
+Orders are lines of JSON on a Unix socket: {"do": "advance", "duration_s": 0.1}, {"do": "fault", "kind": "lost",
+"rate": 0.01}, {"do": "clear_faults"}, {"do": "status"}, {"do": "randomise", "seed": 0}. Each is answered by one line:
+{"ok": true, ...} or {"ok": false, "error": "..."}.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_bridge.emulator.bus import EmulatedBus, wire_time_s
+from robot_bridge.emulator.packets import InstructionStream
+from robot_bridge.emulator.port import EmulatedPort
+
+# Real time: how often the servos look at the clock when nobody asks them anything.
+_IDLE_S = 0.005
+# A packet whose rest does not come within this time was cut short.
+_PARTIAL_S = 0.02
+# What the machine could not compute in time is left out, not made up for.
+_LONGEST_CATCH_UP_S = 0.5
+# Sleeping is exact to about this; the rest of a wait is spent looking at the clock.
+_SLEEP_MARGIN_S = 0.0003
+
+
+class EmulatorServer:
+    """Args:
+    bus: the servos.
+    port: the pseudo-terminal, not plugged yet.
+    control: path of the socket; empty for none.
+    lockstep: time passes only by the order advance, and nothing takes time on the wire.
+    script: (at_s, fault, values), sorted by time.
+    """
+
+    def __init__(
+        self,
+        bus: EmulatedBus,
+        port: EmulatedPort,
+        control: Path | None,
+        lockstep: bool,
+        script: Sequence[tuple[float, str, dict[str, Any]]] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus, self._port, self._lockstep, self._clock = bus, port, lockstep, clock
+        self._script = list(script)
+        self._stream = InstructionStream()
+        self._heard_s = 0.0
+        self._connections: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._listener: socket.socket | None = None
+        if control is not None:
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener.bind(str(control))
+            self._listener.listen()
+        self._start_s = self._origin_s = clock()
+        self._orders: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "advance": self._do_advance,
+            "fault": self._do_fault,
+            "clear_faults": self._do_clear,
+            "status": self._do_status,
+            "randomise": self._do_randomise,
+        }
+        port.plug()
+
+    def run(self, keep_going: Callable[[], bool]) -> None:
+        """Serve until told otherwise."""
+        while keep_going():
+            self.step(_IDLE_S if not self._lockstep else 0.1)
+
+    def step(self, timeout_s: float) -> None:
+        """Wait for something to do, no longer than `timeout_s`, and do it."""
+        sources = [*self._connections, *([self._port.fileno()] if self._port.plugged else [])]
+        if self._listener is not None:
+            sources.append(self._listener.fileno())
+        ready, _, _ = select.select(sources, [], [], timeout_s)
+        now_s = self._clock()
+        self._follow_clock(now_s)
+        self._follow_script(now_s)
+        for source in ready:
+            if self._port.plugged and source == self._port.fileno():
+                self._serve_port(now_s)
+            elif self._listener is not None and source == self._listener.fileno():
+                connection, _ = self._listener.accept()
+                self._connections[connection.fileno()] = (connection, bytearray())
+            elif source in self._connections:
+                self._serve_control(source)
+        if self._stream.pending and now_s - self._heard_s > _PARTIAL_S:
+            self._stream.drop_partial()
+
+    def close(self) -> None:
+        """Port and socket go."""
+        self._port.unplug()
+        for connection, _ in self._connections.values():
+            connection.close()
+        if self._listener is not None:
+            self._listener.close()
+
+    def _follow_clock(self, now_s: float) -> None:
+        if self._lockstep:
+            return
+        behind_s = now_s - self._origin_s - self._bus.now_s
+        if behind_s > _LONGEST_CATCH_UP_S:
+            self._origin_s += behind_s - _LONGEST_CATCH_UP_S
+        self._bus.advance(now_s - self._origin_s)
+
+    def _follow_script(self, now_s: float) -> None:
+        while self._script and now_s - self._start_s >= self._script[0][0]:
+            _, kind, values = self._script.pop(0)
+            self._fault(kind, values)
+
+    # the port
+
+    def _serve_port(self, now_s: float) -> None:
+        self._heard_s = now_s
+        baud_rate = self._port.baud_rate
+        for packet in self._stream.feed(self._port.read()):
+            befalls = self._bus.line.instruction()
+            if befalls == "lost":
+                continue
+            if befalls == "corrupt":
+                packet = packet._replace(intact=False)
+            due_s = now_s + wire_time_s(packet.wire_bytes, baud_rate or 1)
+            sent = bytearray()
+            for reply in self._bus.handle(packet, baud_rate):
+                pieces, late_s = self._bus.line.status(reply.packet)
+                due_s += reply.delay_s + late_s + wire_time_s(len(reply.packet), baud_rate)
+                sent += b"".join(pieces)
+            if sent:
+                self._wait(due_s)
+                self._port.write(bytes(sent))
+
+    def _wait(self, until_s: float) -> None:
+        if self._lockstep:
+            return
+        while (left_s := until_s - self._clock()) > 0.0:
+            if left_s > _SLEEP_MARGIN_S:
+                time.sleep(left_s - _SLEEP_MARGIN_S)
+
+    # orders
+
+    def _serve_control(self, source: int) -> None:
+        connection, buffer = self._connections[source]
+        data = connection.recv(65_536)
+        if not data:
+            connection.close()
+            del self._connections[source]
+            return
+        buffer += data
+        while (end := buffer.find(b"\n")) >= 0:
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            connection.sendall(json.dumps(self._answer(line)).encode() + b"\n")
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        """Carry out one order; whatever is wrong with it is the answer."""
+        try:
+            order = json.loads(line)
+            kind = order.pop("do")
+            if kind not in self._orders:
+                raise ValueError(f"unknown order '{kind}'; known: {', '.join(self._orders)}")
+            return {"ok": True, **self._orders[kind](order)}
+        except Exception as error:  # told to whoever gave the order
+            return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+
+    def _do_advance(self, order: dict[str, Any]) -> dict[str, Any]:
+        if not self._lockstep:
+            raise ValueError("the emulator runs in real time; start it with --lockstep to advance it")
+        self._bus.advance(self._bus.now_s + float(order["duration_s"]))
+        return {"time_s": self._bus.now_s}
+
+    def _do_fault(self, order: dict[str, Any]) -> dict[str, Any]:
+        self._fault(order.pop("kind"), order)
+        return {}
+
+    def _fault(self, kind: str, values: dict[str, Any]) -> None:
+        if kind == "unplug":
+            self._bus.line.counts["unplug"] += 1
+            self._port.unplug()
+            self._stream.drop_partial()
+        elif kind == "replug":
+            self._port.plug()
+        else:
+            self._bus.fault(kind, values)
+
+    def _do_clear(self, order: dict[str, Any]) -> dict[str, Any]:
+        self._bus.clear_faults()
+        self._port.plug()
+        return {}
+
+    def _do_status(self, order: dict[str, Any]) -> dict[str, Any]:
+        status = self._bus.status()
+        # Torque-off times on the clock that every process of this machine shares.
+        for servo in status["servos"]:
+            servo["torque_off_s"] += self._origin_s
+            if servo["torque_off_s"] == float("-inf"):
+                servo["torque_off_s"] = None
+        return {**status, "noise_bytes": self._stream.noise_bytes, "clock_s": self._clock()}
+
+    def _do_randomise(self, order: dict[str, Any]) -> dict[str, Any]:
+        self._bus.plant.randomise(np.random.default_rng(order["seed"]))
+        return {}
