@@ -16,6 +16,14 @@ class BackendError(RuntimeError):
     """The robot could not be opened, read or commanded. The message says what failed and what to do."""
 
 
+class ReadError(BackendError):
+    """One reading failed (lost, late, corrupt or incomplete answers); the next one may succeed."""
+
+
+class ConnectionLostError(BackendError):
+    """The robot cannot be reached any more: nothing that was commanded since is known to have arrived."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class RobotState:
     """One reading of all joints: the robot's, then the auxiliary ones (`RobotSettings.all_joint_names`)."""
@@ -24,6 +32,7 @@ class RobotState:
     position_rad: Vector  # (joints,)
     velocity_rad_s: Vector  # (joints,)
     effort_nm: Vector  # (joints,) torque of the motors
+    current_a: Vector | None = None  # (joints,) current of the motors; None where it is not measured
 
     @property
     def time_s(self) -> float:
@@ -31,10 +40,21 @@ class RobotState:
         return self.time_ns * 1e-9
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class RobotHealth:
+    """What changes slowly: the newest reading of each joint, all (joints,)."""
+
+    temperature_c: Vector  # NaN: never read
+    voltage_v: Vector  # NaN: never read
+    hardware_error: npt.NDArray[np.uint8]  # bits of the servo's register; 0: none
+    read_s: Vector  # steady time of the reading [s]; -inf: never
+
+
 class RobotBackend(Protocol):
     """A robot. Joint vectors have the order of `RobotSettings.all_joint_names`.
 
-    Every method may raise :class:`BackendError`; a failed read never returns old values.
+    Every method may raise :class:`BackendError`; a failed read never returns old values. :class:`ReadError` means that
+    trying again makes sense, :class:`ConnectionLostError` that only :meth:`recover` helps.
     """
 
     def open(self) -> None:
@@ -48,6 +68,15 @@ class RobotBackend(Protocol):
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Send goals [rad] and switch torque, one value per joint. Goals of joints without torque are unused."""
+
+    def poll_health(self) -> RobotHealth | None:
+        """Read the slow values of one more joint, in turn; None: this robot has none."""
+
+    def recover(self) -> None:
+        """With torque off: bring the robot back to where :meth:`open` left it, whatever has happened to it."""
+
+    def figures(self) -> dict[str, object]:
+        """What diagnostics show of the connection."""
 
 
 @runtime_checkable

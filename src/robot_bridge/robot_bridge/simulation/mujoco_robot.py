@@ -105,6 +105,16 @@ class MujocoRobot:
         self._pending.append((self._steps + self._latency_steps, np.array(goals_rad), np.array(torque_on)))
         self._apply_due()
 
+    def poll_health(self) -> None:
+        """Simulated motors have no temperature."""
+
+    def recover(self) -> None:
+        """Nothing that happens to it outlasts a stop."""
+
+    def figures(self) -> dict[str, object]:
+        """There is no connection to speak of."""
+        return {}
+
     def advance(self, duration_s: float) -> None:
         """Advance the physics.
 

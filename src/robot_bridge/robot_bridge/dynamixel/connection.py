@@ -1,0 +1,184 @@
+"""What happens at every connection: each servo is asked who it is, set as the robot file says, and read back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
+
+from robot_bridge.backend import BackendError, ReadError
+from robot_bridge.dynamixel.bus import DynamixelBus, Ping
+from robot_bridge.dynamixel.control_table import (
+    ACCELERATION_UNIT_RAD_S2,
+    HARDWARE_ERRORS,
+    POSITION_CONTROL,
+    RETURN_DELAY_UNIT_S,
+    VELOCITY_UNIT_RAD_S,
+    WATCHDOG_UNIT_S,
+    Model,
+    model_by_number,
+)
+from robot_bridge.dynamixel.units import Units
+from robot_bridge.robot import RobotSettings
+
+T = TypeVar("T")
+# Bus watchdogs came with it (e-manual).
+_OLDEST_FIRMWARE = 38
+# A servo is deaf for a moment after a reboot; pings until it answers.
+_PINGS_AFTER_REBOOT = 20
+# Packets are lost now and then; what is written here is read back anyway.
+_TRIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Servo:
+    """One servo of the robot file."""
+
+    joint: str
+    identifier: int
+    model: Model
+    settings: dict[str, int]  # register -> value that it must have
+
+    def __str__(self) -> str:
+        return f"servo {self.identifier} ({self.joint})"
+
+
+def servos_of(robot: RobotSettings) -> list[Servo]:
+    """All servos of the robot with the registers that the robot file determines."""
+    block = robot.servos
+    low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
+    high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
+    ends = zip(Units(robot).ticks(low).tolist(), Units(robot).ticks(high).tolist(), strict=True)
+    found = []
+    for i, (model, end) in enumerate(zip(block.models, ends, strict=True)):
+        lowest, highest = min(end), max(end)
+        settings = {
+            "operating_mode": POSITION_CONTROL,
+            "drive_mode": 0,
+            "homing_offset": 0,
+            "return_delay_time": round(block.return_delay_us * 1e-6 / RETURN_DELAY_UNIT_S),
+            # The servo itself goes no further than the robot file allows, whatever it is told.
+            "min_position_limit": min(max(lowest, 0), 4095),
+            "max_position_limit": min(max(highest, 0), 4095),
+            "status_return_level": 2,
+            "position_p_gain": block.position_p_gain[i],
+            "position_i_gain": block.position_i_gain[i],
+            "position_d_gain": block.position_d_gain[i],
+            "profile_acceleration": round(block.profile_acceleration_rad_s2 / ACCELERATION_UNIT_RAD_S2),
+            "profile_velocity": round(block.profile_velocity_rad_s / VELOCITY_UNIT_RAD_S),
+        }
+        if "current_limit" in model.registers:
+            settings["current_limit"] = int(block.current_limit_a[i] / model.current_unit_a + 1e-9)
+        found.append(Servo(robot.all_joint_names[i], robot.all_joint_ids[i], model, settings))
+    return found
+
+
+def watchdog_ticks(robot: RobotSettings) -> int:
+    """Register bus_watchdog for the robot file's time."""
+    return round(robot.servos.bus_watchdog_s / WATCHDOG_UNIT_S)
+
+
+def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
+    """Bring every servo to the state that the robot file describes, torque off.
+
+    Args:
+        bus: open.
+        servos: to set up.
+        ticks: of the bus watchdog, which is set at last.
+
+    Returns:
+        Whether all of them know fast sync reads.
+
+    Raises:
+        BackendError: a servo does not answer, is of another model or too old, has a hardware error, or does not take a
+            value. The message names what to do; torque is off where a servo could be reached.
+    """
+    fast = True
+    for servo in servos:
+        ping = _identify(bus, servo)
+        fast = fast and ping.firmware >= servo.model.fast_read_firmware
+        _clear(bus, servo)
+        for name, value in servo.settings.items():
+            _set(bus, servo, name, value)
+    for servo in servos:
+        _set(bus, servo, "bus_watchdog", ticks)
+    return fast
+
+
+def _identify(bus: DynamixelBus, servo: Servo) -> Ping:
+    ping = _again(lambda: bus.ping(servo.identifier))
+    if ping.model_number != servo.model.number:
+        other = model_by_number(ping.model_number)
+        name = f"a {other.name}" if other else f"of model number {ping.model_number}"
+        raise BackendError(
+            f"{servo} is {name}, the robot file expects a {servo.model.name}: correct robot.servos.model, or the wiring"
+        )
+    if ping.firmware < _OLDEST_FIRMWARE:
+        raise BackendError(
+            f"{servo} has firmware {ping.firmware}; the bus watchdog needs {_OLDEST_FIRMWARE} or newer: update it with "
+            "DYNAMIXEL Wizard"
+        )
+    return ping
+
+
+def _clear(bus: DynamixelBus, servo: Servo) -> None:
+    """Torque off, no hardware error, no tripped watchdog."""
+    _set(bus, servo, "torque_enable", 0)
+    bits = _read(bus, servo, "hardware_error_status")
+    if bits:
+        raise BackendError(f"{servo} reports {describe_errors(bits)}: look for the reason, then call safety/reset")
+    _set(bus, servo, "bus_watchdog", 0)
+
+
+def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> list[str]:
+    """Reboot the servos with a latched hardware error; returns what each of them had."""
+    had = []
+    for servo in servos:
+        bits = _read(bus, servo, "hardware_error_status")
+        if not bits:
+            continue
+        had.append(f"{servo}: {describe_errors(bits)}")
+        _again(lambda servo=servo: bus.reboot(servo.identifier))
+        for attempt in range(_PINGS_AFTER_REBOOT):
+            try:
+                bus.ping(servo.identifier)
+                break
+            except ReadError:
+                if attempt == _PINGS_AFTER_REBOOT - 1:
+                    raise
+    return had
+
+
+def describe_errors(bits: int) -> str:
+    """The bits of register hardware_error_status in words."""
+    names = [HARDWARE_ERRORS.get(bit, f"unknown bit {bit}") for bit in range(8) if bits >> bit & 1]
+    return f"hardware error {' and '.join(names)}" if names else "no hardware error"
+
+
+def _set(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
+    """Write a register where it differs, and read it back."""
+    if _read(bus, servo, name) == value:
+        return
+    register = servo.model.register(name)
+    try:
+        _again(lambda: bus.write(servo.identifier, register, value))
+    except ReadError:
+        raise
+    except BackendError as error:
+        raise BackendError(f"{servo}: {error}") from error
+    got = _read(bus, servo, name)
+    if got != value:
+        raise BackendError(f"{servo}: {name} is {got} after writing {value}: reboot it, or check the cable")
+
+
+def _read(bus: DynamixelBus, servo: Servo, name: str) -> int:
+    return _again(lambda: bus.read(servo.identifier, servo.model.register(name)))
+
+
+def _again(action: Callable[[], T]) -> T:
+    """Try an instruction a few times: single packets are lost."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(ReadError):  # counted by the bus; the last try speaks
+            return action()
+    return action()
