@@ -24,11 +24,11 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from robot_bridge.backend import RobotState, SimulatedBackend
+from robot_bridge.backends import make_backend
 from robot_bridge.gate_types import Cause, Command, GateState
 from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state
 from robot_bridge.settings import BridgeSettings
-from robot_bridge.simulation import make_simulation
 from rosac_common import qos
 
 # Lockstep: how often wall time is looked at (time-out of commands, repeated states).
@@ -69,9 +69,7 @@ class BridgeNode(LifecycleNode):
         super().__init__("bridge")
         self.settings = declare_settings(self, BridgeSettings)
         self._gate = make_gate(self.settings)
-        self._backend = make_simulation(
-            self.settings.robot, self.settings.simulation, self.settings.seed, epoch_ns=time.time_ns()
-        )
+        self._backend = make_backend(self.settings, time.monotonic, time.time_ns())
         check_period(self.settings, self._backend)
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])

@@ -7,6 +7,7 @@ import dataclasses
 from rosac_common.priority import priority_setting
 from rosac_common.settings import SettingsError, setting
 
+from robot_bridge.dynamixel.settings import EMULATOR, BusSettings
 from robot_bridge.gate import GateSettings
 from robot_bridge.robot import RobotSettings
 from robot_bridge.simulation.settings import SimulationSettings
@@ -23,7 +24,12 @@ class BridgeSettings:
     robot: RobotSettings
     gate: GateSettings
     simulation: SimulationSettings
-    backend: str = setting("mujoco", "what moves: the MuJoCo simulation", choices=("mujoco",))
+    bus: BusSettings
+    backend: str = setting(
+        "mujoco",
+        "what moves: mujoco, a simulation; dynamixel, servos on the bus of the block bus",
+        choices=("mujoco", "dynamixel"),
+    )
     time_base: str = setting(
         "lockstep",
         "lockstep: each command advances the simulation by one control period; realtime: the steady clock",
@@ -49,6 +55,19 @@ class BridgeSettings:
                 f"state_rate_hz is {self.state_rate_hz:g}, less than one state a control period of "
                 f"{self.control_period_s:g} s: give at least {1 / self.control_period_s:g}"
             )
+
+        if self.backend == "dynamixel":
+            self._check_bus()
+
+    def _check_bus(self) -> None:
+        if not self.bus.port:
+            raise SettingsError(f"backend is dynamixel, but there is no port: give /dev/ttyUSB0, or {EMULATOR}")
+        if self.bus.port == EMULATOR:
+            return
+        if self.lockstep:
+            raise SettingsError(f"time_base is lockstep, but time does not wait for {self.bus.port}: use realtime")
+        if self.auto_arm:
+            raise SettingsError(f"auto_arm is for simulations; the robot on {self.bus.port} is armed by a person")
 
     @property
     def lockstep(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
+from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
 from rosac_common.priority import LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
@@ -72,12 +73,18 @@ class Stack:
             Argument("run", "", "name of the run; empty = made from stack and time, or with resume the newest"),
             Argument("runs", "runs", "directory that holds the runs"),
             Argument("task", self.default_task, "the task to learn (docs/tasks.md)", self.tasks),
-            Argument("backend", "mujoco", "what moves: the MuJoCo simulation", ("mujoco",)),
+            Argument(
+                "backend",
+                "mujoco",
+                "what moves: mujoco, a simulation; dynamixel, the servos on a port",
+                ("mujoco", "dynamixel"),
+            ),
+            Argument("port", "", "backend dynamixel: device of the USB adapter; emulator: servos that are not there"),
             Argument(
                 "time_base",
-                "lockstep",
-                "lockstep: simulation as fast as the graph goes; realtime: the steady clock",
-                ("lockstep", "realtime"),
+                "auto",
+                "lockstep: simulation as fast as the graph goes; realtime: the steady clock; auto: realtime on a port",
+                ("auto", "lockstep", "realtime"),
             ),
             Argument("mode", "efficient", "learner settings: a file of config/learner (docs/sac.md)", mode_names()),
             Argument("resume", "false", "true: continue the run where it stopped", ("true", "false")),
@@ -191,7 +198,10 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     mode = mode_parameters(arguments["mode"])
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
+    on_hardware = arguments["backend"] == "dynamixel" and arguments["port"] != EMULATOR
     time_base = arguments["time_base"]
+    if time_base == "auto":
+        time_base = "realtime" if on_hardware else "lockstep"
     priority = {"realtime_priority": REALTIME_PRIORITY if time_base == "realtime" else LOCKSTEP_PRIORITY}
 
     task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
@@ -200,9 +210,10 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     bridge_values = {
         **robot,
         "backend": arguments["backend"],
+        "bus.port": arguments["port"],
         "time_base": time_base,
         "control_period_s": made.control_period_s,
-        "auto_arm": True,
+        "auto_arm": not on_hardware,  # a person arms what can hurt
         "seed": seeds["bridge"],
         **priority,
         **own.get("bridge", {}),

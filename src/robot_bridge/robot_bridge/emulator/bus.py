@@ -74,8 +74,13 @@ class EmulatedBus:
 
     # time
 
-    def advance(self, until_s: float) -> None:
-        """Let the plant run until that time, in whole steps of it."""
+    def advance(self, until_s: float, fed: bool = False) -> None:
+        """Let the plant run until that time, in whole steps of it.
+
+        Args:
+            until_s: time at the end [s].
+            fed: the bus watchdogs hear of no silence, as if instructions came all the time.
+        """
         step_s = self.plant.time_step_s
         steps = int((until_s - self.now_s) / step_s + 1e-6)
         while steps > 0:
@@ -85,6 +90,8 @@ class EmulatedBus:
             self.plant.advance(chunk * step_s)
             self.now_s += chunk * step_s
             steps -= chunk
+            for servo in self.servos if fed else ():
+                servo.last_instruction_s = self.now_s
             self._observe(chunk * step_s)
 
     def _command(self) -> None:
@@ -282,6 +289,7 @@ class EmulatedBus:
         state = self.plant.read()
         return {
             "time_s": self.now_s,
+            "time_step_s": self.plant.time_step_s,
             "position_rad": state.position_rad.tolist(),
             "velocity_rad_s": state.velocity_rad_s.tolist(),
             "instructions": self.instructions,

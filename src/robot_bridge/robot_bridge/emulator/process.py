@@ -75,9 +75,9 @@ class EmulatorProcess:
             raise BackendError(f"the emulator refused '{what}': {answer['error']}")
         return answer
 
-    def advance(self, duration_s: float) -> None:
-        """Lockstep: let time pass [s]."""
-        self.order("advance", duration_s=duration_s)
+    def advance(self, duration_s: float) -> float:
+        """Lockstep: let time pass [s]; returns the emulator's time [s]."""
+        return float(self.order("advance", duration_s=duration_s)["time_s"])
 
     def fault(self, kind: str, **values: Any) -> None:
         """Let a fault begin (faults.FAULTS)."""

@@ -172,7 +172,8 @@ class EmulatorServer:
     def _do_advance(self, order: dict[str, Any]) -> dict[str, Any]:
         if not self._lockstep:
             raise ValueError("the emulator runs in real time; start it with --lockstep to advance it")
-        self._bus.advance(self._bus.now_s + float(order["duration_s"]))
+        # In real time a bridge would have read the servos all the while.
+        self._bus.advance(self._bus.now_s + float(order["duration_s"]), fed=True)
         return {"time_s": self._bus.now_s}
 
     def _do_fault(self, order: dict[str, Any]) -> dict[str, Any]:

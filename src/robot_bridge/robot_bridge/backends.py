@@ -1,0 +1,41 @@
+"""Makes the robot that the settings of the bridge name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rosac_common.settings import SettingsError
+
+from robot_bridge.backend import RobotBackend
+from robot_bridge.dynamixel.settings import EMULATOR
+from robot_bridge.settings import BridgeSettings
+
+
+def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns: int) -> RobotBackend:
+    """A simulation, a bus of servos, or a bus of emulated ones; imported on demand, none of them is open yet.
+
+    Args:
+        settings: of the bridge.
+        clock: steady time [s].
+        epoch_ns: robot time now [ns].
+
+    Raises:
+        SettingsError: the robot file does not describe what the backend needs.
+        BackendError: the emulator did not start.
+    """
+    robot = settings.robot
+    if settings.backend == "mujoco":
+        from robot_bridge.simulation import make_simulation
+
+        return make_simulation(robot, settings.simulation, settings.seed, epoch_ns)
+    if not robot.servos.present:
+        raise SettingsError(f"robot '{robot.name}' has no block robot.servos: give one to use backend dynamixel")
+    if settings.bus.port != EMULATOR:
+        from robot_bridge.dynamixel.robot import DynamixelRobot
+
+        return DynamixelRobot(robot, settings.bus, clock, epoch_ns - round(clock() * 1e9))
+    from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
+
+    if settings.lockstep:
+        return LockstepEmulatedRobot(robot, settings.bus, clock, epoch_ns, settings.seed)
+    return EmulatedRobot(robot, settings.bus, clock, epoch_ns - round(clock() * 1e9), settings.seed)

@@ -1,0 +1,68 @@
+"""`port:=emulator`: the robot's own driver on servos that are not there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from robot_bridge.backend import RobotState
+from robot_bridge.dynamixel.robot import DynamixelRobot
+from robot_bridge.dynamixel.settings import BusSettings
+from robot_bridge.emulator import EmulatorProcess
+from robot_bridge.robot import RobotSettings
+
+
+class EmulatedRobot(DynamixelRobot):
+    """Starts an emulator that runs in real time, until this process ends, and drives it as it would drive the robot.
+
+    Args:
+        robot, settings, clock, epoch_ns: of `DynamixelRobot`; the port is the emulator's own.
+        seed: of sensor noise and faults.
+    """
+
+    _LOCKSTEP = False
+
+    def __init__(
+        self,
+        robot: RobotSettings,
+        settings: BusSettings,
+        clock: Callable[[], float],
+        epoch_ns: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.emulator = EmulatorProcess(robot, lockstep=self._LOCKSTEP, seed=seed)
+        super().__init__(robot, dataclasses.replace(settings, port=self.emulator.port), clock, epoch_ns)
+
+
+class LockstepEmulatedRobot(EmulatedRobot):
+    """The same, with time that passes only when told to: a `SimulatedBackend`."""
+
+    _LOCKSTEP = True
+
+    def __init__(
+        self,
+        robot: RobotSettings,
+        settings: BusSettings,
+        clock: Callable[[], float],
+        epoch_ns: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(robot, settings, clock, epoch_ns, seed)
+        status = self.emulator.status()
+        self.time_step_s = float(status["time_step_s"])
+        self._time_s = float(status["time_s"])
+
+    def read(self) -> RobotState:
+        """As the robot's, at the emulator's time."""
+        state = super().read()
+        return dataclasses.replace(state, time_ns=self._epoch_ns + round(self._time_s * 1e9))
+
+    def advance(self, duration_s: float) -> None:
+        """Let the emulator's time pass [s], a whole number of physics steps."""
+        self._time_s = self.emulator.advance(duration_s)
+
+    def randomise(self, rng: np.random.Generator) -> None:
+        """Draw the dynamics anew."""
+        self.emulator.order("randomise", seed=int(rng.integers(2**31)))
