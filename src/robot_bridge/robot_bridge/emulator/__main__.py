@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from robot_bridge.emulator.bus import EmulatedBus
+from robot_bridge.dynamixel.control_table import BAUD_RATES
+from robot_bridge.emulator.bus import BOOT_S, EmulatedBus
 from robot_bridge.emulator.faults import checked_fault
 from robot_bridge.emulator.plant import make_plant
 from robot_bridge.emulator.port import EmulatedPort
@@ -44,31 +45,25 @@ def load_script(path: Path) -> list[tuple[float, str, dict[str, Any]]]:
     return sorted(script, key=lambda entry: entry[0])
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the emulator."""
-    parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of faults and sensor noise")
-    parser.add_argument("--factory", action="store_true", help="servos as unpacked: 57,600 baud, 500 us return delay")
-
-
-def serve(options: argparse.Namespace, robot_file: Path, control: Path | None, lockstep: bool) -> int:
-    """Emulate until SIGINT or SIGTERM."""
-    robot = load_robot(robot_file)
-    if not robot.servos.present:
-        print(f"{robot_file}: robot.servos.model is empty: there are no servos to emulate", file=sys.stderr)
-        return 2
+def serve(options: argparse.Namespace) -> int:
+    """Emulate until SIGINT or SIGTERM; returns the exit code."""
     try:
+        robot = load_robot(options.robot)
         script = load_script(options.script) if options.script else []
     except (OSError, ValueError) as error:
         print(f"emulator: {error}", file=sys.stderr)
         return 2
+    if not robot.servos.present:
+        print(f"{options.robot}: robot.servos.model is empty: there are no servos to emulate", file=sys.stderr)
+        return 2
     plant = make_plant(robot, SimulationSettings(), options.seed, epoch_ns=0)
-    bus = EmulatedBus(robot, plant, options.seed, options.factory)
+    # Where time stands still, a servo would never be back.
+    boot_s = 0.0 if options.lockstep else BOOT_S
+    bus = EmulatedBus(robot, plant, options.seed, options.baud_rate, boot_s)
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
-    server = EmulatorServer(bus, EmulatedPort(options.link), control, lockstep, script, time.monotonic)
+    server = EmulatorServer(bus, EmulatedPort(options.link), options.control, options.lockstep, script, time.monotonic)
     print(f"{robot.name}: {len(bus.servos)} servos on {options.link}", flush=True)
     try:
         server.run(lambda: not ended)
@@ -81,16 +76,19 @@ def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="robot_bridge.emulator", description=__doc__)
     parser.add_argument("--robot", type=Path, required=True, metavar="FILE", help="robot file")
-    parser.add_argument("--control", type=Path, metavar="PATH", help="socket for orders")
+    parser.add_argument("--control", type=Path, required=True, metavar="PATH", help="socket for orders")
     parser.add_argument("--lockstep", action="store_true", help="time passes only by the order advance")
     parser.add_argument("--parent", type=int, help="end when this process ends")
-    add_options(parser)
+    parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of faults and sensor noise")
+    parser.add_argument("--baud-rate", type=int, choices=BAUD_RATES.values(), help="default: the robot file's")
     options = parser.parse_args()
     if options.parent is not None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != options.parent:
             return 1
-    return serve(options, options.robot, options.control, options.lockstep)
+    return serve(options)
 
 
 if __name__ == "__main__":

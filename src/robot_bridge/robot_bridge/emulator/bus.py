@@ -1,16 +1,19 @@
-"""The emulated bus: servos that answer instructions and turn the joints of a plant. Time is given by the caller."""
+"""The emulated bus: who hears an instruction, and what comes back in answer. Time is given by the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import collections
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S
+from robot_bridge.emulator.drives import Drives
 from robot_bridge.emulator.faults import Line, checked_fault
 from robot_bridge.emulator.packets import (
     BROADCAST_ID,
+    STATUS,
     Error,
     Instruction,
     Packet,
@@ -18,10 +21,16 @@ from robot_bridge.emulator.packets import (
     encode_status,
 )
 from robot_bridge.emulator.plant import Plant
-from robot_bridge.emulator.servo import RAD_PER_TICK, Servo
+from robot_bridge.emulator.servo import Notice, Servo
 from robot_bridge.robot import RobotSettings
 
 _CLEAR_MULTI_TURN = bytes([0x01, 0x44, 0x58, 0x4C, 0x22])
+# Parameter of a factory reset -> registers that it keeps.
+_RESETS: Mapping[bytes, tuple[str, ...]] = {b"\xff": (), b"\x01": ("id",), b"\x02": ("id", "baud_rate")}
+# How long a servo hears nothing after a reboot (own figure; the e-manual gives none).
+BOOT_S = 0.25
+# Least status return level at which an instruction is answered; 2 for all others.
+_LEVELS = {Instruction.PING: 0, Instruction.READ: 1}
 _BITS_PER_BYTE = 10  # on the wire: start, eight, stop
 
 
@@ -39,275 +48,239 @@ class EmulatedBus:
         robot: names, ids, directions, offsets and the block `servos`.
         plant: the joints.
         seed: of the faults.
-        factory: servos as unpacked: 57,600 baud, 500 us return delay, 80 C; else baud rate and ids of the robot file.
+        baud_rate: that the servos are set to [bit/s]; None: the robot file's.
+        boot_s: how long a servo is deaf after a reboot [s].
     """
 
-    def __init__(self, robot: RobotSettings, plant: Plant, seed: int, factory: bool = False) -> None:
-        self.plant = plant
-        self._robot = robot
-        self._direction = np.array([*robot.direction, *robot.auxiliary_direction], dtype=float)
-        self._offset = np.array([*robot.position_offset_rad, *robot.auxiliary_position_offset_rad])
-        self._kp = np.array([*robot.kp_nm_rad, *robot.auxiliary_kp_nm_rad])
-        self._torque_constant = np.array(robot.servos.torque_constant_nm_a)
+    def __init__(
+        self, robot: RobotSettings, plant: Plant, seed: int, baud_rate: int | None = None, boot_s: float = BOOT_S
+    ) -> None:
         codes = {rate: code for code, rate in BAUD_RATES.items()}
-        code = codes[57_600] if factory else codes[robot.servos.baud_rate]
+        code = codes[robot.servos.baud_rate if baud_rate is None else baud_rate]
+        self._notice = Notice()
         self.servos = [
-            Servo(model, identifier, code)
-            for model, identifier in zip(robot.servos.models, robot.all_joint_ids, strict=True)
+            Servo(model, place, identifier, code, self._notice)
+            for place, (model, identifier) in enumerate(zip(robot.servos.models, robot.all_joint_ids, strict=True))
         ]
-        for servo in self.servos:
-            servo.voltage_v = robot.servos.voltage_v
+        self.drives = Drives(robot, plant, self.servos, self._notice)
         self.line = Line(np.random.default_rng(seed))
-        self.now_s = 0.0
-        self.instructions = 0
-        self.instructions_broken = 0
-        self._revisions = -1
-        self._handlers: dict[int, Callable[[Packet], list[Reply]]] = {
-            Instruction.SYNC_READ: self._sync_read,
-            Instruction.FAST_SYNC_READ: self._fast_sync_read,
-            Instruction.SYNC_WRITE: self._sync_write,
-            Instruction.BULK_READ: self._bulk_read,
-            Instruction.FAST_BULK_READ: self._fast_bulk_read,
-            Instruction.BULK_WRITE: self._bulk_write,
+        self.instructions = self.instructions_broken = 0
+        self._boot_s = boot_s
+        self._now_s = 0.0
+        self._hearing: dict[int, list[Servo]] = {}
+        self._hearing_rate = -1
+        self._handlers: dict[int, Callable[[bytes], list[Reply]]] = {
+            Instruction.SYNC_READ: lambda values: self._read_in_turn(_sync_wanted(values)),
+            Instruction.FAST_SYNC_READ: lambda values: self._read_together(_sync_wanted(values)),
+            Instruction.BULK_READ: lambda values: self._read_in_turn(_bulk_wanted(values)),
+            Instruction.FAST_BULK_READ: lambda values: self._read_together(_bulk_wanted(values)),
+            Instruction.SYNC_WRITE: lambda values: self._write_all(_sync_data(values)),
+            Instruction.BULK_WRITE: lambda values: self._write_all(_bulk_data(values)),
         }
-        self._observe(0.0)
 
-    # time
-
-    def advance(self, until_s: float, fed: bool = False) -> None:
-        """Let the plant run until that time, in whole steps of it.
+    def handle(self, packet: Packet, baud_rate: int, now_s: float) -> list[Reply]:
+        """What the servos send in answer, in order.
 
         Args:
-            until_s: time at the end [s].
-            fed: the bus watchdogs hear of no silence, as if instructions came all the time.
+            packet: as it came in.
+            baud_rate: of the host [bit/s]; only servos at this rate hear anything.
+            now_s: when the packet ended [s]; the plant has been advanced to there.
         """
-        step_s = self.plant.time_step_s
-        steps = int((until_s - self.now_s) / step_s + 1e-6)
-        while steps > 0:
-            self._command()
-            # In one go, unless a goal moves by itself; the watchdogs are looked at in between.
-            chunk = 1 if any(servo.follows_profile for servo in self.servos) else min(steps, 8)
-            self.plant.advance(chunk * step_s)
-            self.now_s += chunk * step_s
-            steps -= chunk
-            for servo in self.servos if fed else ():
-                servo.last_instruction_s = self.now_s
-            self._observe(chunk * step_s)
+        if packet.instruction == STATUS:
+            return []
+        self.instructions += 1
+        self._now_s = now_s
+        self._listen(baud_rate, now_s)
+        if not packet.intact:
+            self.instructions_broken += 1
+            return self._answers(packet.id, 0, lambda _: (Error.CRC, b""))
+        for twins in self._hearing.values():
+            for servo in twins:
+                servo.last_instruction_s = now_s
+        group = self._handlers.get(packet.instruction)
+        # Who only writes need not look, but where torque or mode were just switched.
+        if packet.instruction != Instruction.SYNC_WRITE or self._notice.single_turn:
+            self.drives.refresh()
+        if group is not None:
+            return group(packet.parameters) if packet.id == BROADCAST_ID else []
+        if packet.id == BROADCAST_ID:
+            return self._broadcast(packet)
+        level = _LEVELS.get(packet.instruction, 2)
+        replies = self._answers(packet.id, level, lambda servo: self._single(servo, packet))
+        if self._notice.single_turn:
+            self.drives.refresh()
+        return replies
 
-    def _command(self) -> None:
-        """Give the plant what the servos want, when that has changed."""
-        servos, step_s = self.servos, self.plant.time_step_s
-        moving = any(servo.follows_profile for servo in servos)
-        revisions = sum(servo.revision for servo in servos)
-        if revisions == self._revisions and not moving:
+    def _listen(self, baud_rate: int, now_s: float) -> None:
+        """Work out which servos hear something; seldom anything new."""
+        if not self._notice.address and baud_rate == self._hearing_rate:
             return
-        self._revisions = revisions
-        angles = np.array([servo.goal_rad(step_s) for servo in servos])
-        gains = [servo.get("position_p_gain") / servo.model.register("position_p_gain").default for servo in servos]
-        limits = np.array([servo.current_limit_a for servo in servos]) * self._torque_constant
-        self.plant.set_gains(self._kp * gains)
-        self.plant.set_effort_limits(limits)
-        torque = np.array([servo.torque_on for servo in servos])
-        self.plant.write(self._direction * angles + self._offset, torque)
-
-    def _observe(self, elapsed_s: float) -> None:
-        state = self.plant.read()
-        angle = self._direction * (state.position_rad - self._offset)
-        velocity = self._direction * state.velocity_rad_s
-        current = self._direction * state.effort_nm / self._torque_constant
-        tick = int(self.now_s * 1000.0) % 32_768
-        for servo, *values in zip(self.servos, angle.tolist(), velocity.tolist(), current.tolist(), strict=True):
-            servo.observe(*values, elapsed_s)
-            servo.set("realtime_tick", tick)
-            servo.watch(self.now_s)
+        hearing = collections.defaultdict(list)
+        for servo in self.servos:
+            if not servo.silent and servo.deaf_until_s <= now_s and BAUD_RATES[servo.get("baud_rate")] == baud_rate:
+                hearing[servo.identifier].append(servo)
+        self._hearing, self._hearing_rate = dict(hearing), baud_rate
+        # While one is starting, the next instruction looks again.
+        self._notice.address = any(servo.deaf_until_s > now_s for servo in self.servos)
 
     # instructions
 
-    def handle(self, packet: Packet, baud_rate: int) -> list[Reply]:
-        """What the servos send in answer, in order. Only servos at the host's baud rate hear anything."""
-        self.instructions += 1
-        hearing = [s for s in self.servos if not s.silent and BAUD_RATES[s.get("baud_rate")] == baud_rate]
-        if not packet.intact:
-            self.instructions_broken += 1
-            return [self._status(s, Error.CRC) for s in hearing if s.identifier == packet.id]
-        for servo in hearing:
-            servo.last_instruction_s = self.now_s
-        self._hearing = {servo.identifier: servo for servo in hearing}
-        group = self._handlers.get(packet.instruction)
-        if group is not None:
-            return group(packet) if packet.id == BROADCAST_ID else []
-        if packet.id == BROADCAST_ID:
-            return self._broadcast(packet, hearing)
-        servo = self._hearing.get(packet.id)
-        if servo is None:
-            return []
-        error, data = self._single(servo, packet)
-        level = servo.get("status_return_level")
-        wanted = {Instruction.PING: 0, Instruction.READ: 1}.get(packet.instruction, 2)
-        return [self._status(servo, error, data)] if level >= wanted else []
-
-    def _broadcast(self, packet: Packet, hearing: list[Servo]) -> list[Reply]:
+    def _broadcast(self, packet: Packet) -> list[Reply]:
         """To all: only a ping is answered, in the order of the ids."""
         if packet.instruction == Instruction.PING:
-            return [self._status(s, 0, self._ping(s)) for s in sorted(hearing, key=lambda s: s.identifier)]
+            wanted = sorted(self._hearing)
+            return [reply for identifier in wanted for reply in self._answers(identifier, 0, self._ping)]
         if packet.instruction != Instruction.READ:
-            for servo in hearing:
+            for servo in [servo for twins in self._hearing.values() for servo in twins]:
                 self._single(servo, packet)
         return []
 
     @staticmethod
-    def _ping(servo: Servo) -> bytes:
-        return servo.get("model_number").to_bytes(2, "little") + bytes([servo.get("firmware_version")])
+    def _ping(servo: Servo) -> tuple[int, bytes]:
+        number, firmware = servo.get("model_number"), servo.get("firmware_version")
+        return Error.NONE, number.to_bytes(2, "little") + bytes([firmware])
 
     def _single(self, servo: Servo, packet: Packet) -> tuple[int, bytes]:
         """Error and data of an instruction to one servo."""
         values, kind = packet.parameters, packet.instruction
         if kind == Instruction.PING:
-            return Error.NONE, self._ping(servo)
+            return self._ping(servo)
         if kind == Instruction.READ:
-            if len(values) != 4:
-                return Error.DATA_LENGTH, b""
-            return servo.read(*_pair(values))
+            return servo.read(*_pair(values)) if len(values) == 4 else (Error.DATA_LENGTH, b"")
         if kind in (Instruction.WRITE, Instruction.REG_WRITE):
             if len(values) < 3:
                 return Error.DATA_LENGTH, b""
             write = servo.write if kind == Instruction.WRITE else servo.register_write
-            return write(int.from_bytes(values[:2], "little"), values[2:], self.now_s), b""
+            return write(int.from_bytes(values[:2], "little"), values[2:], self._now_s), b""
         if kind == Instruction.ACTION:
-            return servo.action(self.now_s), b""
+            return servo.action(self._now_s), b""
         if kind == Instruction.REBOOT:
-            servo.reboot()
+            self._reboot(servo)
             return Error.NONE, b""
         if kind == Instruction.FACTORY_RESET:
-            keep = {0xFF: set(), 0x01: {"id"}, 0x02: {"id", "baud_rate"}}.get(values[0] if values else -1)
-            if keep is None:
+            if values not in _RESETS:
                 return Error.DATA_RANGE, b""
-            servo.factory_reset(keep)
+            servo.factory_reset(_RESETS[values])
             return Error.NONE, b""
         if kind == Instruction.CLEAR:
             return (Error.NONE if values == _CLEAR_MULTI_TURN else Error.DATA_RANGE), b""
         return Error.INSTRUCTION, b""
 
-    def _status(self, servo: Servo, error: int, data: bytes = b"") -> Reply:
-        packet = encode_status(servo.identifier, error | servo.alert, data)
-        return Reply(packet, servo.get("return_delay_time") * RETURN_DELAY_UNIT_S)
+    def _reboot(self, servo: Servo) -> None:
+        servo.reboot()
+        self.drives.forget_load(servo.place)
+        servo.deaf_until_s = self._now_s + self._boot_s
 
-    def _read_in_turn(self, wanted: list[tuple[int, int, int]]) -> list[Reply]:
+    def _answers(self, identifier: int, level: int, act: Callable[[Servo], tuple[int, bytes]]) -> list[Reply]:
+        """Let the servos of an id act; what comes back if they answer instructions of that level.
+
+        Two servos with one id talk at the same time: what arrives is neither's, unless they say the same.
+        """
+        replies: list[Reply] = []
+        for servo in self._hearing.get(identifier, ()):
+            # As the servo was when the instruction came: it may change its id, its level or its delay.
+            sender, answers = servo.identifier, servo.get("status_return_level") >= level
+            delay_s = servo.get("return_delay_time") * RETURN_DELAY_UNIT_S
+            error, data = act(servo)
+            if answers:
+                replies.append(Reply(encode_status(sender, error | servo.alert, data), delay_s))
+        return replies if len(replies) < 2 else [_collision(replies)]
+
+    def _read_in_turn(self, wanted: Iterable[tuple[int, int, int]]) -> list[Reply]:
         """(id, address, length) each; every servo waits for the one before it, so that a missing one ends the row."""
-        replies = []
+        replies: list[Reply] = []
         for identifier, address, length in wanted:
-            servo = self._hearing.get(identifier)
-            if servo is None:
+            answer = self._answers(identifier, 1, lambda servo, a=address, n=length: servo.read(a, n))
+            if not answer:
                 break
-            replies.append(self._status(servo, *servo.read(address, length)))
+            replies += answer
         return replies
 
-    def _read_together(self, wanted: list[tuple[int, int, int]]) -> list[Reply]:
+    def _read_together(self, wanted: Iterable[tuple[int, int, int]]) -> list[Reply]:
         """One packet of all; it is never completed when a servo is missing, so that nothing of use arrives."""
         answers, delay_s = [], 0.0
         for identifier, address, length in wanted:
-            servo = self._hearing.get(identifier)
-            if servo is None:
+            servo = next(iter(self._hearing.get(identifier, ())), None)
+            if servo is None or servo.get("status_return_level") < 1:
+                return []
+            if servo.get("firmware_version") < servo.model.fast_read_firmware:
                 return []
             error, data = servo.read(address, length)
-            answers.append((error | servo.alert, identifier, data))
+            # A servo that refuses fills its place all the same, or the others' would shift.
+            answers.append((error | servo.alert, identifier, data or bytes(length)))
             delay_s = max(delay_s, servo.get("return_delay_time") * RETURN_DELAY_UNIT_S)
         return [Reply(encode_fast_status(answers), delay_s)] if answers else []
 
-    def _sync_read(self, packet: Packet) -> list[Reply]:
-        return self._read_in_turn(_sync_wanted(packet.parameters))
-
-    def _fast_sync_read(self, packet: Packet) -> list[Reply]:
-        return self._read_together(_sync_wanted(packet.parameters))
-
-    def _bulk_read(self, packet: Packet) -> list[Reply]:
-        return self._read_in_turn(_bulk_wanted(packet.parameters))
-
-    def _fast_bulk_read(self, packet: Packet) -> list[Reply]:
-        return self._read_together(_bulk_wanted(packet.parameters))
-
-    def _sync_write(self, packet: Packet) -> list[Reply]:
-        values = packet.parameters
-        if len(values) < 4:
-            return []
-        address, length = _pair(values)
-        for start in range(4, len(values) - length, length + 1):
-            servo = self._hearing.get(values[start])
-            if servo is not None:
-                servo.write(address, values[start + 1 : start + 1 + length], self.now_s)
-        return []
-
-    def _bulk_write(self, packet: Packet) -> list[Reply]:
-        values, place = packet.parameters, 0
-        while place + 5 <= len(values):
-            address, length = _pair(values[place + 1 :])
-            data = values[place + 5 : place + 5 + length]
-            servo = self._hearing.get(values[place])
-            if servo is not None and len(data) == length:
-                servo.write(address, data, self.now_s)
-            place += 5 + length
+    def _write_all(self, wanted: Iterable[tuple[int, int, bytes]]) -> list[Reply]:
+        """(id, address, data) each. Nobody answers, not even one that refuses."""
+        for identifier, address, data in wanted:
+            for servo in self._hearing.get(identifier, ()):
+                servo.write(address, data, self._now_s)
         return []
 
     # faults and what others may look at
 
     def fault(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Let a fault of packets or of a servo begin; the cable is the port's.
+        """Let a fault of packets or of a servo begin, or all of them end; the cable is the port's.
 
         Raises:
-            FaultError: unknown fault, wrong values.
+            ValueError: unknown fault, wrong values, no such servo.
         """
         given = checked_fault(kind, values)
         if "rate" in given:
             self.line.set(kind, given)
             return
-        servo = next((s for s in self.servos if s.identifier == given["id"]), None)
-        if servo is None:
+        if kind == "clear":
+            self._clear_faults()
+            return
+        servos = [servo for servo in self.servos if servo.identifier == given["id"]]
+        if not servos:
             raise ValueError(f"no servo has id {given['id']}; there are {[s.identifier for s in self.servos]}")
+        for servo in servos:
+            self._fault_of_servo(servo, kind, given)
         self.line.counts[kind] += 1
+
+    def _fault_of_servo(self, servo: Servo, kind: str, values: Mapping[str, Any]) -> None:
+        self._notice.address = True
         if kind == "silent":
             servo.silent = True
         elif kind == "reboot":
-            servo.reboot()
+            self._now_s = max(self._now_s, self.drives.now_s)
+            self._reboot(servo)
         elif kind == "hardware_error":
-            servo.raise_error(given["bit"])
+            servo.raise_error(values["bit"])
         elif kind == "stale_encoder":
             servo.frozen = True
         elif kind == "voltage":
-            servo.voltage_v = given["volts"]
+            self.drives.voltage_v[servo.place] = values["volts"]
         elif kind == "temperature":
-            servo.temperature_c = given["celsius"]
+            self.drives.temperature_c[servo.place] = values["celsius"]
 
-    def clear_faults(self) -> None:
-        """Lines and servos are in order again; hardware errors stay until a reboot, temperatures cool down."""
+    def _clear_faults(self) -> None:
+        """Line, servos and supply are in order again; hardware errors stay until a reboot, temperatures cool down."""
         self.line.clear()
+        self._notice.address = True
         for servo in self.servos:
             servo.silent = servo.frozen = False
-            servo.voltage_v = self._robot.servos.voltage_v
+        self.drives.restore_voltage()
 
     def status(self) -> dict[str, Any]:
         """Servos, joints and counters, for tests and people."""
-        state = self.plant.read()
         return {
-            "time_s": self.now_s,
-            "time_step_s": self.plant.time_step_s,
-            "position_rad": state.position_rad.tolist(),
-            "velocity_rad_s": state.velocity_rad_s.tolist(),
+            **self.drives.status(),
             "instructions": self.instructions,
             "instructions_broken": self.instructions_broken,
             "faults": dict(self.line.counts),
-            "servos": [
-                {
-                    "id": servo.identifier,
-                    "torque_on": servo.torque_on,
-                    "goal_rad": float(d * servo.get("goal_position") * RAD_PER_TICK + o),
-                    "temperature_c": servo.temperature_c,
-                    "hardware_error": servo.error_bits,
-                    "bus_watchdog": servo.get_watchdog(),
-                    "torque_off_s": servo.torque_off_s,
-                }
-                for servo, d, o in zip(self.servos, self._direction, self._offset, strict=True)
-            ],
         }
+
+
+def _collision(replies: Sequence[Reply]) -> Reply:
+    """Several replies at once: a dominant level wins on every bit, as on the wire."""
+    packets = [reply.packet for reply in replies]
+    length = max(map(len, packets))
+    padded = [packet.ljust(length, b"\xff") for packet in packets]
+    mixed = bytes(int(np.bitwise_and.reduce(column)) for column in zip(*padded, strict=True))
+    return Reply(mixed, min(reply.delay_s for reply in replies))
 
 
 def _pair(values: bytes) -> tuple[int, int]:
@@ -325,6 +298,25 @@ def _sync_wanted(values: bytes) -> list[tuple[int, int, int]]:
 def _bulk_wanted(values: bytes) -> list[tuple[int, int, int]]:
     parts = [values[i : i + 5] for i in range(0, len(values) - 4, 5)]
     return [(part[0], *_pair(part[1:])) for part in parts]
+
+
+def _sync_data(values: bytes) -> list[tuple[int, int, bytes]]:
+    if len(values) < 4:
+        return []
+    address, length = _pair(values)
+    starts = range(4, len(values) - length, length + 1)
+    return [(values[start], address, values[start + 1 : start + 1 + length]) for start in starts]
+
+
+def _bulk_data(values: bytes) -> list[tuple[int, int, bytes]]:
+    wanted, place = [], 0
+    while place + 5 <= len(values):
+        address, length = _pair(values[place + 1 :])
+        data = values[place + 5 : place + 5 + length]
+        if len(data) == length:
+            wanted.append((values[place], address, data))
+        place += 5 + length
+    return wanted
 
 
 def wire_time_s(count: int, baud_rate: int) -> float:

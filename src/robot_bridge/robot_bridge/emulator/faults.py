@@ -23,6 +23,7 @@ FAULTS: Mapping[str, Mapping[str, type]] = {
     "temperature": {"id": int, "celsius": float},
     "unplug": {},
     "replug": {},
+    "clear": {},  # none of the others any more
 }
 _RATES = ("lost", "corrupt", "duplicated", "late")
 

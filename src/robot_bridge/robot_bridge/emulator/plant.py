@@ -40,6 +40,13 @@ class Plant(Protocol):
     def randomise(self, rng: np.random.Generator) -> None:
         """Draw the dynamics anew."""
 
+    @property
+    def gains_nm_rad(self) -> Vector:
+        """Stiffness of the servos (joints,)."""
+
+    def turn_back(self, joint: int, angle_rad: float) -> None:
+        """Count a joint's position from elsewhere: whole turns less, at the same place."""
+
 
 class FreeJoints:
     """Joints that touch nothing, for a robot file without a model: inertia, damping and a position servo each."""
@@ -81,6 +88,13 @@ class FreeJoints:
 
     def randomise(self, rng: np.random.Generator) -> None:
         """They have no dynamics to draw."""
+
+    @property
+    def gains_nm_rad(self) -> Vector:
+        return self._kp.copy()
+
+    def turn_back(self, joint: int, angle_rad: float) -> None:
+        self._position[joint] -= angle_rad
 
 
 def make_plant(robot: RobotSettings, simulation: SimulationSettings, seed: int, epoch_ns: int) -> Plant:

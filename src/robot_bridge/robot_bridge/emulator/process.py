@@ -26,24 +26,37 @@ class EmulatorProcess:
 
     Args:
         robot: whose servos; its block `servos` must be there.
-        lockstep: time passes only by :meth:`advance`.
+        lockstep: time passes only by :meth:`advance`, and nothing takes time on the wire.
         seed: of faults and sensor noise.
-        factory: servos as unpacked.
+        baud_rate: that the servos are set to [bit/s]; None: the robot file's. New servos have 57,600.
+        link: name of the port; None: one in a temporary directory.
+        script: faults to come (docs/emulator.md).
 
     Raises:
         BackendError: it did not start; the message holds what it printed.
     """
 
-    def __init__(self, robot: RobotSettings, *, lockstep: bool = False, seed: int = 0, factory: bool = False) -> None:
+    def __init__(
+        self,
+        robot: RobotSettings,
+        *,
+        lockstep: bool = False,
+        seed: int = 0,
+        baud_rate: int | None = None,
+        link: Path | None = None,
+        script: Path | None = None,
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="rosac-emulator-")
         folder = Path(self._directory.name)
-        self.port = str(folder / "port")
+        self.port = str(link or folder / "port")
         robot_file, control = folder / "robot.yaml", folder / "control"
         values = {name: value for name, value in to_mapping(robot).items() if value != []}
         robot_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"robot": values}}}))
         command = [sys.executable, "-m", "robot_bridge.emulator", "--robot", str(robot_file), "--link", self.port]
         command += ["--control", str(control), "--seed", str(seed), "--parent", str(os.getpid())]
-        command += ["--lockstep"] * lockstep + ["--factory"] * factory
+        command += ["--lockstep"] * lockstep
+        command += [] if baud_rate is None else ["--baud-rate", str(baud_rate)]
+        command += [] if script is None else ["--script", str(script)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
@@ -51,7 +64,11 @@ class EmulatorProcess:
         line = self.process.stdout.readline()
         if "servos on" not in line:
             self.process.kill()
-            raise BackendError(f"the emulator did not start: {line}{self.process.stdout.read()}")
+            said = line + self.process.stdout.read()
+            self.process.wait()
+            self.process.stdout.close()
+            self._directory.cleanup()
+            raise BackendError(f"the emulator did not start: {said.strip()}")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_START_TIMEOUT_S)
         self._socket.connect(str(control))
@@ -85,7 +102,7 @@ class EmulatorProcess:
 
     def clear_faults(self) -> None:
         """Lines and servos in order again, the cable plugged in."""
-        self.order("clear_faults")
+        self.fault("clear")
 
     def unplug(self) -> None:
         """Pull the cable."""

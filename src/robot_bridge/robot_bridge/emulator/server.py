@@ -1,8 +1,8 @@
 """The emulator's process: lets time pass, moves bytes between the port and the bus, and takes orders over a socket.
 
 Orders are lines of JSON on a Unix socket: {"do": "advance", "duration_s": 0.1}, {"do": "fault", "kind": "lost",
-"rate": 0.01}, {"do": "clear_faults"}, {"do": "status"}, {"do": "randomise", "seed": 0}. Each is answered by one line:
-{"ok": true, ...} or {"ok": false, "error": "..."}.
+"rate": 0.01}, {"do": "status"}, {"do": "randomise", "seed": 0}. Each is answered by one line: {"ok": true, ...} or
+{"ok": false, "error": "..."}.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robot_bridge.emulator.bus import EmulatedBus, wire_time_s
+from robot_bridge.emulator.faults import checked_fault
 from robot_bridge.emulator.packets import InstructionStream
 from robot_bridge.emulator.port import EmulatedPort
 
@@ -52,7 +51,7 @@ class EmulatorServer:
         self._bus, self._port, self._lockstep, self._clock = bus, port, lockstep, clock
         self._script = list(script)
         self._stream = InstructionStream()
-        self._heard_s = 0.0
+        self._heard_s = self._line_free_s = 0.0
         self._connections: dict[int, tuple[socket.socket, bytearray]] = {}
         self._listener: socket.socket | None = None
         if control is not None:
@@ -63,7 +62,6 @@ class EmulatorServer:
         self._orders: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "advance": self._do_advance,
             "fault": self._do_fault,
-            "clear_faults": self._do_clear,
             "status": self._do_status,
             "randomise": self._do_randomise,
         }
@@ -105,13 +103,14 @@ class EmulatorServer:
     def _follow_clock(self, now_s: float) -> None:
         if self._lockstep:
             return
-        behind_s = now_s - self._origin_s - self._bus.now_s
+        behind_s = now_s - self._origin_s - self._bus.drives.now_s
         if behind_s > _LONGEST_CATCH_UP_S:
             self._origin_s += behind_s - _LONGEST_CATCH_UP_S
-        self._bus.advance(now_s - self._origin_s)
+        self._bus.drives.advance(now_s - self._origin_s)
 
     def _follow_script(self, now_s: float) -> None:
-        while self._script and now_s - self._start_s >= self._script[0][0]:
+        passed_s = self._bus.drives.now_s if self._lockstep else now_s - self._start_s
+        while self._script and passed_s >= self._script[0][0]:
             _, kind, values = self._script.pop(0)
             self._fault(kind, values)
 
@@ -120,18 +119,25 @@ class EmulatorServer:
     def _serve_port(self, now_s: float) -> None:
         self._heard_s = now_s
         baud_rate = self._port.baud_rate
+        if not baud_rate:  # none that a servo knows
+            self._port.read()
+            return
+        line = self._bus.line
         for packet in self._stream.feed(self._port.read()):
-            befalls = self._bus.line.instruction()
+            due_s = max(now_s, self._line_free_s) + wire_time_s(packet.wire_bytes, baud_rate)
+            self._line_free_s = due_s
+            befalls = line.instruction()
             if befalls == "lost":
                 continue
             if befalls == "corrupt":
                 packet = packet._replace(intact=False)
-            due_s = now_s + wire_time_s(packet.wire_bytes, baud_rate or 1)
+            heard_s = self._bus.drives.now_s if self._lockstep else due_s - self._origin_s
             sent = bytearray()
-            for reply in self._bus.handle(packet, baud_rate):
-                pieces, late_s = self._bus.line.status(reply.packet)
+            for reply in self._bus.handle(packet, baud_rate, heard_s):
+                pieces, late_s = line.status(reply.packet)
                 due_s += reply.delay_s + late_s + wire_time_s(len(reply.packet), baud_rate)
                 sent += b"".join(pieces)
+            self._line_free_s = due_s
             if sent:
                 self._wait(due_s)
                 self._port.write(bytes(sent))
@@ -173,37 +179,35 @@ class EmulatorServer:
         if not self._lockstep:
             raise ValueError("the emulator runs in real time; start it with --lockstep to advance it")
         # In real time a bridge would have read the servos all the while.
-        self._bus.advance(self._bus.now_s + float(order["duration_s"]), fed=True)
-        return {"time_s": self._bus.now_s}
+        drives = self._bus.drives
+        drives.advance(drives.now_s + float(order["duration_s"]), fed=True)
+        return {"time_s": drives.now_s}
 
     def _do_fault(self, order: dict[str, Any]) -> dict[str, Any]:
         self._fault(order.pop("kind"), order)
         return {}
 
     def _fault(self, kind: str, values: dict[str, Any]) -> None:
+        checked_fault(kind, values)
         if kind == "unplug":
             self._bus.line.counts["unplug"] += 1
             self._port.unplug()
             self._stream.drop_partial()
-        elif kind == "replug":
+            return
+        if kind in ("replug", "clear"):
             self._port.plug()
-        else:
+        if kind != "replug":
             self._bus.fault(kind, values)
-
-    def _do_clear(self, order: dict[str, Any]) -> dict[str, Any]:
-        self._bus.clear_faults()
-        self._port.plug()
-        return {}
 
     def _do_status(self, order: dict[str, Any]) -> dict[str, Any]:
         status = self._bus.status()
-        # Torque-off times on the clock that every process of this machine shares.
+        # On the clock that every process of this machine shares.
         for servo in status["servos"]:
-            servo["torque_off_s"] += self._origin_s
-            if servo["torque_off_s"] == float("-inf"):
-                servo["torque_off_s"] = None
+            for name in ("torque_off_s", "watchdog_tripped_s"):
+                if servo[name] is not None:
+                    servo[name] += self._origin_s
         return {**status, "noise_bytes": self._stream.noise_bytes, "clock_s": self._clock()}
 
     def _do_randomise(self, order: dict[str, Any]) -> dict[str, Any]:
-        self._bus.plant.randomise(np.random.default_rng(order["seed"]))
+        self._bus.drives.randomise(int(order["seed"]))
         return {}

@@ -1,34 +1,43 @@
-"""One emulated servo: its control table with access rules, the motion that it decides itself, its health.
+"""One emulated servo as the bus sees it: its control table with the access rules, and the goal that it follows.
 
 The joint that it turns is the plant's; positions here are the servo's own ticks.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from robot_bridge.dynamixel.control_table import (
-    ACCELERATION_UNIT_RAD_S2,
     HARDWARE_ERRORS,
     POSITION_CONTROL,
     TABLE_SIZE,
     TICKS_PER_REVOLUTION,
-    VELOCITY_UNIT_RAD_S,
-    WATCHDOG_UNIT_S,
     Model,
     Register,
 )
 from robot_bridge.emulator.packets import ALERT, Error
+from robot_bridge.emulator.profile import Profile
 
 RAD_PER_TICK = 2.0 * math.pi / TICKS_PER_REVOLUTION
-AMBIENT_C = 25.0
-# Own figures, chosen so that a stalled servo reaches its limit in minutes and cools in about ten: no source gives them.
-HEATING_C_PER_S_AT_LIMIT = 0.5
-COOLING_TIME_S = 300.0
-# Time at the current limit that counts as overload (own figure; the e-manual gives no curve).
-OVERLOAD_S = 1.0
+TRIPPED = -1  # register bus_watchdog after it has stopped the servo
+CURRENT_BASED_POSITION = 5
+# Position, extended position and current-based position control; the emulator gives no torque in the others.
+POSITION_MODES = (POSITION_CONTROL, 4, CURRENT_BASED_POSITION)
+_OPERATING_MODES = (0, 1, *POSITION_MODES, 16)
 _GOALS = ("goal_pwm", "goal_current", "goal_velocity", "goal_position")
-_TRIPPED = -1
+# A goal whose size another register limits.
+_LIMITED_BY = {"goal_pwm": "pwm_limit", "goal_current": "current_limit", "goal_velocity": "velocity_limit"}
+
+
+@dataclasses.dataclass
+class Notice:
+    """What changed in the servos since somebody looked; shared by all servos of a bus."""
+
+    motion: bool = True  # a goal or a torque
+    settings: bool = True  # a gain or a limit
+    address: bool = True  # an id or a baud rate
+    single_turn: set[int] = dataclasses.field(default_factory=set)  # places whose position is counted anew
 
 
 class Servo:
@@ -36,40 +45,36 @@ class Servo:
 
     Args:
         model: which servo it is.
+        place: its place among the joints.
         identifier: its id.
         baud_code: register baud_rate.
+        notice: told of changes.
     """
 
-    def __init__(self, model: Model, identifier: int, baud_code: int) -> None:
-        self.model = model
+    def __init__(self, model: Model, place: int, identifier: int, baud_code: int, notice: Notice) -> None:
+        self.model, self.place, self._notice = model, place, notice
         self._table = bytearray(TABLE_SIZE)
-        self._known = bytearray(TABLE_SIZE)  # 1 where a register lies
-        self._by_address = {}
-        for register in model.registers.values():
-            self._known[register.address : register.end] = b"\x01" * register.size
-            self._by_address[register.address] = register
-        self.power_on_defaults()
+        self._by_address = {register.address: register for register in model.registers.values()}
+        # Address of an indirect data register -> register that holds where it leads.
+        self._pointers = {
+            register.address: model.register(name.replace("data", "address"))
+            for name, register in model.registers.items()
+            if name.startswith("indirect_data_")
+        }
+        self._first_pointer = min(self._pointers)
+        self._known = {a for register in model.registers.values() for a in range(register.address, register.end)}
+        self.silent = self.frozen = False
+        self.deaf_until_s = -math.inf  # it starts after a reboot
+        self.last_instruction_s = 0.0
+        self.torque_off_s: float | None = None  # when an instruction last switched torque off
+        self.tripped_s: float | None = None  # when the bus watchdog last stopped it
+        self.profile: Profile | None = None  # None: at the goal at once
+        self._registered: tuple[int, bytes] | None = None
+        self._load_defaults(keep=())
         self.set("id", identifier)
         self.set("baud_rate", baud_code)
-        self.goal_start = self.get("goal_position")
-        self._registered: tuple[int, bytes] | None = None
-        self.temperature_c = AMBIENT_C
-        self.voltage_v = 12.0
-        self.silent = False
-        self.frozen = False
-        self.last_instruction_s = 0.0
-        self._at_limit_s = 0.0
-        self._trajectory_rad: float | None = None  # of the profile; None: at the goal at once
-        self._trajectory_rad_s = 0.0
-        self.torque_off_s = -math.inf  # when torque was last switched off by a write
-        self.revision = 0  # grows when something changes that the plant must know
 
-    def power_on_defaults(self) -> None:
-        """Every register as it left the factory."""
-        for register in self.model.registers.values():
-            self._store(register, register.default)
-
-    # registers
+    # registers, from inside
 
     def get(self, name: str) -> int:
         """Value of a register."""
@@ -77,137 +82,159 @@ class Servo:
         return register.decode(self._table[register.address : register.end])
 
     def set(self, name: str, value: int) -> None:
-        """Change a register from inside, without any rule; too large values are cut to its bytes."""
-        self._store(self.model.register(name), value)
-
-    def _store(self, register: Register, value: int) -> None:
+        """Change a register without any rule; a value too large for its bytes is cut to them."""
+        register = self.model.register(name)
         bits = 8 * register.size
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if register.signed else (0, (1 << bits) - 1)
-        self._table[register.address : register.end] = register.encode(min(max(value, low), high))
+        self._store(register, min(max(value, low), high))
+
+    def store_block(self, address: int, data: bytes) -> None:
+        """Registers that lie side by side, without any rule."""
+        self._table[address : address + len(data)] = data
+
+    def _store(self, register: Register, value: int) -> None:
+        self._table[register.address : register.end] = register.encode(value)
+
+    def _load_defaults(self, keep: tuple[str, ...]) -> None:
+        """Every register as it left the factory, but those named and what is measured."""
+        for register in self.model.registers.values():
+            if register.name not in keep and not register.name.startswith("present_"):
+                self._store(register, register.default)
+        self._start()
 
     @property
     def identifier(self) -> int:
+        """Its id."""
         return self.get("id")
 
     @property
     def torque_on(self) -> bool:
-        return bool(self.get("torque_enable"))
+        """Register torque_enable."""
+        return self._table[64] != 0
 
     @property
-    def error_bits(self) -> int:
-        """Register hardware_error_status."""
-        return self.get("hardware_error_status")
+    def drives(self) -> bool:
+        """Whether its motor turns the joint: torque on, in a mode that the emulator knows to drive."""
+        return self.torque_on and self._table[11] in POSITION_MODES
+
+    @property
+    def offset_ticks(self) -> int:
+        """Reported minus true position: register homing_offset. In position control only a quarter turn counts."""
+        offset = self.get("homing_offset")
+        ignored = self._table[11] == POSITION_CONTROL and abs(offset) > TICKS_PER_REVOLUTION // 4
+        return 0 if ignored else offset
+
+    @property
+    def watchdog(self) -> int:
+        """Register bus_watchdog: 0 off, TRIPPED, else its time in units of 20 ms."""
+        value = self._table[98]
+        return TRIPPED if value == 0xFF else value
 
     @property
     def alert(self) -> int:
         """The alert bit of every status, set while a hardware error is there."""
-        return ALERT if self.error_bits else 0
+        return ALERT if self._table[70] else 0
+
+    # registers, from the bus
 
     def read(self, address: int, length: int) -> tuple[int, bytes]:
-        """Error and data of a read."""
+        """Error and data of a read. Gaps between registers read as 0."""
         if length == 0:
             return Error.DATA_LENGTH, b""
-        if address + length > TABLE_SIZE:
+        end = address + length
+        if end <= self._first_pointer:
+            if address not in self._known and self._known.isdisjoint(range(address, end)):
+                return Error.ACCESS, b""
+            return Error.NONE, bytes(self._table[address:end])
+        if end > TABLE_SIZE or self._known.isdisjoint(range(address, end)):
             return Error.ACCESS, b""
-        data = bytearray(self._table[address : address + length])
-        for i in range(length):
-            target = self._indirect(address + i)
-            if target is not None:
-                data[i] = self._table[target]
-        return Error.NONE, bytes(data)
+        return Error.NONE, bytes(self._table[self._led_to(place)] for place in range(address, end))
 
     def write(self, address: int, data: bytes, now_s: float, dry: bool = False) -> int:
         """Error of a write; nothing is changed when it is not NONE, or when `dry`."""
         if not data:
             return Error.DATA_LENGTH
-        changes, position = [], 0
-        while position < len(data):
-            place = address + position
-            target = self._indirect(place)
-            place = place if target is None else target
-            register = self._by_address.get(place)
+        places = [self._led_to(address + i) for i in range(len(data))]
+        changes, start = [], 0
+        while start < len(data):
+            register = self._by_address.get(places[start])
             if register is None or not register.writable:
                 return Error.ACCESS
-            width = 1 if target is not None else register.size
-            piece = data[position : position + width]
-            if target is not None and register.size > 1:  # bytes of a wide register through as many indirect ones
-                piece = self._gathered(address + position, register, data[position:])
-                width = register.size
-            if len(piece) < register.size:
+            end = start + register.size
+            if places[start:end] != list(range(register.address, register.end)):
                 return Error.DATA_LENGTH
-            error = self._refusal(register, register.decode(piece))
+            value = register.decode(data[start:end])
+            error = self._refusal(register, value)
             if error:
                 return error
-            changes.append((register, register.decode(piece)))
-            position += width
+            changes.append((register, value))
+            start = end
         if not dry:
             for register, value in changes:
                 self._apply(register, value, now_s)
         return Error.NONE
 
-    def _gathered(self, address: int, register: Register, data: bytes) -> bytes:
-        """As many of the bytes as go, one after the other, through indirect registers to this one."""
-        count = 0
-        while count < register.size and self._indirect(address + count) == register.address + count:
-            count += 1
-        return data[:count]
-
-    def _indirect(self, address: int) -> int | None:
-        """Where an indirect data register leads, None for any other register."""
-        register = self._by_address.get(address)
-        if register is None or not register.name.startswith("indirect_data_"):
-            return None
-        target = self.get("indirect_address_" + register.name.rsplit("_", 1)[1])
-        other = self._by_address.get(target)
-        if target == address or (other is not None and other.name.startswith("indirect_data_")):
-            return None
-        return target
+    def _led_to(self, address: int) -> int:
+        """Where an address leads: an indirect one to another register, any other to itself."""
+        pointer = self._pointers.get(address)
+        if pointer is None:
+            return address
+        target = pointer.decode(self._table[pointer.address : pointer.end])
+        return address if target in self._pointers else target
 
     def _refusal(self, register: Register, value: int) -> int:
+        name = register.name
         if register.eeprom and self.torque_on:
             return Error.ACCESS
-        if register.name in _GOALS and self.get_watchdog() == _TRIPPED:
+        if self.watchdog == TRIPPED and (name in _GOALS or (name == "bus_watchdog" and value)):
             return Error.DATA_RANGE
         low, high = register.minimum, register.maximum
-        if register.name == "goal_position" and self.get("operating_mode") == POSITION_CONTROL:
+        if name == "goal_position" and self.get("operating_mode") == POSITION_CONTROL:
             low, high = self.get("min_position_limit"), self.get("max_position_limit")
-        elif register.name == "goal_current":
-            high = self.get("current_limit")
+        elif name in _LIMITED_BY:
+            high = self.get(_LIMITED_BY[name])
             low = -high
-        elif register.name == "goal_velocity":
-            high = self.get("velocity_limit")
-            low = -high
-        elif register.name == "goal_pwm":
-            high = self.get("pwm_limit")
-            low = -high
-        if (low is not None and value < low) or (high is not None and value > high):
+        wrong_mode = name == "operating_mode" and value not in _OPERATING_MODES
+        if wrong_mode or (low is not None and value < low) or (high is not None and value > high):
             return Error.DATA_LIMIT
-        if register.name == "torque_enable" and value and self.error_bits & self.get("shutdown"):
+        if name == "torque_enable" and value and self.get("hardware_error_status") & self.get("shutdown"):
             return Error.RESULT_FAIL
         return Error.NONE
 
     def _apply(self, register: Register, value: int, now_s: float) -> None:
-        was_on = self.torque_on
+        name, was_on = register.name, self.torque_on
         self._store(register, value)
-        if register.name == "torque_enable":
+        if name == "torque_enable":
+            self._notice.motion = True
             if value and not was_on:
-                self.set("goal_position", self.get("present_position"))
-                self._trajectory_rad = None
+                # The goal stays what it was, so that a driver that forgets it is found out; the e-manual is silent.
+                self._notice.single_turn.add(self.place)
             if not value:
-                self.torque_off_s = now_s
-            self.revision += 1
-        elif register.name == "goal_position":
-            self.revision += 1
-            if self.get("profile_velocity") or self.get("profile_acceleration"):
-                if self._trajectory_rad is None:
-                    self._trajectory_rad = self.get("present_position") * RAD_PER_TICK
-                    self._trajectory_rad_s = 0.0
-            else:
-                self._trajectory_rad = None
-        elif register.name in ("position_p_gain", "current_limit", "goal_current"):
-            self.revision += 1
-        elif register.name == "operating_mode":
+                self.torque_off_s, self.profile = now_s, None
+        elif name == "goal_position":
+            self._notice.motion = True
+            self._plan()
+        elif name == "operating_mode":
+            self._notice.motion = self._notice.settings = True
+            self._notice.single_turn.add(self.place)
             self.set("goal_position", self.get("present_position"))
+        elif name in ("id", "baud_rate"):
+            self._notice.address = True
+        elif register.eeprom or name in ("position_p_gain", "goal_current", "goal_pwm"):
+            self._notice.settings = self._notice.motion = True
+
+    def _plan(self) -> None:
+        """Follow a profile to the new goal, if one is set."""
+        velocity, acceleration = self.get("profile_velocity"), self.get("profile_acceleration")
+        if not velocity and not acceleration:
+            self.profile = None
+            return
+        at_rad, at_rad_s = self.get("present_position") * RAD_PER_TICK, 0.0
+        if self.profile is not None:
+            at_rad, at_rad_s = self.profile.position_rad, self.profile.velocity_rad_s
+        self.profile = Profile(at_rad, at_rad_s, self.get("goal_position") * RAD_PER_TICK, velocity, acceleration)
+
+    # other instructions
 
     def register_write(self, address: int, data: bytes, now_s: float) -> int:
         """Keep a write until :meth:`action`."""
@@ -227,101 +254,43 @@ class Servo:
         return self.write(address, data, now_s)
 
     def reboot(self) -> None:
-        """RAM as after switching on; torque off, hardware errors gone unless their reason is still there."""
-        for register in self.model.registers.values():
-            if not register.eeprom and not register.name.startswith("present_"):
-                self._store(register, register.default)
-        self.set("goal_current", self.get("current_limit")) if "goal_current" in self.model.registers else None
-        self.set("goal_position", self.get("present_position"))
-        self._trajectory_rad, self._registered, self._at_limit_s = None, None, 0.0
-        self.revision += 1
+        """RAM as after switching on: torque off, no goals, hardware errors gone (they come back with their reason)."""
+        self._load_defaults(keep=tuple(name for name, register in self.model.registers.items() if register.eeprom))
 
-    def factory_reset(self, keep: set[str]) -> None:
+    def factory_reset(self, keep: tuple[str, ...]) -> None:
         """Every register as it left the factory, but those named."""
-        kept = {name: self.get(name) for name in keep}
-        position = self.get("present_position")
-        self.power_on_defaults()
-        for name, value in kept.items():
-            self.set(name, value)
-        self.set("present_position", position)
-        self.revision += 1
+        self._load_defaults(keep)
 
-    # motion and health
+    def _start(self) -> None:
+        """What follows from the registers after switching on."""
+        if "goal_current" in self.model.registers:
+            self.set("goal_current", self.get("current_limit"))
+        self.set("goal_pwm", self.get("pwm_limit"))
+        self.set("goal_velocity", self.get("velocity_limit"))
+        self.set("goal_position", self.get("present_position"))
+        self.profile, self._registered = None, None
+        self._notice.motion = self._notice.settings = self._notice.address = True
+        self._notice.single_turn.add(self.place)
 
-    def get_watchdog(self) -> int:
-        """Register bus_watchdog: 0 off, -1 tripped, else its time in units of 20 ms."""
-        return self.get("bus_watchdog")
+    # what happens by itself
 
-    def watch(self, now_s: float) -> None:
-        """Trip the bus watchdog when no instruction came for its time while torque is on."""
-        ticks = self.get_watchdog()
-        if ticks > 0 and self.torque_on and now_s - self.last_instruction_s > ticks * WATCHDOG_UNIT_S:
-            self.set("bus_watchdog", _TRIPPED)
-            self.set("goal_position", self.get("present_position"))
-            self._trajectory_rad = None
-            self.revision += 1
-
-    @property
-    def follows_profile(self) -> bool:
-        """Whether its goal moves along a profile now."""
-        return self._trajectory_rad is not None and self.torque_on
-
-    def goal_rad(self, step_s: float) -> float:
-        """Where the motor should be now, in the servo's own angle; moves the profile on by one step."""
-        goal_rad = self.get("goal_position") * RAD_PER_TICK
-        if self._trajectory_rad is None:
-            return goal_rad
-        limit = self.get("profile_velocity") * VELOCITY_UNIT_RAD_S or math.inf
-        acceleration = self.get("profile_acceleration") * ACCELERATION_UNIT_RAD_S2 or math.inf
-        distance = goal_rad - self._trajectory_rad
-        fastest = min(limit, math.sqrt(2.0 * acceleration * abs(distance)), abs(distance) / step_s)
-        wanted = math.copysign(fastest, distance)
-        change = acceleration * step_s
-        self._trajectory_rad_s += min(max(wanted - self._trajectory_rad_s, -change), change)
-        self._trajectory_rad += self._trajectory_rad_s * step_s
-        if abs(goal_rad - self._trajectory_rad) < RAD_PER_TICK / 2.0:
-            self._trajectory_rad = None
-            return goal_rad
-        return self._trajectory_rad
-
-    @property
-    def current_limit_a(self) -> float:
-        """What it may draw [A]; infinite for a model without the register."""
-        if "current_limit" not in self.model.registers:
-            return math.inf
-        return self.get("current_limit") * self.model.current_unit_a
-
-    def observe(self, position_rad: float, velocity_rad_s: float, current_a: float, elapsed_s: float) -> None:
-        """Take over what the joint does: the present registers, warmth and overload after `elapsed_s` of it."""
-        self._age(abs(current_a), elapsed_s)
-        self.set("present_input_voltage", round(self.voltage_v * 10.0))
-        self.set("present_temperature", round(self.temperature_c))
-        if self.frozen:
-            return
-        self.set("present_position", round(position_rad / RAD_PER_TICK))
-        self.set("present_velocity", round(velocity_rad_s / VELOCITY_UNIT_RAD_S))
-        if self.model.current_unit_a:
-            self.set("present_current", round(current_a / self.model.current_unit_a))
-        self.set("moving", int(abs(velocity_rad_s) > self.get("moving_threshold") * VELOCITY_UNIT_RAD_S))
-
-    def _age(self, current_a: float, elapsed_s: float) -> None:
-        share = current_a / self.current_limit_a if math.isfinite(self.current_limit_a) else 0.0
-        heat = HEATING_C_PER_S_AT_LIMIT * share * share
-        self.temperature_c += elapsed_s * (heat - (self.temperature_c - AMBIENT_C) / COOLING_TIME_S)
-        self._at_limit_s = self._at_limit_s + elapsed_s if share > 0.98 else 0.0
-        if self._at_limit_s > OVERLOAD_S:
-            self.raise_error(5)
-        if self.temperature_c > self.get("temperature_limit"):
-            self.raise_error(2)
-        low, high = self.get("min_voltage_limit") / 10.0, self.get("max_voltage_limit") / 10.0
-        if not low <= self.voltage_v <= high:
-            self.raise_error(0)
+    def stop_by_watchdog(self, now_s: float) -> None:
+        """No instruction came for too long: stand still, and take no goals until register bus_watchdog is set to 0."""
+        self.set("bus_watchdog", TRIPPED)
+        self.set("goal_position", self.get("present_position"))
+        self.profile, self.tripped_s = None, now_s
+        self._notice.motion = True
 
     def raise_error(self, bit: int) -> None:
-        """A hardware error: torque goes off if the register shutdown names it."""
-        assert bit in HARDWARE_ERRORS, bit
-        bits = self.error_bits | (1 << bit)
+        """A hardware error: torque goes off if the register shutdown names it.
+
+        Raises:
+            ValueError: no such error.
+        """
+        if bit not in HARDWARE_ERRORS:
+            raise ValueError(f"no hardware error has bit {bit}; there are {sorted(HARDWARE_ERRORS)}")
+        bits = self.get("hardware_error_status") | 1 << bit
         self.set("hardware_error_status", bits)
         if bits & self.get("shutdown") and self.torque_on:
             self.set("torque_enable", 0)
-            self.revision += 1
+            self._notice.motion = True

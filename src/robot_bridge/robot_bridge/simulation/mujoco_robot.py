@@ -159,6 +159,15 @@ class MujocoRobot:
         self._kp = np.array(kp_nm_rad)
         self._switch(self._torque_on)
 
+    @property
+    def gains_nm_rad(self) -> Vector:
+        """Gains of the position servos (joints,) [Nm/rad]."""
+        return self._kp.copy()
+
+    def turn_back(self, joint: int, angle_rad: float) -> None:
+        """Count a joint's position from elsewhere: whole turns less [rad], at the same place."""
+        self.data.qpos[self._qpos[joint]] -= angle_rad
+
     def set_effort_limits(self, effort_nm: Vector) -> None:
         """The most that each servo gives (joints,) [Nm]; infinite: no limit."""
         finite = np.isfinite(effort_nm)

@@ -1,0 +1,264 @@
+"""Servos and joints together: goals become torque, motion becomes registers, load becomes warmth. Time is given."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from robot_bridge.backend import Vector
+from robot_bridge.dynamixel.control_table import (
+    TICKS_PER_REVOLUTION,
+    VELOCITY_UNIT_RAD_S,
+    VOLTAGE_UNIT_V,
+    WATCHDOG_UNIT_S,
+)
+from robot_bridge.emulator.plant import Plant
+from robot_bridge.emulator.servo import CURRENT_BASED_POSITION, RAD_PER_TICK, Notice, Servo
+from robot_bridge.robot import RobotSettings
+
+AMBIENT_C = 25.0
+# Own figures, chosen so that a stalled servo reaches its limit in minutes and cools in about ten: no source gives them.
+HEATING_C_PER_S_AT_LIMIT = 0.5
+COOLING_TIME_S = 300.0
+# Time at the current limit that counts as overload (own figure; the e-manual gives no curve).
+OVERLOAD_S = 1.0
+_OVERLOAD_SHARE = 0.98
+_VOLTAGE, _OVERHEATING, _OVERLOAD = 0, 2, 5  # bits of register hardware_error_status
+# Physics steps between two looks at warmth and watchdogs, when no goal moves by itself.
+_STEPS_AT_ONCE = 8
+_FULL_PWM = 885
+_TICK_PERIOD = 32_768
+# Registers realtime_tick .. present_temperature, which lie side by side in every X-series servo.
+_PRESENT_ADDRESS, _PRESENT = 120, struct.Struct("<HBBhhiiiiHB")
+_PRESENT_FROZEN = struct.Struct("<HB")  # of a stale encoder: what still changes, from 144
+_INT16, _INT32 = 2**15 - 1, 2**31 - 1
+
+
+class Drives:
+    """Args:
+    robot: directions, offsets, gains and the block `servos`.
+    plant: the joints.
+    servos: one per joint.
+    notice: what the servos tell.
+    """
+
+    def __init__(self, robot: RobotSettings, plant: Plant, servos: Sequence[Servo], notice: Notice) -> None:
+        self.plant, self.servos, self._notice = plant, servos, notice
+        self._direction = np.array([*robot.direction, *robot.auxiliary_direction], dtype=float)
+        self._offset = np.array([*robot.position_offset_rad, *robot.auxiliary_position_offset_rad])
+        self._kp = plant.gains_nm_rad.copy()
+        self._torque_constant = np.array(robot.servos.torque_constant_nm_a)
+        self._nominal_voltage_v = robot.servos.voltage_v
+        self._current_unit = [servo.model.current_unit_a for servo in servos]
+        count = len(servos)
+        self.temperature_c = np.full(count, AMBIENT_C)
+        self.voltage_v = np.full(count, self._nominal_voltage_v)
+        self._at_limit_s = np.zeros(count)
+        self.now_s = 0.0
+        self._read_settings()
+        self._fresh = False
+        self.refresh()
+        for servo in servos:
+            servo.set("goal_position", servo.get("present_position"))
+
+    # time
+
+    def advance(self, until_s: float, fed: bool = False) -> None:
+        """Let the plant run until that time, in whole steps of it.
+
+        Args:
+            until_s: time at the end [s].
+            fed: the bus watchdogs hear of no silence, as if instructions came all the time.
+        """
+        step_s = self.plant.time_step_s
+        steps = int((until_s - self.now_s) / step_s + 1e-6)
+        while steps > 0:
+            moving = [servo for servo in self.servos if servo.profile is not None and servo.drives]
+            chunk = 1 if moving else min(steps, _STEPS_AT_ONCE)
+            self._command(moving, step_s)
+            self.plant.advance(chunk * step_s)
+            self._fresh = False
+            self.now_s += chunk * step_s
+            steps -= chunk
+            for servo in self.servos if fed else ():
+                servo.last_instruction_s = self.now_s
+            self._watch()
+            self._age(chunk * step_s)
+
+    def _command(self, moving: Sequence[Servo], step_s: float) -> None:
+        """Give the plant what the servos want, when that has changed."""
+        notice = self._notice
+        if notice.settings:
+            self._read_settings()
+        if not notice.motion and not moving:
+            return
+        notice.motion = False
+        for servo in moving:
+            if servo.profile is not None and servo.profile.advance(step_s):
+                servo.profile = None
+        angles = [
+            (servo.get("goal_position") if servo.profile is None else servo.profile.position_rad / RAD_PER_TICK)
+            - servo.offset_ticks
+            for servo in self.servos
+        ]
+        self.plant.write(
+            self._direction * angles * RAD_PER_TICK + self._offset, np.array([servo.drives for servo in self.servos])
+        )
+
+    def _read_settings(self) -> None:
+        """Registers that seldom change: gains and limits."""
+        self._notice.settings = False
+        servos = self.servos
+        share = [servo.get("position_p_gain") / servo.model.register("position_p_gain").default for servo in servos]
+        self._limit_a = np.array([_current_limit_a(servo) for servo in servos])
+        self._hottest_c = np.array([servo.get("temperature_limit") for servo in servos])
+        self._lowest_v = VOLTAGE_UNIT_V * np.array([servo.get("min_voltage_limit") for servo in servos]) - 1e-9
+        self._highest_v = VOLTAGE_UNIT_V * np.array([servo.get("max_voltage_limit") for servo in servos]) + 1e-9
+        self.plant.set_gains(self._kp * share)
+        self.plant.set_effort_limits(self._limit_a * self._torque_constant)
+
+    def randomise(self, seed: int) -> None:
+        """Draw the plant's dynamics anew, gains included."""
+        self.plant.randomise(np.random.default_rng(seed))
+        self._kp = self.plant.gains_nm_rad.copy()
+        self._notice.settings = True
+
+    # what happens by itself
+
+    def _watch(self) -> None:
+        """Trip the bus watchdogs of servos with torque that heard no instruction for too long."""
+        for servo in self.servos:
+            ticks = servo.watchdog
+            if ticks > 0 and servo.torque_on and self.now_s - servo.last_instruction_s > ticks * WATCHDOG_UNIT_S:
+                self.refresh()
+                servo.stop_by_watchdog(self.now_s)
+
+    def _age(self, elapsed_s: float) -> None:
+        """Warmth, overload and voltage, and the hardware errors that come of them."""
+        current_a = np.abs(self.plant.read().effort_nm) / self._torque_constant
+        share = current_a / self._limit_a  # 0 for a model without current registers
+        warmer = HEATING_C_PER_S_AT_LIMIT * share**2 - (self.temperature_c - AMBIENT_C) / COOLING_TIME_S
+        self.temperature_c += elapsed_s * warmer
+        self._at_limit_s = np.where(share > _OVERLOAD_SHARE, self._at_limit_s + elapsed_s, 0.0)
+        for bit, wrong in (
+            (_OVERLOAD, self._at_limit_s > OVERLOAD_S),
+            (_OVERHEATING, self.temperature_c > self._hottest_c),
+            (_VOLTAGE, (self.voltage_v < self._lowest_v) | (self.voltage_v > self._highest_v)),
+        ):
+            if wrong.any():
+                for place in np.flatnonzero(wrong):
+                    self.servos[place].raise_error(bit)
+
+    def forget_load(self, place: int) -> None:
+        """A servo that starts anew has no history of load."""
+        self._at_limit_s[place] = 0.0
+
+    def restore_voltage(self) -> None:
+        """The supply gives what it should."""
+        self.voltage_v[:] = self._nominal_voltage_v
+
+    # what the registers show
+
+    def refresh(self) -> None:
+        """Bring the present registers up to date."""
+        if self._notice.single_turn:
+            self._count_turns_anew()
+        if self._fresh:
+            return
+        self._fresh = True
+        state = self.plant.read()
+        ticks = np.rint(self._own_angle(state.position_rad) / RAD_PER_TICK).astype(int).tolist()
+        speeds = np.rint(self._direction * state.velocity_rad_s / VELOCITY_UNIT_RAD_S).astype(int).tolist()
+        currents = (self._direction * state.effort_nm / self._torque_constant).tolist()
+        volts = np.rint(self.voltage_v / VOLTAGE_UNIT_V).astype(int).tolist()
+        warmth = np.rint(self.temperature_c).astype(int).tolist()
+        clock = int(self.now_s * 1000.0) % _TICK_PERIOD
+        for servo, *values in zip(self.servos, ticks, speeds, currents, volts, warmth, strict=True):
+            self._store_present(servo, clock, *values)
+
+    def _store_present(
+        self, servo: Servo, clock: int, ticks: int, speed: int, current_a: float, volts: int, warmth: int
+    ) -> None:
+        if servo.frozen:
+            servo.set("realtime_tick", clock)
+            servo.store_block(144, _PRESENT_FROZEN.pack(volts, warmth))
+            return
+        unit = self._current_unit[servo.place]
+        counts = round(current_a / unit) if unit else 0
+        profile = servo.profile
+        data = _PRESENT.pack(
+            clock,
+            abs(speed) > servo.get("moving_threshold"),
+            0,
+            round(_FULL_PWM * min(max(current_a / _most_a(servo), -1.0), 1.0)),
+            min(max(counts, -_INT16), _INT16),
+            min(max(speed, -_INT32), _INT32),
+            min(max(ticks + servo.offset_ticks, -_INT32), _INT32),
+            round(profile.velocity_rad_s / VELOCITY_UNIT_RAD_S) if profile else 0,
+            round(profile.position_rad / RAD_PER_TICK) if profile else servo.get("goal_position"),
+            min(max(volts, 0), 2**16 - 1),
+            min(max(warmth, 0), 255),
+        )
+        servo.store_block(_PRESENT_ADDRESS, data)
+
+    def _own_angle(self, position_rad: Vector) -> Vector:
+        return self._direction * (position_rad - self._offset)
+
+    def _count_turns_anew(self) -> None:
+        """Present position is counted from 0 to 4095 again when torque or operating mode are switched, and at start
+        (e-manual, torque_enable). The joint stands where it stood: a hinge that is turned by whole turns is the same.
+        """
+        state = self.plant.read()
+        ticks = np.rint(self._own_angle(state.position_rad) / RAD_PER_TICK)
+        turns = np.floor(ticks / TICKS_PER_REVOLUTION)
+        for place in self._notice.single_turn:
+            if turns[place]:
+                self.plant.turn_back(place, self._direction[place] * turns[place] * 2.0 * math.pi)
+                self._fresh = False
+        self._notice.single_turn.clear()
+
+    def status(self) -> dict[str, object]:
+        """Joints and servos, for tests and people; times are the bus' own [s]."""
+        state = self.plant.read()
+        goals = [servo.get("goal_position") - servo.offset_ticks for servo in self.servos]
+        goals_rad = (self._direction * goals * RAD_PER_TICK + self._offset).tolist()
+        return {
+            "time_s": self.now_s,
+            "time_step_s": self.plant.time_step_s,
+            "position_rad": state.position_rad.tolist(),
+            "velocity_rad_s": state.velocity_rad_s.tolist(),
+            "servos": [
+                {
+                    "id": servo.identifier,
+                    "torque_on": servo.torque_on,
+                    "goal_rad": goal,
+                    "temperature_c": float(self.temperature_c[servo.place]),
+                    "voltage_v": float(self.voltage_v[servo.place]),
+                    "hardware_error": servo.get("hardware_error_status"),
+                    "bus_watchdog": servo.watchdog,
+                    "torque_off_s": servo.torque_off_s,
+                    "watchdog_tripped_s": servo.tripped_s,
+                }
+                for servo, goal in zip(self.servos, goals_rad, strict=True)
+            ],
+        }
+
+
+def _most_a(servo: Servo) -> float:
+    """What it draws at full PWM [A]: the most that its current limit can be; infinite where it has none."""
+    register = servo.model.registers.get("current_limit")
+    return math.inf if register is None else (register.maximum or 0) * servo.model.current_unit_a
+
+
+def _current_limit_a(servo: Servo) -> float:
+    """What it may draw [A]; PWM limits count in proportion. Infinite for a model without current registers."""
+    if "current_limit" not in servo.model.registers:
+        return math.inf
+    limit_a = servo.get("current_limit") * servo.model.current_unit_a
+    if servo.get("operating_mode") == CURRENT_BASED_POSITION:
+        limit_a = min(limit_a, abs(servo.get("goal_current")) * servo.model.current_unit_a)
+    pwm = min(servo.get("pwm_limit"), abs(servo.get("goal_pwm")))
+    return max(min(limit_a, _most_a(servo) * pwm / _FULL_PWM), 1e-9)
