@@ -8,7 +8,8 @@ import yaml
 from helpers.commander import PARAMETERS
 from rclpy.lifecycle import TransitionCallbackReturn
 from robot_bridge.bridge_node import BridgeNode
-from robot_bridge.gate_types import Cause, GateState
+from robot_bridge.causes import Cause
+from robot_bridge.gate_types import GateState
 from rosac_common.messages import stamp_from_nanoseconds
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool

@@ -38,7 +38,7 @@ def test_help_everywhere(command: list[str], tmp_path: Path) -> None:
         (["train", "dclaw_valve", "stepz:=3"], "did you mean 'steps'"),
         (["train", "dclaw_valve", "mode:=ppo"], "must be one of efficient, sac"),
         (["train", "dclaw_valve", "steps:=x"], "whole number"),
-        (["up", "dclaw_valve", "time_base:=warp"], "must be one of lockstep, realtime"),
+        (["up", "dclaw_valve", "time_base:=warp"], "must be one of auto, lockstep, realtime"),
         (["eval", "nothing"], "runs there: none"),
         (["plot", "nothing"], "runs there: none"),
         (["eval", "nothing", "--episodes", "0"], "at least 1"),

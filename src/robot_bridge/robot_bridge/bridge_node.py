@@ -20,14 +20,16 @@ from rosac_common.priority import raise_priority
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sac_interfaces.msg import SafetyState
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
-from robot_bridge.backend import RobotState, SimulatedBackend
+from robot_bridge.backend import BackendError, RobotState, SimulatedBackend
 from robot_bridge.backends import make_backend
-from robot_bridge.gate_types import Cause, Command, GateState
-from robot_bridge.loop import Executed, LockstepLoop, MotionLoop, RealtimeLoop, check_period, make_gate
+from robot_bridge.causes import Cause
+from robot_bridge.gate_types import Command, GateState
+from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state
+from robot_bridge.motion import Executed, MotionLoop
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
 
@@ -95,6 +97,9 @@ class BridgeNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
         self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
         self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
+        self.create_subscription(Empty, "safety/heartbeat", self._on_heartbeat, qos.EVENTS)
+        self.create_subscription(Empty, "safety/manager", self._on_manager, qos.EVENTS)
+        self.create_subscription(Bool, "safety/dead_man", self._on_dead_man, qos.EVENTS)
         self.create_service(Trigger, "safety/reset", self._on_reset)
         self.create_service(Trigger, "safety/arm", self._on_arm)
         if isinstance(self._backend, SimulatedBackend):
@@ -220,6 +225,23 @@ class BridgeNode(LifecycleNode):
         self._publish_safety_on_change()
 
     @_guarded
+    def _on_heartbeat(self, message: Empty) -> None:
+        if self._loop is not None:
+            self._loop.beats.heartbeat.beat(time.monotonic())
+
+    @_guarded
+    def _on_manager(self, message: Empty) -> None:
+        if self._loop is not None:
+            self._loop.beats.manager.beat(time.monotonic())
+
+    @_guarded
+    def _on_dead_man(self, message: Bool) -> None:
+        if self._loop is not None:
+            self._loop.beats.dead_man.beat(time.monotonic(), message.data)
+            self._loop.watch(time.monotonic())  # letting go must not wait for the next tick
+            self._publish_safety_on_change()
+
+    @_guarded
     def _on_tick(self) -> None:
         if self._loop is not None:
             self._loop.tick(time.monotonic())
@@ -234,6 +256,12 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._loop is not None:
+            try:
+                self._loop.recover()
+            except BackendError as error:
+                response.success, response.message = False, f"the robot does not come back: {error}"
+                return response
         response.success, response.message = self._gate.reset()
         self._publish_safety_on_change()
         return response
@@ -253,8 +281,12 @@ class BridgeNode(LifecycleNode):
     def _arm(self) -> tuple[bool, str]:
         if self._loop is None:
             return False, "the bridge is not active: configure and activate it"
+        now_s = time.monotonic()
+        problems = [problem for beat in self._loop.beats.all if (problem := beat.problem(now_s))]
+        if problems:
+            return False, "; ".join(problems)
         before = self._gate.state
-        armed, message = self._gate.arm(self._loop.state.position_rad, time.monotonic())
+        armed, message = self._gate.arm(self._loop.state.position_rad, now_s)
         if before is GateState.DISARMED and armed:
             self._loop.enforce()
         return armed, message

@@ -1,7 +1,8 @@
 """The safety gate: every command passes it on its way to the motors. It knows no robot, no ROS and no clock.
 
 States (SafetyState.msg): disarmed - torque off; armed - checked commands move the robot; hold - keeps its last goals
-until the next good command; stopped - torque off, latched until every cause has cleared, then reset, then armed again.
+until the next good command; stopped - torque off (a moment later in a controlled stop), latched until every cause has
+cleared, then reset, then armed again. `causes.RULES` says which cause does what.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import numpy as np
 from rosac_common.settings import setting
 
 from robot_bridge.backend import Flags, Vector
-from robot_bridge.gate_types import Cause, CauseReport, Command, GateReport, GateResult, GateState, Verdict
+from robot_bridge.causes import RULES, Cause, Reaction
+from robot_bridge.gate_types import CauseReport, Command, GateReport, GateResult, GateState, Verdict
 from robot_bridge.robot import RobotSettings
 
 
@@ -63,6 +65,8 @@ class SafetyGate:
         self._causes: dict[Cause, CauseReport] = {}
         self._last_good_s = 0.0
         self._refused_in_a_row = 0
+        self._stop_time_s = robot.safety.stop_time_s
+        self._release_s: float | None = None  # when a controlled stop ends and torque goes off
         self.state = GateState.DISARMED
         self.goals_rad = np.zeros(len(self._names))
         self.torque_on = np.zeros(len(self._names), dtype=bool)
@@ -95,7 +99,7 @@ class SafetyGate:
 
     def disarm(self) -> None:
         """Torque off. A latched stop stays latched."""
-        self.torque_on = np.zeros_like(self.torque_on)
+        self._let_go()
         if self.state is not GateState.STOPPED:
             self._causes.clear()
             self._enter(GateState.DISARMED)
@@ -115,13 +119,18 @@ class SafetyGate:
         self._enter(GateState.DISARMED)
         return True, "disarmed: call safety/arm to move again"
 
-    def stop(self, cause: Cause, active: bool, detail: str) -> None:
+    def stop(
+        self, cause: Cause, active: bool, detail: str, measured_rad: Vector | None = None, now_s: float = 0.0
+    ) -> None:
         """A source of stop speaks: active latches the stop, inactive only notes that this cause has cleared.
 
         Args:
             cause: which source.
             active: whether the cause is present.
             detail: value, limit and remedy.
+            measured_rad: present positions of all joints [rad], which a controlled stop holds for a moment; without
+                them torque goes off at once.
+            now_s: time.
         """
         if not active:
             known = self._causes.get(cause)
@@ -131,14 +140,31 @@ class SafetyGate:
             return
         if self._causes.get(cause) == CauseReport(cause, True, detail):
             return
+        moves = self.state in (GateState.ARMED, GateState.HOLD)
         if self.state is not GateState.STOPPED:
             self._causes.clear()
         self._causes[cause] = CauseReport(cause, True, detail)
-        self.torque_on = np.zeros_like(self.torque_on)
+        if RULES[cause].reaction is not Reaction.CONTROLLED_STOP or measured_rad is None:
+            self._let_go()
+        elif moves:
+            self.goals_rad = measured_rad.copy()
+            self._release_s = now_s + self._stop_time_s
         self._enter(GateState.STOPPED)
 
+    def hold(self, cause: Cause, detail: str) -> None:
+        """Keep the last goals until the next good command."""
+        if self.state is GateState.ARMED:
+            self._hold(cause, detail)
+
+    def _let_go(self) -> None:
+        self.torque_on = np.zeros_like(self.torque_on)
+        self._release_s = None
+
     def tick(self, now_s: float) -> None:
-        """Let time pass: hold when commands have ceased."""
+        """Let time pass: hold when commands have ceased, torque off at the end of a controlled stop."""
+        if self._release_s is not None and now_s >= self._release_s:
+            self._let_go()
+            self.revision += 1
         if self.state is GateState.ARMED and now_s - self._last_good_s > self._timeout_s:
             silence_s = now_s - self._last_good_s
             silence = f"no good command for {silence_s:.3f} s, limit {self._timeout_s:g} s"
@@ -181,6 +207,17 @@ class SafetyGate:
             if self._refused_in_a_row >= self._settings.bad_command_limit and self.state is GateState.ARMED:
                 self._hold(cause, f"{self._refused_in_a_row} commands in a row refused, the last one because {detail}")
         return GateResult(Verdict.REFUSED, self.goals_rad, self.torque_on, detail)
+
+    @property
+    def judged(self) -> Flags:
+        """Joints whose measured values count: those under torque; while stopped, all of the robot's own."""
+        if self.state is GateState.STOPPED:
+            return np.arange(len(self._names)) < self._required
+        return self.torque_on
+
+    def silence_s(self, now_s: float) -> float:
+        """Time since the last good command while the robot may move; 0 while it may not."""
+        return now_s - self._last_good_s if self.state in (GateState.ARMED, GateState.HOLD) else 0.0
 
     def is_active(self, cause: Cause) -> bool:
         """Whether that cause is present now."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from robot_bridge.backend import Flags, Vector
+from robot_bridge.causes import Cause
 
 
 class GateState(enum.IntEnum):
@@ -16,19 +17,6 @@ class GateState(enum.IntEnum):
     ARMED = 1
     HOLD = 2
     STOPPED = 3
-
-
-class Cause(enum.StrEnum):
-    """Why the gate holds or has stopped: the names in SafetyState.causes."""
-
-    # of hold: they end with the next good command
-    COMMAND_TIMEOUT = "command_timeout"
-    STALE_COMMAND = "stale_command"
-    BAD_COMMAND = "bad_command"
-    # of stop: latched
-    OPERATOR_STOP = "operator_stop"
-    READ_FAILED = "read_failed"
-    BACKEND_FAILED = "backend_failed"
 
 
 class Verdict(enum.Enum):

@@ -1,138 +1,24 @@
-"""The motion loops: how time, robot and gate go together in the two time bases (docs/architecture.md).
-
-No ROS and no clock: what is to be published goes to two functions, times are seconds of one steady clock.
-"""
+"""The motion loops: how time, robot and gate go together in the two time bases (docs/architecture.md)."""
 
 from __future__ import annotations
 
-import abc
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rosac_common.settings import SettingsError
 
-from robot_bridge.backend import BackendError, Flags, RobotBackend, RobotState, SimulatedBackend, Vector
+from robot_bridge.backend import RobotBackend, SimulatedBackend, Vector
+from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
-from robot_bridge.gate_types import Cause, Command, Verdict
+from robot_bridge.gate_types import Command, GateState, Verdict
+from robot_bridge.motion import MotionLoop
 from robot_bridge.settings import BridgeSettings
 
 # Lockstep: a lost message is repaired by publishing again after this wall time (docs/architecture.md).
 REPEAT_AFTER_S = 0.1
 # Realtime: a simulation that fell behind by more than this goes on from where it is, instead of racing after the clock.
 LONGEST_CATCH_UP_S = 0.5
-
-
-class Executed(NamedTuple):
-    """What was sent to the motors: one value per joint, the robot's joints first."""
-
-    stamp_ns: int  # of the command: robot time of the state that it answered
-    goals_rad: Vector
-    torque_on: Flags
-
-
-class PeriodStatistics:
-    """Mean and longest time between events since the last :meth:`take`."""
-
-    def __init__(self) -> None:
-        self._last_s: float | None = None
-        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
-
-    def add(self, now_s: float) -> None:
-        """An event happens."""
-        if self._last_s is not None:
-            period_s = now_s - self._last_s
-            self._count += 1
-            self._sum_s += period_s
-            self._longest_s = max(self._longest_s, period_s)
-        self._last_s = now_s
-
-    def take(self) -> tuple[int, float, float]:
-        """Number of periods, their mean and the longest [s] (0 when there was none)."""
-        result = self._count, self._sum_s / max(self._count, 1), self._longest_s
-        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
-        return result
-
-
-class MotionLoop(abc.ABC):
-    """What both time bases share.
-
-    Args:
-        settings: the bridge's settings.
-        backend: an open robot.
-        gate: judges every command.
-        on_executed: takes what was sent to the motors.
-        on_state: takes each new reading, and each one published again.
-    """
-
-    def __init__(
-        self,
-        settings: BridgeSettings,
-        backend: RobotBackend,
-        gate: SafetyGate,
-        on_executed: Callable[[Executed], None],
-        on_state: Callable[[RobotState], None],
-    ) -> None:
-        self._backend = backend
-        self._gate = gate
-        self._period_s = settings.control_period_s
-        self._on_executed = on_executed
-        self._on_state = on_state
-        self.executed: Executed | None = None
-        self.state = backend.read()
-        self.periods = PeriodStatistics()
-        self.duplicates = 0  # lockstep: commands that answer a state already answered
-
-    @abc.abstractmethod
-    def start(self, now_s: float) -> None:
-        """Begin: publish the first state."""
-
-    @abc.abstractmethod
-    def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
-        """A command came, answering the state of that stamp."""
-
-    @abc.abstractmethod
-    def tick(self, now_s: float) -> None:
-        """Let wall time pass."""
-
-    def enforce(self) -> None:
-        """Send the gate's goals and torques to the motors: after arming, disarming or a stop."""
-        self._backend.write(self._gate.goals_rad, self._gate.torque_on)
-
-    def end(self) -> None:
-        """Torque off."""
-        self._gate.disarm()
-        self.enforce()
-
-    def figures(self) -> dict[str, object]:
-        """What diagnostics show of the loop since the last call."""
-        count, mean_s, longest_s = self.periods.take()
-        return {
-            "periods": count,
-            "period_mean_ms": f"{mean_s * 1e3:.3f}",
-            "period_longest_ms": f"{longest_s * 1e3:.3f}",
-            "commands_duplicate": self.duplicates,
-        }
-
-    def _execute(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
-        self._backend.write(goals_rad, torque_on)
-        self._announce(stamp_ns, goals_rad, torque_on)
-
-    def _announce(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
-        self.executed = Executed(stamp_ns, goals_rad, torque_on)
-        self._on_executed(self.executed)
-
-    def _read(self) -> bool:
-        """Take a new state; a failed read stops the robot and leaves no state that looks new."""
-        try:
-            self.state = self._backend.read()
-        except BackendError as error:
-            self._gate.stop(Cause.READ_FAILED, True, f"{error}")
-            self.enforce()
-            return False
-        self._gate.stop(Cause.READ_FAILED, False, "")
-        return True
 
 
 class LockstepLoop(MotionLoop):
@@ -155,20 +41,24 @@ class LockstepLoop(MotionLoop):
         if result.verdict is Verdict.REFUSED:
             return
         self._execute(stamp_ns, result.goals_rad, result.torque_on)
+        if self._gate.state is GateState.STOPPED:
+            return
         self._backend.advance(self._period_s)
-        if self._read():
+        if self._read(now_s):
             self._publish_state(now_s)
             self.periods.add(now_s)
 
     def tick(self, now_s: float) -> None:
-        self._gate.tick(now_s)
+        self._pass_time(now_s)
+        self.watch(now_s)
+        self._poll_health(now_s)
         if now_s - self._published_s < REPEAT_AFTER_S:
             return
         # The state at t_k is still unanswered; noise must not be drawn anew, so the same reading goes out again. Only
         # one whose read failed is read now: its time has passed already.
         if self.executed is not None:
             self._on_executed(self.executed)
-        if not self._gate.is_active(Cause.READ_FAILED) or self._read():
+        if not (self._gate.is_active(Cause.READ_FAILED) or self._failures) or self._read(now_s):
             self._publish_state(now_s)
 
     def _publish_state(self, now_s: float) -> None:
@@ -185,10 +75,11 @@ class RealtimeLoop(MotionLoop):
         self._simulation = self._backend if isinstance(self._backend, SimulatedBackend) else None
         self._origin_s = 0.0  # wall time from which the simulation's steps count
         self._steps = 0  # of the simulation since then
+        self._read_s = 0.0  # wall time of the newest reading
         self.skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
 
     def start(self, now_s: float) -> None:
-        self._origin_s = now_s
+        self._origin_s = self._read_s = now_s
         self.tick(now_s)
 
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
@@ -210,12 +101,30 @@ class RealtimeLoop(MotionLoop):
     def tick(self, now_s: float) -> None:
         if self._simulation is not None:
             self._follow_clock(self._simulation, now_s)
-        if self._read():
+        if self._read(now_s):
+            self._read_s = now_s
             self._known[self.state.time_ns] = now_s, self.state.position_rad
             self._forget(now_s)
             self._on_state(self.state)
-        self._gate.tick(now_s)
+            self._gate.stop(Cause.STALE_STATE, False, "")
+        self._pass_time(now_s)
+        self.watch(now_s)
+        self._poll_health(now_s)
+        self._watch_silence(now_s)
         self.periods.add(now_s)
+
+    def _watch_silence(self, now_s: float) -> None:
+        """Nothing is moved blindly, nor held for ever because nobody says otherwise."""
+        if not self._gate.torque_on.any():
+            return
+        limits, blind_s, silent_s = self._limits, now_s - self._read_s, self._gate.silence_s(now_s)
+        if blind_s > limits.state_timeout_s:
+            detail = f"the newest joint state is {blind_s:.3f} s old, limit {limits.state_timeout_s:g} s: see the bus"
+            self._stop(Cause.STALE_STATE, detail, now_s)
+        elif silent_s > limits.task_timeout_s:
+            detail = f"no good command for {silent_s:.1f} s, limit {limits.task_timeout_s:g} s: start the task"
+            self._stop(Cause.TASK_LOST, detail, now_s)
+            self._gate.stop(Cause.TASK_LOST, False, "")  # it is over with the stop; reset and arm go on
 
     def figures(self) -> dict[str, object]:
         return {**super().figures(), "simulated_time_skipped_s": f"{self.skipped_s:.3f}"}

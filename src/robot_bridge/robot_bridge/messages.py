@@ -10,7 +10,7 @@ from sensor_msgs.msg import JointState
 
 from robot_bridge.backend import RobotState
 from robot_bridge.gate_types import GateReport, GateState
-from robot_bridge.loop import Executed
+from robot_bridge.motion import Executed
 
 _LEVELS = {
     GateState.DISARMED: DiagnosticStatus.OK,

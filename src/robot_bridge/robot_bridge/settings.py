@@ -24,7 +24,7 @@ class BridgeSettings:
     robot: RobotSettings
     gate: GateSettings
     simulation: SimulationSettings
-    bus: BusSettings
+    bus: BusSettings = dataclasses.field(default_factory=BusSettings)
     backend: str = setting(
         "mujoco",
         "what moves: mujoco, a simulation; dynamixel, servos on the bus of the block bus",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from robot_bridge.backend import RobotState
-from robot_bridge.gate_types import Cause
+from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason
 
 from valve_task.episode import LONGEST_STEP, EpisodeLoop

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from robot_bridge.causes import Cause
 from robot_bridge.gate import GateSettings, SafetyGate
-from robot_bridge.gate_types import Cause, Command, GateState, Verdict
+from robot_bridge.gate_types import Command, GateState, Verdict
 
 PERIOD_S = 0.1
 MOVE = 2 * math.pi / 3 * PERIOD_S

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 from robot_bridge.backend import BackendError, RobotState
+from robot_bridge.causes import Cause
 from robot_bridge.gate import GateSettings
-from robot_bridge.gate_types import Cause, Command, GateState
+from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.settings import SimulationSettings
@@ -28,6 +29,13 @@ class FakeRobot:
     def open(self): ...
 
     def close(self): ...
+
+    def poll_health(self): ...
+
+    def recover(self): ...
+
+    def figures(self):
+        return {}
 
     def read(self):
         if self.broken:

@@ -22,7 +22,7 @@ def graph(tmp_path: Path, **given: str):  # noqa: ANN201
         (["steps:=many"], "whole number"),
         (["steps:=-1"], "whole number"),
         (["mode:=ppo"], "must be one of efficient, sac"),
-        (["time_base:=fast"], "must be one of lockstep, realtime"),
+        (["time_base:=fast"], "must be one of auto, lockstep, realtime"),
         (["backend:=gazebo"], "must be one of mujoco"),
         (["task:=Dance"], "must be one of DClawTurn"),
         (["seed:=1", "seed:=2"], "given twice"),

@@ -107,7 +107,7 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
 
 
 def _identify(bus: DynamixelBus, servo: Servo) -> Ping:
-    ping = _again(lambda: bus.ping(servo.identifier))
+    ping = repeat(lambda: bus.ping(servo.identifier))
     if ping.model_number != servo.model.number:
         other = model_by_number(ping.model_number)
         name = f"a {other.name}" if other else f"of model number {ping.model_number}"
@@ -139,7 +139,7 @@ def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> list[str]:
         if not bits:
             continue
         had.append(f"{servo}: {describe_errors(bits)}")
-        _again(lambda servo=servo: bus.reboot(servo.identifier))
+        repeat(lambda servo=servo: bus.reboot(servo.identifier))
         for attempt in range(_PINGS_AFTER_REBOOT):
             try:
                 bus.ping(servo.identifier)
@@ -162,7 +162,7 @@ def _set(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
         return
     register = servo.model.register(name)
     try:
-        _again(lambda: bus.write(servo.identifier, register, value))
+        repeat(lambda: bus.write(servo.identifier, register, value))
     except ReadError:
         raise
     except BackendError as error:
@@ -173,10 +173,10 @@ def _set(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
 
 
 def _read(bus: DynamixelBus, servo: Servo, name: str) -> int:
-    return _again(lambda: bus.read(servo.identifier, servo.model.register(name)))
+    return repeat(lambda: bus.read(servo.identifier, servo.model.register(name)))
 
 
-def _again(action: Callable[[], T]) -> T:
+def repeat(action: Callable[[], T]) -> T:
     """Try an instruction a few times: single packets are lost."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(ReadError):  # counted by the bus; the last try speaks

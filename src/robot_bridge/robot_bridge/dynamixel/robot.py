@@ -9,7 +9,7 @@ import numpy as np
 
 from robot_bridge.backend import BackendError, ConnectionLostError, Flags, ReadError, RobotHealth, RobotState, Vector
 from robot_bridge.dynamixel.bus import DynamixelBus
-from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.connection import reboot_faulty, repeat, servos_of, set_up, watchdog_ticks
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.dynamixel.units import Units
 from robot_bridge.robot import RobotSettings
@@ -172,7 +172,7 @@ class DynamixelRobot:
     def _switch_on(self, which: Flags) -> None:
         """One by one and with an answer: a servo with a latched error refuses."""
         for i in np.flatnonzero(which):
-            self.bus.write(self._ids[i], self._torque, 1)
+            repeat(lambda i=i: self.bus.write(self._ids[i], self._torque, 1))
             self._torque_on[i] = True
 
     def _switch_off(self, which: Flags) -> None:

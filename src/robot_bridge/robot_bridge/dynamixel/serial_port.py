@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import termios
 import time
 
 import serial
@@ -12,12 +13,15 @@ from dynamixel_sdk import PortHandler
 from robot_bridge.backend import BackendError, ConnectionLostError
 
 _CHUNK = 4096
+# What a port that is gone answers with, depending on who notices.
+_GONE = (OSError, termios.error, ValueError)
 
 
 class SerialPort(PortHandler):
-    """`PortHandler` as dynamixel-sdk wants it, with four changes: a read sleeps until bytes come or the time of the
-    packet is over (the SDK's polls), times are steady (the SDK's follow the wall clock), the wait for an answer is what
-    the caller allows (the SDK's adds 34 ms), and the port is exclusive.
+    """`PortHandler` as dynamixel-sdk wants it, with five changes: a read sleeps until bytes come or the time of the
+    packet is over (the SDK's polls), nothing is read for longer than that however much comes in, times are steady (the
+    SDK's follow the wall clock), the wait for an answer is what the caller allows (the SDK's adds 34 ms), and the port
+    is exclusive.
 
     Args:
         path: of the device.
@@ -30,6 +34,7 @@ class SerialPort(PortHandler):
         self.baudrate = baud_rate
         self.reply_timeout_s = reply_timeout_s
         self._received = bytearray()
+        self._looked_late = False  # whether the port was read after the time of the packet
 
     # dynamixel-sdk calls these by their names
 
@@ -39,7 +44,7 @@ class SerialPort(PortHandler):
         try:
             self.ser = serial.Serial(self.port_name, self.baudrate, timeout=0, exclusive=True)
             self.ser.reset_input_buffer()
-        except (OSError, ValueError) as error:
+        except _GONE as error:
             raise ConnectionLostError(f"cannot open {self.port_name}: {_reason(error, self.port_name)}") from error
         self._received.clear()
         self.is_open = True
@@ -60,7 +65,7 @@ class SerialPort(PortHandler):
         self._received.clear()
         try:
             self.ser.reset_input_buffer()
-        except OSError as error:
+        except _GONE as error:
             raise self._gone(error) from error
 
     def readPort(self, length: int) -> bytes:  # noqa: N802
@@ -73,23 +78,34 @@ class SerialPort(PortHandler):
     def writePort(self, packet: list[int]) -> int:  # noqa: N802
         try:
             return os.write(self.ser.fileno(), bytes(packet))
-        except (OSError, serial.SerialException) as error:
+        except BlockingIOError:
+            return 0  # the adapter takes no more
+        except _GONE as error:
             raise self._gone(error) from error
 
     def setPacketTimeout(self, packet_length: int) -> None:  # noqa: N802
         self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + 1e3 * self.reply_timeout_s)
 
+    def setPacketTimeoutMillis(self, msec: float) -> None:  # noqa: N802
+        super().setPacketTimeoutMillis(msec)
+        self._looked_late = False
+
     def getCurrentTime(self) -> float:  # noqa: N802
         return time.monotonic() * 1e3
 
     def _wait_and_read(self) -> None:
-        left_s = max(0.0, 1e-3 * (self.packet_timeout - self.getTimeSinceStart()))
+        left_s = 1e-3 * (self.packet_timeout - self.getTimeSinceStart())
+        if left_s <= 0.0:
+            # Once: what came in time while this process was not running. Not again: a bus may babble for ever.
+            if self._looked_late:
+                return
+            left_s, self._looked_late = 0.0, True
         try:
             ready, _, _ = select.select([self.ser.fileno()], [], [], left_s)
             if not ready:
                 return
             data = os.read(self.ser.fileno(), _CHUNK)
-        except (OSError, ValueError, serial.SerialException) as error:
+        except _GONE as error:
             raise self._gone(error) from error
         if not data:
             raise self._gone(None)

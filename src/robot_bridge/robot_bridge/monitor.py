@@ -1,0 +1,129 @@
+"""Watches what is measured and who must beat. Knows no ROS and no clock; the gate decides what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from robot_bridge.backend import Flags, RobotHealth, RobotState
+from robot_bridge.causes import Cause
+from robot_bridge.robot import RobotSettings
+
+# In words: register hardware_error_status of a Dynamixel servo, or whatever another robot reports.
+Problem = tuple[Cause, str]
+
+
+class JointMonitor:
+    """Measured values against the limits of the robot file. Only joints under torque are judged."""
+
+    def __init__(self, robot: RobotSettings) -> None:
+        self._limits, self._names = robot.safety, robot.all_joint_names
+        margin = robot.safety.position_margin_rad
+        self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad]) - margin
+        self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad]) + margin
+        self._current_a = np.array(robot.servos.current_limit_a) if robot.servos.present else None
+        self._too_much_since_s: float | None = None
+
+    def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
+        """What is wrong with a new state."""
+        position, speed = state.position_rad, np.abs(state.velocity_rad_s)
+        outside = torque_on & ((position < self._low) | (position > self._high))
+        if outside.any():
+            i = int(np.argmax(outside))
+            yield (
+                Cause.JOINT_RANGE,
+                f"joint '{self._names[i]}' is at {position[i]:.3f} rad, limits {self._low[i]:.3f} .. "
+                f"{self._high[i]:.3f} rad: move it back by hand, check its offset with `rosac bus check`",
+            )
+        fast = torque_on & (speed > self._limits.speed_stop_rad_s)
+        if fast.any():
+            i = int(np.argmax(np.where(torque_on, speed, 0.0)))
+            yield (
+                Cause.JOINT_SPEED,
+                f"joint '{self._names[i]}' moves at {speed[i]:.2f} rad/s, limit {self._limits.speed_stop_rad_s:g}: "
+                "look for slipping gears, a wrong model or wrong gains",
+            )
+        yield from self._current(state, torque_on, now_s)
+
+    def _current(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
+        if state.current_a is None or self._current_a is None:
+            return
+        excess = np.where(torque_on, np.abs(state.current_a) - self._current_a, -np.inf)
+        i = int(np.argmax(excess))
+        if excess[i] <= 0.0:
+            self._too_much_since_s = None
+            return
+        if self._too_much_since_s is None:
+            self._too_much_since_s = now_s
+        for_s = now_s - self._too_much_since_s
+        if for_s > self._limits.current_time_s:
+            yield (
+                Cause.MOTOR_CURRENT,
+                f"joint '{self._names[i]}' draws {abs(state.current_a[i]):.3f} A for {for_s:.2f} s, limit "
+                f"{self._current_a[i]:g} A for {self._limits.current_time_s:g} s: what blocks it?",
+            )
+
+    def health_problems(self, health: RobotHealth) -> Iterator[Problem]:
+        """What is wrong with the slow values."""
+        warm = np.nan_to_num(health.temperature_c, nan=-np.inf)
+        i = int(np.argmax(warm))
+        if warm[i] > self._limits.temperature_stop_c:
+            yield (
+                Cause.TEMPERATURE,
+                f"joint '{self._names[i]}' is at {warm[i]:.0f} C, limit {self._limits.temperature_stop_c:g} C: "
+                "let it cool down, then call safety/reset",
+            )
+        if health.hardware_error.any():
+            i = int(np.argmax(health.hardware_error))
+            yield (
+                Cause.HARDWARE_ERROR,
+                f"joint '{self._names[i]}' reports hardware error bits {health.hardware_error[i]:#04x} "
+                "(docs/hardware.md): safety/reset reboots the servo",
+            )
+
+
+class Beat:
+    """Something that must be heard again and again.
+
+    Args:
+        cause: when it is not.
+        topic: on which it beats.
+        required: whether it must beat from the start; otherwise it must go on once it has begun.
+        timeout_s: longest pause.
+    """
+
+    def __init__(self, cause: Cause, topic: str, required: bool, timeout_s: float) -> None:
+        self.cause, self._topic, self._required, self._timeout_s = cause, topic, required, timeout_s
+        self._last_s: float | None = None
+        self._good = True
+
+    def beat(self, now_s: float, good: bool = True) -> None:
+        """It was heard; `good` is false when it says that the robot must not move."""
+        self._last_s, self._good = now_s, good
+
+    def problem(self, now_s: float) -> str:
+        """Why the robot must not move; empty when it may."""
+        if self._last_s is None:
+            return f"{self._topic} is required and was never heard: start it" if self._required else ""
+        if not self._good:
+            return f"{self._topic} is false: hold it to move"
+        silent_s = now_s - self._last_s
+        if silent_s <= self._timeout_s:
+            return ""
+        return f"{self._topic} is silent for {silent_s:.2f} s, limit {self._timeout_s:g} s: start it again"
+
+
+class Beats:
+    """All that must beat for this robot."""
+
+    def __init__(self, robot: RobotSettings) -> None:
+        limits = robot.safety
+        self.heartbeat = Beat(
+            Cause.HEARTBEAT_LOST, "safety/heartbeat", limits.heartbeat_required, limits.heartbeat_timeout_s
+        )
+        self.dead_man = Beat(
+            Cause.DEAD_MAN_RELEASED, "safety/dead_man", limits.dead_man_required, limits.dead_man_timeout_s
+        )
+        self.manager = Beat(Cause.MANAGER_LOST, "safety/manager", limits.manager_required, limits.manager_timeout_s)
+        self.all = (self.heartbeat, self.dead_man, self.manager)

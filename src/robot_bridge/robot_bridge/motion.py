@@ -1,0 +1,266 @@
+"""What the motion loops of both time bases share: how readings are judged, commands executed and failures met.
+
+No ROS and no clock: what is to be published goes to two functions, times are seconds of one steady clock.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from robot_bridge.backend import (
+    BackendError,
+    ConnectionLostError,
+    Flags,
+    ReadError,
+    RobotBackend,
+    RobotHealth,
+    RobotState,
+    Vector,
+)
+from robot_bridge.causes import Cause
+from robot_bridge.gate import SafetyGate
+from robot_bridge.gate_types import Command
+from robot_bridge.monitor import Beats, JointMonitor
+from robot_bridge.settings import BridgeSettings
+
+# One joint's slow values each time: ten joints in a second.
+_HEALTH_PERIOD_S = 0.1
+_MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT)
+# What only the robot itself can have mended.
+_OF_THE_ROBOT = (Cause.CONNECTION_LOST, Cause.READ_FAILED, Cause.HARDWARE_ERROR)
+
+
+class Executed(NamedTuple):
+    """What was sent to the motors: one value per joint, the robot's joints first."""
+
+    stamp_ns: int  # of the command: robot time of the state that it answered
+    goals_rad: Vector
+    torque_on: Flags
+
+
+class PeriodStatistics:
+    """Mean and longest time between events since the last :meth:`take`."""
+
+    def __init__(self) -> None:
+        self._last_s: float | None = None
+        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
+
+    def add(self, now_s: float) -> None:
+        """An event happens."""
+        if self._last_s is not None:
+            period_s = now_s - self._last_s
+            self._count += 1
+            self._sum_s += period_s
+            self._longest_s = max(self._longest_s, period_s)
+        self._last_s = now_s
+
+    def take(self) -> tuple[int, float, float]:
+        """Number of periods, their mean and the longest [s] (0 when there was none)."""
+        result = self._count, self._sum_s / max(self._count, 1), self._longest_s
+        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
+        return result
+
+
+class MotionLoop(abc.ABC):
+    """What both time bases share.
+
+    Args:
+        settings: the bridge's settings.
+        backend: an open robot.
+        gate: judges every command.
+        on_executed: takes what was sent to the motors.
+        on_state: takes each new reading, and each one published again.
+    """
+
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        backend: RobotBackend,
+        gate: SafetyGate,
+        on_executed: Callable[[Executed], None],
+        on_state: Callable[[RobotState], None],
+    ) -> None:
+        self._backend = backend
+        self._gate = gate
+        self._period_s = settings.control_period_s
+        self._on_executed = on_executed
+        self._on_state = on_state
+        self._limits = settings.robot.safety
+        self._monitor = JointMonitor(settings.robot)
+        self.beats = Beats(settings.robot)
+        self._failures = 0  # of reads, in a row
+        self._unsaid: tuple[Vector, Flags] | None = None  # goals and torque that the robot could not be told
+        self.health: RobotHealth | None = None
+        self._health_s = -math.inf
+        self.executed: Executed | None = None
+        self.state = backend.read()
+        self.periods = PeriodStatistics()
+        self.duplicates = 0  # lockstep: commands that answer a state already answered
+
+    @abc.abstractmethod
+    def start(self, now_s: float) -> None:
+        """Begin: publish the first state."""
+
+    @abc.abstractmethod
+    def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
+        """A command came, answering the state of that stamp."""
+
+    @abc.abstractmethod
+    def tick(self, now_s: float) -> None:
+        """Let wall time pass."""
+
+    def enforce(self) -> None:
+        """Send the gate's goals and torques to the motors: after arming, disarming or a stop.
+
+        A robot that cannot be told is stopped, and told again at every tick until it has heard.
+        """
+        wanted = self._gate.goals_rad, self._gate.torque_on
+        try:
+            self._backend.write(*wanted)
+            self._unsaid = None
+        except BackendError as error:
+            self._unsaid = wanted
+            self._fail(error)
+
+    def end(self) -> None:
+        """Torque off.
+
+        Raises:
+            BackendError: it is not known whether the torque is off.
+        """
+        self._gate.disarm()
+        if not self._gate.is_active(Cause.CONNECTION_LOST):
+            self._backend.write(self._gate.goals_rad, self._gate.torque_on)
+
+    def recover(self) -> None:
+        """Before a reset: bring the robot back, if it is the robot itself that has failed.
+
+        Raises:
+            BackendError: what is still wrong with it.
+        """
+        failed = [cause for cause in _OF_THE_ROBOT if self._gate.is_active(cause)]
+        if not failed:
+            return
+        self._backend.recover()
+        self.state = self._backend.read()
+        self._failures = 0
+        self._unsaid = None
+        self.health = None
+        for cause in failed:
+            self._gate.stop(cause, False, "")
+
+    def watch(self, now_s: float) -> None:
+        """Look at those who must beat; while the robot stands, only whether they are back."""
+        for beat in self.beats.all:
+            problem = beat.problem(now_s)
+            if not problem:
+                self._gate.stop(beat.cause, False, "")
+            elif self._gate.torque_on.any() or self._gate.is_active(beat.cause):
+                self._stop(beat.cause, problem, now_s)
+
+    def _stop(self, cause: Cause, detail: str, now_s: float) -> None:
+        """Stop for this cause, and tell the motors, unless that has been done."""
+        before = self._gate.revision
+        self._gate.stop(cause, True, detail, self.state.position_rad, now_s)
+        if self._gate.revision != before:
+            self.enforce()
+
+    def _fail(self, error: BackendError) -> None:
+        lost = isinstance(error, ConnectionLostError)
+        self._gate.stop(Cause.CONNECTION_LOST if lost else Cause.BACKEND_FAILED, True, f"{error}")
+
+    def _pass_time(self, now_s: float) -> None:
+        """The gate's own times, torque that is due to go off, and what could not be said before."""
+        before = self._gate.torque_on
+        self._gate.tick(now_s)
+        if self._gate.torque_on is not before or self._unsaid is not None:
+            self._unsaid = None
+            if not self._gate.is_active(Cause.CONNECTION_LOST):
+                self.enforce()
+
+    def figures(self) -> dict[str, object]:
+        """What diagnostics show of the loop since the last call."""
+        count, mean_s, longest_s = self.periods.take()
+        return {
+            "periods": count,
+            "period_mean_ms": f"{mean_s * 1e3:.3f}",
+            "period_longest_ms": f"{longest_s * 1e3:.3f}",
+            "commands_duplicate": self.duplicates,
+            "reads_failed_in_a_row": self._failures,
+            **self._backend.figures(),
+        }
+
+    def _execute(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
+        try:
+            self._backend.write(goals_rad, torque_on)
+        except BackendError as error:
+            self._fail(error)
+            self.enforce()
+            return
+        self._announce(stamp_ns, goals_rad, torque_on)
+
+    def _announce(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
+        self.executed = Executed(stamp_ns, goals_rad, torque_on)
+        self._on_executed(self.executed)
+
+    def _read(self, now_s: float) -> bool:
+        """Take a new state; a failed read leaves none that looks new, and too many of them stop the robot."""
+        if self._gate.is_active(Cause.CONNECTION_LOST):
+            return False  # until safety/reset
+        try:
+            self.state = self._backend.read()
+        except ReadError as error:
+            self._count_failure(error)
+            return False
+        except BackendError as error:
+            lost = isinstance(error, ConnectionLostError)
+            self._gate.stop(Cause.CONNECTION_LOST if lost else Cause.READ_FAILED, True, f"{error}")
+            self.enforce()
+            return False
+        self._failures = 0
+        self._gate.stop(Cause.READ_FAILED, False, "")
+        self._judge(now_s)
+        return True
+
+    def _count_failure(self, error: ReadError) -> None:
+        self._failures += 1
+        limits = self._limits
+        detail = f"{self._failures} failed reads in a row, limit {limits.read_failures_stop}; the last one: {error}"
+        if self._failures >= limits.read_failures_stop:
+            self._gate.stop(Cause.READ_FAILED, True, detail)
+            self.enforce()
+        elif self._failures >= limits.read_failures_hold:
+            self._gate.hold(Cause.READ_FAILED, detail)
+
+    def _judge(self, now_s: float) -> None:
+        """Measured values against their limits."""
+        found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
+        for cause in _MEASURED:
+            if cause in found:
+                self._stop(cause, found[cause], now_s)
+            else:
+                self._gate.stop(cause, False, "")
+
+    def _poll_health(self, now_s: float) -> None:
+        """One more joint's slow values; a failed reading is the bus' to count, the next one comes soon."""
+        if self._gate.is_active(Cause.CONNECTION_LOST) or now_s - self._health_s < _HEALTH_PERIOD_S:
+            return
+        self._health_s = now_s
+        try:
+            self.health = self._backend.poll_health()
+        except ReadError:
+            return
+        except BackendError as error:
+            self._fail(error)
+            return
+        if self.health is None:
+            return
+        found = dict(self._monitor.health_problems(self.health))
+        for cause in (Cause.TEMPERATURE, Cause.HARDWARE_ERROR):
+            if cause in found:
+                self._stop(cause, found[cause], now_s)
+            elif cause is Cause.TEMPERATURE:  # a hardware error is cleared by recover() alone
+                self._gate.stop(cause, False, "")

@@ -1,0 +1,69 @@
+"""The block `robot.safety` of a robot file: when the gate stops the robot by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rosac_common.settings import SettingsError, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class SafetyLimits:
+    """Limits of what is measured and of how long somebody may be silent. docs/safety.md lists cause, limit, reaction.
+
+    "Own measurement": D'Claw Turn in simulation under wild random actions.
+    """
+
+    position_margin_rad: float = setting(
+        0.5,
+        "a joint under torque this far outside its range stops the robot [rad]; own measurement: pushed up to 0.32",
+        minimum=0.0,
+    )
+    speed_stop_rad_s: float = setting(
+        15.0,
+        "a joint under torque that is measured faster stops the robot [rad/s]; own measurement: up to 12.7 with random "
+        "dynamics, 3.2 without: choose it lower for a robot that is stiff",
+        minimum=0.01,
+    )
+    current_time_s: float = setting(
+        0.5, "a motor above its servos.current_limit_a for so long stops the robot [s] (own figure)", minimum=0.0
+    )
+    temperature_stop_c: float = setting(
+        75.0,
+        "a warmer motor stops the robot [C]; X-series servos shut down at 80",
+        minimum=0.0,
+        maximum=150.0,
+    )
+    state_timeout_s: float = setting(
+        0.25, "realtime: no fresh joint state for so long stops the robot [s] (own figure)", minimum=0.01
+    )
+    read_failures_hold: int = setting(2, "failed reads in a row until hold (own figure)", minimum=1)
+    read_failures_stop: int = setting(5, "failed reads in a row until stopped (own figure)", minimum=1)
+    task_timeout_s: float = setting(
+        60.0,
+        "realtime: no good command for so long stops the robot, whose motors would otherwise hold and warm up [s] (own "
+        "figure; a restarted task needs about 5)",
+        minimum=0.1,
+    )
+    stop_time_s: float = setting(
+        0.3,
+        "a controlled stop holds the present position for so long, then torque goes off [s]; own figure: finger joints "
+        "come to rest within 0.1",
+        minimum=0.0,
+        maximum=5.0,
+    )
+    heartbeat_required: bool = setting(False, "the robot moves only while safety/heartbeat beats")
+    heartbeat_timeout_s: float = setting(0.5, "longest pause of safety/heartbeat [s] (own figure)", minimum=0.01)
+    dead_man_required: bool = setting(False, "the robot moves only while safety/dead_man is true and fresh")
+    dead_man_timeout_s: float = setting(0.5, "longest pause of safety/dead_man [s] (own figure)", minimum=0.01)
+    manager_required: bool = setting(False, "the robot moves only while safety/manager beats (a lifecycle manager)")
+    manager_timeout_s: float = setting(
+        4.0, "longest pause of safety/manager [s]; bond time-out of Nav2's lifecycle manager: 4 s", minimum=0.01
+    )
+
+    def __post_init__(self) -> None:
+        if self.read_failures_stop < self.read_failures_hold:
+            raise SettingsError(
+                f"robot.safety.read_failures_stop is {self.read_failures_stop}; it must be at least "
+                f"read_failures_hold ({self.read_failures_hold})"
+            )
