@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sac_learner.emulate_command import add_options as add_emulate_options
     from sac_learner.gym_command import add_options
 
     parser = argparse.ArgumentParser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("gym", help="train on a Gymnasium environment, without ROS")
     add_options(command)
     command.set_defaults(function=_gym)
+    command = commands.add_parser("emulate", help="emulate a robot's servos on a pseudo-terminal (docs/emulator.md)")
+    add_emulate_options(command)
+    command.set_defaults(function=_emulate)
     command = commands.add_parser("list", help="list the stacks with their arguments, and the runs")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
     command.set_defaults(function=_list)
@@ -133,6 +137,12 @@ def _plot(options: argparse.Namespace, console: object) -> int:
 
 def _gym(options: argparse.Namespace, console: object) -> int:
     from sac_learner.gym_command import run
+
+    return run(options, console)
+
+
+def _emulate(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.emulate_command import run
 
     return run(options, console)
 

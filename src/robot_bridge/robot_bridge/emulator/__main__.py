@@ -63,7 +63,13 @@ def serve(options: argparse.Namespace) -> int:
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: ended.append(number))
-    server = EmulatorServer(bus, EmulatedPort(options.link), options.control, options.lockstep, script, time.monotonic)
+    try:
+        server = EmulatorServer(
+            bus, EmulatedPort(options.link), options.control, options.lockstep, script, time.monotonic
+        )
+    except OSError as error:
+        print(f"emulator: {error}", file=sys.stderr)
+        return 2
     print(f"{robot.name}: {len(bus.servos)} servos on {options.link}", flush=True)
     try:
         server.run(lambda: not ended)

@@ -52,6 +52,20 @@ def checked_fault(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def parse_fault(text: str) -> tuple[str, dict[str, Any]]:
+    """A fault as people type it, such as "silent id=20" or "late rate=0.1 delay_s=0.05".
+
+    Raises:
+        FaultError: as `checked_fault`, or a value without a name.
+    """
+    kind, *words = text.split()
+    pairs = [word.partition("=") for word in words]
+    nameless = [word for word, (_, sign, _) in zip(words, pairs, strict=True) if not sign]
+    if nameless:
+        raise FaultError(f"'{nameless[0]}' has no name: write name=value, such as 'silent id=20'")
+    return kind, checked_fault(kind, {name: value for name, _, value in pairs})
+
+
 @dataclasses.dataclass
 class Line:
     """The wire between robot and servos: what happens to a packet on it.

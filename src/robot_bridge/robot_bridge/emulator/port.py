@@ -18,7 +18,7 @@ class EmulatedPort:
     """A pseudo-terminal whose other end a link points to, as a udev link does to a USB adapter.
 
     Args:
-        link: path of the link; an old link there is replaced.
+        link: path of the link; an old one that leads nowhere is replaced.
     """
 
     def __init__(self, link: Path) -> None:
@@ -35,9 +35,17 @@ class EmulatedPort:
         return self._master
 
     def plug(self) -> None:
-        """A fresh pseudo-terminal under the link."""
+        """A fresh pseudo-terminal under the link.
+
+        Raises:
+            FileExistsError: there is something else already, such as the port of another emulator.
+        """
         if self.plugged:
             return
+        if self._link.exists():
+            raise FileExistsError(
+                f"{self._link} exists; is another emulator running there? End it, or take another name"
+            )
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)

@@ -34,7 +34,7 @@ class EmulatorServer:
     """Args:
     bus: the servos.
     port: the pseudo-terminal, not plugged yet.
-    control: path of the socket; empty for none.
+    control: path of the socket.
     lockstep: time passes only by the order advance, and nothing takes time on the wire.
     script: (at_s, fault, values), sorted by time.
     """
@@ -43,7 +43,7 @@ class EmulatorServer:
         self,
         bus: EmulatedBus,
         port: EmulatedPort,
-        control: Path | None,
+        control: Path,
         lockstep: bool,
         script: Sequence[tuple[float, str, dict[str, Any]]] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -53,11 +53,10 @@ class EmulatorServer:
         self._stream = InstructionStream()
         self._heard_s = self._line_free_s = 0.0
         self._connections: dict[int, tuple[socket.socket, bytearray]] = {}
-        self._listener: socket.socket | None = None
-        if control is not None:
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._listener.bind(str(control))
-            self._listener.listen()
+        port.plug()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(control))
+        self._listener.listen()
         self._start_s = self._origin_s = clock()
         self._orders: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "advance": self._do_advance,
@@ -65,7 +64,6 @@ class EmulatorServer:
             "status": self._do_status,
             "randomise": self._do_randomise,
         }
-        port.plug()
 
     def run(self, keep_going: Callable[[], bool]) -> None:
         """Serve until told otherwise."""
@@ -74,9 +72,8 @@ class EmulatorServer:
 
     def step(self, timeout_s: float) -> None:
         """Wait for something to do, no longer than `timeout_s`, and do it."""
-        sources = [*self._connections, *([self._port.fileno()] if self._port.plugged else [])]
-        if self._listener is not None:
-            sources.append(self._listener.fileno())
+        listener = self._listener.fileno()
+        sources = [listener, *self._connections, *([self._port.fileno()] if self._port.plugged else [])]
         ready, _, _ = select.select(sources, [], [], timeout_s)
         now_s = self._clock()
         self._follow_clock(now_s)
@@ -84,7 +81,7 @@ class EmulatorServer:
         for source in ready:
             if self._port.plugged and source == self._port.fileno():
                 self._serve_port(now_s)
-            elif self._listener is not None and source == self._listener.fileno():
+            elif source == listener:
                 connection, _ = self._listener.accept()
                 self._connections[connection.fileno()] = (connection, bytearray())
             elif source in self._connections:
@@ -97,8 +94,7 @@ class EmulatorServer:
         self._port.unplug()
         for connection, _ in self._connections.values():
             connection.close()
-        if self._listener is not None:
-            self._listener.close()
+        self._listener.close()
 
     def _follow_clock(self, now_s: float) -> None:
         if self._lockstep:
