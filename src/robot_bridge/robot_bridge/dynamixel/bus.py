@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 
 import dynamixel_sdk as sdk
@@ -13,8 +14,9 @@ from robot_bridge.dynamixel.control_table import Register
 from robot_bridge.dynamixel.serial_port import SerialPort
 
 ALERT = 0x80
-# Answers of an instruction that reads one to four bytes.
-_STATUS_BYTES = 11
+# A status without parameters, and what its length field counts then: instruction, error and checksum.
+_STATUS_BYTES, _STATUS_LENGTH = 11, 4
+_HEADER = b"\xff\xff\xfd"
 # Error byte of a status: what it means, and what to do.
 _STATUS_ERRORS = {
     1: "it could not carry that out: is a hardware error latched? `rosac bus check`, then `rosac bus reboot`",
@@ -40,6 +42,7 @@ _EXPLAINED = {
     "late_answer": "an answer to an earlier instruction",
     "refused": "an error instead of an answer",
 }
+Packet = list[int]
 
 
 class ServoError(BackendError):
@@ -64,11 +67,17 @@ class DynamixelBus:
 
     Every method may raise :class:`ReadError` (no usable answer), :class:`ServoError` (an answer that refuses) or
     :class:`ConnectionLostError` (the port is gone).
+
+    Packets, stuffing and checksums are the SDK's; which answer belongs to which instruction is decided here, by id and
+    exact length, since answers may come late: after one that is missing, no instruction with answers of the same length
+    is sent until it can no longer come.
     """
 
     def __init__(self, path: str, baud_rate: int, reply_timeout_s: float) -> None:
         self._port = SerialPort(path, baud_rate, reply_timeout_s)
         self._handler = sdk.PacketHandler(2.0)
+        self._reply_timeout_ms = 1e3 * reply_timeout_s
+        self._missing: dict[int, float] = {}  # length of answers that may still come -> until when [ms]
         self.transactions = 0
         self.failures: collections.Counter[str] = collections.Counter()  # kind -> how often
         self.alerts: set[int] = set()  # ids whose last status had the alert bit
@@ -109,19 +118,15 @@ class DynamixelBus:
 
     def ping(self, identifier: int) -> Ping:
         """Model and firmware of one servo."""
-        self._begin()
-        number, result, error = self._handler.ping(self._port, identifier)
-        self._check(identifier, "ping", result, error)
-        firmware, result, error = self._handler.read1ByteTxRx(self._port, identifier, 6)
-        self._check(identifier, "firmware_version", result, error)
-        return Ping(number, firmware)
+        data = self._ask(identifier, sdk.INST_PING, b"", 3, "ping")
+        return Ping(int.from_bytes(data[:2], "little"), data[2])
 
     def scan(self) -> dict[int, Ping]:
         """All servos at this baud rate, by id. Takes about a second; two servos with one id show as none or as one."""
-        self._begin()
+        self._begin(_STATUS_LENGTH + 3)
         found, result = self._handler.broadcastPing(self._port)
         if result not in (sdk.COMM_SUCCESS, sdk.COMM_RX_TIMEOUT, sdk.COMM_RX_CORRUPT):
-            self._check(sdk.BROADCAST_ID, "ping", result, 0)
+            raise self._failed(_COMMUNICATION.get(result, "no_answer"), [sdk.BROADCAST_ID], "ping")
         return {identifier: Ping(*values) for identifier, values in sorted(found.items())}
 
     def read(self, identifier: int, register: Register) -> int:
@@ -130,26 +135,16 @@ class DynamixelBus:
 
     def read_bytes(self, identifier: int, address: int, size: int, what: str) -> bytes:
         """Registers that lie side by side."""
-        self._begin()
-        data, result, error = self._handler.readTxRx(self._port, identifier, address, size)
-        self._check(identifier, what, result, error)
-        if len(data) != size:
-            raise self._failed("damaged_answer", [identifier], what)
-        return bytes(data)
+        return self._ask(identifier, sdk.INST_READ, _pair(address, size), size, what)
 
     def write(self, identifier: int, register: Register, value: int) -> None:
         """Set a register."""
-        self._begin()
-        data = list(register.encode(value))
-        result, error = self._handler.writeTxRx(self._port, identifier, register.address, register.size, data)
-        self._check(identifier, f"{register.name} = {value}", result, error)
+        parameters = register.address.to_bytes(2, "little") + register.encode(value)
+        self._ask(identifier, sdk.INST_WRITE, parameters, 0, f"{register.name} = {value}")
 
     def reboot(self, identifier: int) -> None:
         """Restart one servo: torque off, hardware errors cleared."""
-        self._begin()
-        result, error = self._handler.reboot(self._port, identifier)
-        # A servo with a latched error answers with the alert bit; that is why it is restarted.
-        self._check(identifier, "reboot", result, error)
+        self._ask(identifier, sdk.INST_REBOOT, b"", 0, "reboot")
 
     # all servos at once
 
@@ -164,86 +159,139 @@ class DynamixelBus:
         Raises:
             ReadError: an answer is missing, late, damaged, an error, or of the wrong size; names the ids.
         """
-        self._begin()
+        what = f"read registers {address} to {address + size - 1}"
         count = len(identifiers)
-        result = self._handler.syncReadTx(self._port, address, size, list(identifiers), count, fast)
-        self._check(sdk.BROADCAST_ID, "sync read", result, 0)
-        if fast:
-            answers, kind = self._fast_answers(identifiers, size)
-        else:
-            self._port.setPacketTimeout((_STATUS_BYTES + size) * count)
-            answers, kind = self._answers(identifiers, size)
-        missing = [identifier for identifier in identifiers if identifier not in answers]
-        if missing:
-            raise self._failed(kind, missing, f"registers {address} to {address + size - 1}")
+        length = 1 + count * (_STATUS_LENGTH + size) if fast else _STATUS_LENGTH + size
+        instruction = sdk.INST_FAST_SYNC_READ if fast else sdk.INST_SYNC_READ
+        self._send(sdk.BROADCAST_ID, instruction, _pair(address, size) + bytes(identifiers), length, what)
+        self._port.setPacketTimeout((_STATUS_BYTES + size) * count)
+        answers, kind = (self._fast_answers if fast else self._answers)(identifiers, size, length)
+        silent = [identifier for identifier in identifiers if identifier not in answers]
+        if silent:
+            self._expect_late(length)
+            raise self._failed(kind, silent, what)
         return answers
 
-    def _answers(self, identifiers: Sequence[int], size: int) -> tuple[dict[int, bytes], str]:
+    def _answers(self, identifiers: Sequence[int], size: int, length: int) -> tuple[dict[int, bytes], str]:
         """What came of one status for each servo; one that is lost does not take the others with it."""
         answers: dict[int, bytes] = {}
-        kind = "no_answer"
-        while len(answers) < len(identifiers):
-            packet, result = self._handler.rxPacket(self._port, False)
-            if result == sdk.COMM_SUCCESS:
-                identifier, error = packet[sdk.PKT_ID], packet[sdk.PKT_ERROR]
-                self._note_alert(identifier, error)
-                data = bytes(packet[sdk.PKT_PARAMETER0 + 1 :][:size])
-                whole = int.from_bytes(bytes(packet[5:7]), "little") == size + 4
-                if identifier not in identifiers or not whole:
-                    kind = "late_answer"
-                elif error & ~ALERT:
-                    kind = "refused"
-                else:
-                    answers[identifier] = data
-            else:
-                kind = _COMMUNICATION.get(result, "no_answer")
-                if self._port.getTimeSinceStart() >= self._port.packet_timeout or result == sdk.COMM_RX_TIMEOUT:
+        failure, damaged = "", 0
+        while len(answers) + damaged < len(identifiers):
+            packet, kind = self._receive(length)
+            if packet is None:
+                failure = kind if kind != "no_answer" else failure or kind
+                damaged += kind == "damaged_answer"
+                if self._port.isPacketTimeout():
                     break
-        return answers, kind
+                continue
+            identifier, error = packet[sdk.PKT_ID], packet[sdk.PKT_ERROR]
+            if identifier not in identifiers:
+                failure = "late_answer"
+            elif error & ~ALERT:
+                failure = "refused"
+            else:
+                answers[identifier] = bytes(packet[sdk.PKT_PARAMETER0 + 1 :][:size])
+        return answers, failure
 
-    def _fast_answers(self, identifiers: Sequence[int], size: int) -> tuple[dict[int, bytes], str]:
-        count = len(identifiers)
-        data, result, _ = self._handler.fastSyncReadRx(self._port, sdk.BROADCAST_ID, (4 + size) * count)
+    def _fast_answers(self, identifiers: Sequence[int], size: int, length: int) -> tuple[dict[int, bytes], str]:
+        """One status of all: a part for each servo, in order, of error, id, data and checksum."""
+        while True:
+            packet, kind = self._receive(length, fast=True)
+            if packet is not None:
+                break
+            if self._port.isPacketTimeout():
+                return {}, kind
         answers: dict[int, bytes] = {}
-        if result != sdk.COMM_SUCCESS or len(data) < (4 + size) * count - 2:
-            return answers, _COMMUNICATION.get(result, "damaged_answer")
-        for place in range(0, (4 + size) * count, 4 + size):
-            error, identifier = data[place], data[place + 1]
-            self._note_alert(identifier, error)
-            if identifier in identifiers and not error & ~ALERT:
-                answers[identifier] = bytes(data[place + 2 : place + 2 + size])
-        return answers, "damaged_answer"
+        for number, expected in enumerate(identifiers):
+            start = sdk.PKT_PARAMETER0 + number * (_STATUS_LENGTH + size)
+            error, identifier = packet[start], packet[start + 1]
+            self._note_alert(expected, error)
+            if error & ~ALERT:
+                return answers, "refused"
+            if identifier != expected:
+                return answers, "late_answer"
+            answers[identifier] = bytes(packet[start + 2 : start + 2 + size])
+        return answers, ""
 
     def sync_write(self, register: Register, values: Mapping[int, int]) -> None:
         """Set one register of several servos (by id) with one instruction. Nobody answers."""
-        self._begin()
-        data = [byte for identifier, value in values.items() for byte in (identifier, *register.encode(value))]
-        result = self._handler.syncWriteTxOnly(self._port, register.address, register.size, data, len(data))
-        self._check(sdk.BROADCAST_ID, register.name, result, 0)
+        length = register.size
+        data = b"".join(bytes([identifier]) + register.encode(value) for identifier, value in values.items())
+        self._send(sdk.BROADCAST_ID, sdk.INST_SYNC_WRITE, _pair(register.address, length) + data, None, register.name)
+        self._port.is_using = False
+
+    # packets
+
+    def _ask(self, identifier: int, instruction: int, parameters: bytes, size: int, what: str) -> bytes:
+        """An instruction to one servo and its answer, which has `size` bytes of data; what for is `what`."""
+        length = _STATUS_LENGTH + size
+        self._send(identifier, instruction, parameters, length, what)
+        self._port.setPacketTimeout(_STATUS_BYTES + size)
+        failure = ""
+        while True:
+            packet, kind = self._receive(length, identifier)
+            if packet is not None:
+                break
+            failure = kind if kind != "no_answer" else failure or kind
+            if kind == "damaged_answer" or self._port.isPacketTimeout():
+                self._expect_late(length)
+                raise self._failed(failure, [identifier], what)
+        code = packet[sdk.PKT_ERROR] & ~ALERT
+        if code:
+            self.failures["refused"] += 1
+            meaning = _STATUS_ERRORS.get(code, "unknown error")
+            raise ServoError(f"servo {identifier} refused {what} with error {code}: {meaning}")
+        return bytes(packet[sdk.PKT_PARAMETER0 + 1 :][:size])
+
+    def _send(self, identifier: int, instruction: int, parameters: bytes, length: int | None, what: str) -> None:
+        """Send an instruction whose answers have this length field (None: there are none)."""
+        if not 0 <= identifier <= sdk.BROADCAST_ID:
+            raise BackendError(f"a servo cannot have id {identifier}: 0 to 252")
+        if _HEADER in bytes([instruction]) + parameters:
+            raise BackendError(f"dynamixel-sdk cannot send {parameters.hex(' ')} for {what}: it does not stuff packets")
+        self._begin(length)
+        size = len(parameters) + 3
+        head = [0, 0, 0, 0, identifier, size & 0xFF, size >> 8, instruction]
+        result = self._handler.txPacket(self._port, [*head, *parameters, 0, 0])
+        if result != sdk.COMM_SUCCESS:
+            raise self._failed(_COMMUNICATION.get(result, "not_sent"), [identifier], what)
+
+    def _receive(self, length: int, identifier: int | None = None, fast: bool = False) -> tuple[Packet | None, str]:
+        """The next status if it is of this length (refusals are shorter) and servo; else None and what came instead."""
+        packet, result = self._handler.rxPacket(self._port, fast)
+        if result != sdk.COMM_SUCCESS:
+            return None, _COMMUNICATION.get(result, "no_answer")
+        source, error = packet[sdk.PKT_ID], packet[sdk.PKT_ERROR]
+        got = packet[sdk.PKT_LENGTH_L] | packet[sdk.PKT_LENGTH_H] << 8
+        refused = got == _STATUS_LENGTH and error & ~ALERT
+        if got != length and not refused:
+            return None, "late_answer"
+        if source != (sdk.BROADCAST_ID if fast else source if identifier is None else identifier):
+            return None, "late_answer"
+        if not fast:
+            self._note_alert(source, error)
+        return packet, ""
 
     # what went wrong
 
-    def _begin(self) -> None:
+    def _begin(self, length: int | None) -> None:
+        """Before an instruction: wait while answers to an earlier one could be taken for its own."""
         if not self._port.is_open:
             raise ConnectionLostError(f"{self.path} is not open")
         self._port.is_using = False  # dynamixel-sdk leaves it set after some failures
         self.transactions += 1
+        left_ms = self._missing.get(length, 0.0) - self._port.getCurrentTime() if length is not None else 0.0
+        if left_ms > 0.0:
+            time.sleep(1e-3 * left_ms)
+
+    def _expect_late(self, length: int) -> None:
+        self._missing[length] = self._port.getCurrentTime() + self._reply_timeout_ms
 
     def _note_alert(self, identifier: int, error: int) -> None:
         if error & ALERT:
             self.alerts.add(identifier)
         else:
             self.alerts.discard(identifier)
-
-    def _check(self, identifier: int, what: str, result: int, error: int) -> None:
-        if result != sdk.COMM_SUCCESS:
-            raise self._failed(_COMMUNICATION.get(result, "no_answer"), [identifier], what)
-        self._note_alert(identifier, error)
-        code = error & ~ALERT
-        if code:
-            self.failures["refused"] += 1
-            meaning = _STATUS_ERRORS.get(code, "unknown error")
-            raise ServoError(f"servo {identifier} refused {what} with error {code}: {meaning}")
 
     def _failed(self, kind: str, identifiers: Sequence[int], what: str) -> ReadError:
         self.failures[kind] += 1
@@ -252,3 +300,8 @@ class DynamixelBus:
             f"{who}: {_EXPLAINED[kind]} to {what} at {self.baud_rate} baud on {self.path}; "
             "is it powered and connected? `rosac bus check` looks at the bus"
         )
+
+
+def _pair(address: int, size: int) -> bytes:
+    """Address and size, which many instructions begin with."""
+    return address.to_bytes(2, "little") + size.to_bytes(2, "little")
