@@ -1,0 +1,98 @@
+"""Swing and extension of the five-bar legs, against the closed form for equal lower links and against the lengths."""
+
+import math
+
+import numpy as np
+import pytest
+from robot_bridge.leg_kinematics import (
+    DEFAULT_LEG,
+    FRONT_MOTORS,
+    IDENTIFIED_LEG,
+    REAR_MOTORS,
+    motor_angles,
+    pin_distance_m,
+    swing_extension,
+)
+
+GEOMETRIES = [DEFAULT_LEG, IDENTIFIED_LEG]
+
+
+def workspace(geometry, count=41):
+    """Swing and extension all over the workspace."""
+    swing, extension = np.linspace(-1.5, 1.5, count), np.linspace(*geometry.extension_range_rad, count)
+    return [values.ravel() for values in np.meshgrid(swing, extension)]
+
+
+def test_motors_and_back():
+    swing, extension = np.array([0.1, -0.2, 0.3, 0.4]), np.array([1.5, 2.0, 2.5, 1.8])
+    motors = motor_angles(swing, extension)
+    # m1 = e - s, m2 = e + s on the left, the other way round on the right (pybullet_envs/minitaur)
+    np.testing.assert_allclose(motors, [1.4, 1.6, 2.2, 1.8, 2.8, 2.2, 2.2, 1.4])
+    np.testing.assert_allclose(motors[REAR_MOTORS], extension - swing)
+    np.testing.assert_allclose(motors[FRONT_MOTORS], extension + swing)
+    np.testing.assert_allclose(swing_extension(motors), [swing, extension])
+
+
+def test_the_pin_is_where_the_closed_form_says_when_both_links_are_equal():
+    swing, extension = workspace(DEFAULT_LEG)
+    distance = np.array([pin_distance_m(e, DEFAULT_LEG.upper_m, DEFAULT_LEG.rear_m) for e in extension])
+    pin = DEFAULT_LEG.pin(swing, extension)
+    np.testing.assert_allclose(pin, distance[:, None] * np.stack([-np.sin(swing), -np.cos(swing)], axis=1), atol=1e-12)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_every_link_keeps_its_length_all_over_the_workspace(geometry):
+    swing, extension = workspace(geometry)
+    pin, foot = geometry.pin(swing, extension), geometry.foot(swing, extension)
+    rear = geometry.upper_m * np.stack([-np.sin(extension - swing), np.cos(extension - swing)], axis=1)
+    front = geometry.upper_m * np.stack([np.sin(extension + swing), np.cos(extension + swing)], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(pin - rear, axis=1), geometry.rear_m)
+    np.testing.assert_allclose(np.linalg.norm(pin - front, axis=1), geometry.front_m)
+    np.testing.assert_allclose(np.linalg.norm(foot - rear, axis=1), geometry.foot_m)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_the_knees_lead_from_the_motors_to_the_pin(geometry):
+    swing, extension = workspace(geometry)
+    knees = geometry.knees(swing, extension)
+    for side, length, motor, knee in (
+        (-1, geometry.rear_m, extension - swing, knees.rear_rad),
+        (1, geometry.front_m, extension + swing, knees.front_rad),
+    ):
+        end = [geometry.upper_m * f(motor) + length * f(motor + knee) for f in (np.sin, np.cos)]
+        np.testing.assert_allclose(
+            np.stack([side * end[0], end[1]], axis=1), geometry.pin(swing, extension), atol=1e-12
+        )
+
+
+def test_known_figures():
+    # knees of bullet3's minitaur.py at motors pi / 2: -2.1834 rad, counted from a lower link folded along the upper one
+    knees = DEFAULT_LEG.knees(np.zeros(1), np.full(1, math.pi / 2))
+    assert knees.rear_rad[0] == pytest.approx(2.1834, abs=1e-4)
+    assert knees.front_rad[0] == pytest.approx(2.1834, abs=1e-4)
+    assert pin_distance_m(2.0, 0.101, 0.204) == pytest.approx(0.22, abs=0.01)
+    # a stretched leg is as long as both links
+    assert pin_distance_m(math.pi, 0.115, 0.2) == pytest.approx(0.315)
+
+
+def test_swing_is_positive_to_the_rear():
+    foot = DEFAULT_LEG.foot(np.array([0.3]), np.array([2.0]))[0]
+    assert foot[0] < 0
+    assert foot[1] < 0
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+class TestWorkspace:
+    def test_inside(self, geometry):
+        for swing, extension in zip(*workspace(geometry, 7), strict=True):
+            assert not geometry.problem(motor_angles(np.full(4, swing), np.full(4, extension)))
+
+    @pytest.mark.parametrize("extension", [-1.0, 0.0, 0.1, 3.1, math.pi, 4.0, math.nan])
+    def test_extension_outside(self, geometry, extension):
+        extensions = np.array([2.0, 2.0, extension, 2.0])
+        problem = geometry.problem(motor_angles(np.zeros(4), extensions))
+        assert problem.startswith("leg front_right: extension")
+
+    def test_swing_outside(self, geometry):
+        problem = geometry.problem(motor_angles(np.array([0.0, 1.7, 0.0, 0.0]), np.full(4, 2.0)))
+        assert problem.startswith("leg back_left: swing 1.700 rad is outside")
