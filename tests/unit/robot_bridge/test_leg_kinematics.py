@@ -19,7 +19,8 @@ GEOMETRIES = [DEFAULT_LEG, IDENTIFIED_LEG]
 
 def workspace(geometry, count=41):
     """Swing and extension all over the workspace."""
-    swing, extension = np.linspace(-1.5, 1.5, count), np.linspace(*geometry.extension_range_rad, count)
+    low, high = geometry.extension_range_rad
+    swing, extension = np.linspace(-1.5, 1.5, count), np.linspace(low + 1e-9, high - 1e-9, count)
     return [values.ravel() for values in np.meshgrid(swing, extension)]
 
 
