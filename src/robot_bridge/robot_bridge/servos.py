@@ -7,7 +7,7 @@ import math
 
 from rosac_common.settings import SettingsError, setting
 
-from robot_bridge.dynamixel.control_table import BAUD_RATES, MODELS, WATCHDOG_UNIT_S, Model
+from robot_bridge.dynamixel.control_table import BAUD_RATES, MODELS, RETURN_DELAY_UNIT_S, WATCHDOG_UNIT_S, Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,5 +88,11 @@ class ServoSettings:
                 )
         if not all(math.isfinite(value) and value > 0 for value in self.torque_constant_nm_a):
             raise SettingsError(f"robot.servos.torque_constant_nm_a must be above 0: {self.torque_constant_nm_a}")
+        for name, value, unit in (
+            ("bus_watchdog_s", self.bus_watchdog_s, WATCHDOG_UNIT_S),
+            ("return_delay_us", self.return_delay_us, 1e6 * RETURN_DELAY_UNIT_S),
+        ):
+            if abs(value / unit - round(value / unit)) > 1e-6:
+                raise SettingsError(f"robot.servos.{name} is {value:g}; servos count it in steps of {unit:g}")
         if self.baud_rate > 4_000_000:
             raise SettingsError(f"robot.servos.baud_rate is {self.baud_rate}: dynamixel-sdk for Python ends at 4000000")

@@ -78,6 +78,7 @@ class DynamixelBus:
         self._handler = sdk.PacketHandler(2.0)
         self._reply_timeout_ms = 1e3 * reply_timeout_s
         self._missing: dict[int, float] = {}  # length of answers that may still come -> until when [ms]
+        self._sent_ms = self._port.getCurrentTime()
         self.transactions = 0
         self.failures: collections.Counter[str] = collections.Counter()  # kind -> how often
         self.alerts: set[int] = set()  # ids whose last status had the alert bit
@@ -109,6 +110,11 @@ class DynamixelBus:
     def is_open(self) -> bool:
         """Whether the port is open (it may be gone all the same)."""
         return self._port.is_open
+
+    @property
+    def silent_s(self) -> float:
+        """Time since the last instruction [s]."""
+        return 1e-3 * (self._port.getCurrentTime() - self._sent_ms)
 
     def set_baud_rate(self, baud_rate: int) -> None:
         """Reopen the port at another speed [bit/s]."""
@@ -283,6 +289,7 @@ class DynamixelBus:
         left_ms = self._missing.get(length, 0.0) - self._port.getCurrentTime() if length is not None else 0.0
         if left_ms > 0.0:
             time.sleep(1e-3 * left_ms)
+        self._sent_ms = self._port.getCurrentTime()
 
     def _expect_late(self, length: int) -> None:
         self._missing[length] = self._port.getCurrentTime() + self._reply_timeout_ms

@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
+from rosac_common.settings import SettingsError
+
 from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping
 from robot_bridge.dynamixel.control_table import (
@@ -14,6 +16,7 @@ from robot_bridge.dynamixel.control_table import (
     HARDWARE_ERRORS,
     POSITION_CONTROL,
     RETURN_DELAY_UNIT_S,
+    TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     WATCHDOG_UNIT_S,
     Model,
@@ -23,10 +26,11 @@ from robot_bridge.dynamixel.units import Units
 from robot_bridge.robot import RobotSettings
 
 T = TypeVar("T")
+_LAST_TICK = TICKS_PER_REVOLUTION - 1
 # Bus watchdogs came with it (e-manual).
 _OLDEST_FIRMWARE = 38
-# A servo is deaf for a moment after a reboot; pings until it answers.
-_PINGS_AFTER_REBOOT = 20
+# A servo is deaf for a moment after a reboot; pings until it answers, each of which takes the bus' reply time.
+_PINGS_AFTER_REBOOT = 50
 # Packets are lost now and then; what is written here is read back anyway.
 _TRIES = 3
 
@@ -45,7 +49,11 @@ class Servo:
 
 
 def servos_of(robot: RobotSettings) -> list[Servo]:
-    """All servos of the robot with the registers that the robot file determines."""
+    """All servos of the robot with the registers that the robot file determines.
+
+    Raises:
+        SettingsError: a joint's range is beyond the one turn of its servo.
+    """
     block = robot.servos
     low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
     high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
@@ -53,15 +61,21 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
     found = []
     for i, (model, end) in enumerate(zip(block.models, ends, strict=True)):
         lowest, highest = min(end), max(end)
+        # An auxiliary joint may turn on and on; its servo drives it within one turn.
+        if i < len(robot.joint_names) and not 0 <= lowest < highest <= _LAST_TICK:
+            raise SettingsError(
+                f"joint '{robot.joint_names[i]}': its range is ticks {lowest} .. {highest} of servo {robot.joint_ids[i]}, "
+                f"which has 0 .. {_LAST_TICK}: correct its range, or its offset with `rosac bus calibrate`"
+            )
         settings = {
             "operating_mode": POSITION_CONTROL,
+            # Direction and offset are the robot file's; the servo counts from its own zero.
             "drive_mode": 0,
             "homing_offset": 0,
             "return_delay_time": round(block.return_delay_us * 1e-6 / RETURN_DELAY_UNIT_S),
             # The servo itself goes no further than the robot file allows, whatever it is told.
-            "min_position_limit": min(max(lowest, 0), 4095),
-            "max_position_limit": min(max(highest, 0), 4095),
-            "status_return_level": 2,
+            "min_position_limit": max(lowest, 0),
+            "max_position_limit": min(highest, _LAST_TICK),
             "position_p_gain": block.position_p_gain[i],
             "position_i_gain": block.position_i_gain[i],
             "position_d_gain": block.position_d_gain[i],
@@ -94,6 +108,9 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
         BackendError: a servo does not answer, is of another model or too old, has a hardware error, or does not take a
             value. The message names what to do; torque is off where a servo could be reached.
     """
+    # Nobody answers these: after a crash, torque may still be on, and a servo may have been told not to answer.
+    for name, value in (("torque_enable", 0), ("status_return_level", 2)):
+        bus.sync_write(servos[0].model.register(name), {servo.identifier: value for servo in servos})
     fast = True
     for servo in servos:
         ping = _identify(bus, servo)

@@ -6,22 +6,30 @@ import contextlib
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from robot_bridge.backend import BackendError, ConnectionLostError, Flags, ReadError, RobotHealth, RobotState, Vector
-from robot_bridge.dynamixel.bus import DynamixelBus
-from robot_bridge.dynamixel.connection import reboot_faulty, repeat, servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.bus import DynamixelBus, ServoError
+from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.control_table import (
+    TICKS_PER_REVOLUTION,
+    VOLTAGE_UNIT_V,
+    WATCHDOG_UNIT_S,
+    Register,
+)
 from robot_bridge.dynamixel.settings import BusSettings
-from robot_bridge.dynamixel.units import Units
+from robot_bridge.dynamixel.units import Counts, Units
 from robot_bridge.robot import RobotSettings
 
 # Registers present_current, present_velocity, present_position, and the two bytes of present_pwm before them: reads of
 # either length take turns, so that a late answer to the read before is recognised by its length.
-_ADDRESS, _SIZE, _END = 126, 10, 136
+_SIZE, _END = 10, 136
 _EXTRA_BYTES = 2
 # Registers present_input_voltage and present_temperature, side by side.
 _SLOW_ADDRESS, _SLOW_SIZE = 144, 3
-# Torque-off is sent so often: nobody answers a sync write, and single packets are lost.
-_OFF_REPEATS = 3
+# What nobody answers (sync writes) is read back, and sent so often: single packets are lost.
+_SET_TRIES = 3
+_TRIPPED = -1  # register bus_watchdog, once it has stopped the servo
 
 
 class DynamixelRobot:
@@ -43,18 +51,21 @@ class DynamixelRobot:
         self._units = Units(robot)
         self._watchdog_ticks = watchdog_ticks(robot)
         self.bus = DynamixelBus(settings.port, robot.servos.baud_rate, settings.reply_timeout_s)
-        self._goal = self._servos[0].model.register("goal_position")
-        self._torque = self._servos[0].model.register("torque_enable")
+        # All models of the series have these at the same place.
+        registers = ("goal_position", "torque_enable", "bus_watchdog", "hardware_error_status")
+        self._goal, self._torque, self._watchdog, self._error = map(self._servos[0].model.register, registers)
         low = [servo.settings["min_position_limit"] for servo in self._servos]
         high = [servo.settings["max_position_limit"] for servo in self._servos]
         self._low, self._high = np.array(low), np.array(high)
         count = len(self._ids)
         self._torque_on = np.zeros(count, dtype=bool)
-        self._ticks = np.zeros(count, dtype=np.int64)  # present positions of the newest read
         self._fast = False
         self._fast_failures = 0
         self._extra = 0
-        self._next_health = 0
+        self._lost = ""  # why the servos no longer do what they are told, until recover()
+        self._polls = 0
+        self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
+        self._unread_errors: set[int] = set()  # places of servos whose hardware error is to be read
         self._forget_health()
 
     def _forget_health(self) -> None:
@@ -66,10 +77,24 @@ class DynamixelRobot:
     # RobotBackend
 
     def open(self) -> None:
-        """Connect, check and set every servo up; torque off."""
+        """Connect, check and set every servo up; torque off. The port is closed again if that fails."""
+        self._connect(reboot=False)
+
+    def _connect(self, reboot: bool) -> None:
         self.bus.open()
-        self._fast = set_up(self.bus, self._servos, self._watchdog_ticks) and self._settings.fast_read
+        try:
+            if reboot:
+                reboot_faulty(self.bus, self._servos)
+            all_fast = set_up(self.bus, self._servos, self._watchdog_ticks)
+        except BackendError:
+            self.bus.close()
+            raise
+        self._fast = all_fast and self._settings.fast_read
+        self._fast_failures = 0
         self._torque_on[:] = False
+        self._lost = ""
+        self._alerted.clear()
+        self._unread_errors.clear()
         self._forget_health()
 
     def close(self) -> None:
@@ -83,81 +108,114 @@ class DynamixelRobot:
             self.bus.close()
 
     def read(self) -> RobotState:
-        """One sync read of position, velocity and current."""
+        """One sync read of position, velocity and current.
+
+        Raises:
+            BackendError: besides what the bus raises: a servo has stopped by itself or restarted; so it stays until
+                :meth:`recover`.
+        """
+        if self._torque_on.any() and self.bus.silent_s > self._watchdog_ticks * WATCHDOG_UNIT_S:
+            self._look_at_watchdogs()
+        self._check_lost()
         time_ns = self._epoch_ns + round(self._clock() * 1e9)
-        answers = self._sync_read()
-        raw = np.frombuffer(b"".join(answers[identifier] for identifier in self._ids), dtype=np.uint8)
-        raw = raw.reshape(len(self._ids), -1)[:, -_SIZE:]
-        current = np.ascontiguousarray(raw[:, 0:2]).view("<i2")[:, 0].astype(np.int64)
-        velocity = np.ascontiguousarray(raw[:, 2:6]).view("<i4")[:, 0].astype(np.int64)
-        self._ticks = np.ascontiguousarray(raw[:, 6:10]).view("<i4")[:, 0].astype(np.int64)
-        current_a = self._units.current_a(current)
+        raw = self._sync_read()
+        current_a = self._units.current_a(_counts(raw, 0, "<i2"))
         return RobotState(
             time_ns,
-            self._units.position_rad(self._ticks),
-            self._units.velocity_rad_s(velocity),
+            self._units.position_rad(_counts(raw, 6, "<i4")),
+            self._units.velocity_rad_s(_counts(raw, 2, "<i4")),
             self._units.effort_nm(current_a),
             current_a,
         )
 
-    def _sync_read(self) -> dict[int, bytes]:
-        """The read, once more after a failure if there is time for that."""
+    def _sync_read(self) -> npt.NDArray[np.uint8]:
+        """Bytes (joints, _SIZE) of all servos; once more after a failure, then not fast, so that the silent one is named."""
         for retries_left in range(self._settings.read_retries, -1, -1):
             self._extra = _EXTRA_BYTES - self._extra
             address, size = _END - _SIZE - self._extra, _SIZE + self._extra
+            fast = self._fast and retries_left == self._settings.read_retries
             try:
-                answers = self.bus.sync_read(self._ids, address, size, self._fast)
-                self._fast_failures = 0
-                return answers
+                answers = self.bus.sync_read(self._ids, address, size, fast)
             except ReadError:
-                self._note_fast_failure()
+                self._fast_failures += fast
+                self._fast = self._fast and self._fast_failures < self._settings.fast_read_failures
                 if not retries_left:
                     raise
+                continue
+            if fast:
+                self._fast_failures = 0
+            raw = np.frombuffer(b"".join(answers[identifier] for identifier in self._ids), dtype=np.uint8)
+            return raw.reshape(len(self._ids), size)[:, -_SIZE:]
         raise AssertionError
 
-    def _note_fast_failure(self) -> None:
-        """Mixed buses and some adapters never complete a fast read: after a few failures it is given up for good."""
-        if self._fast:
-            self._fast_failures += 1
-            self._fast = self._fast_failures < self._settings.fast_read_failures
-
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
-        """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps."""
+        """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps.
+
+        Raises:
+            BackendError: besides what the bus raises: a servo does not switch its torque, or as in :meth:`read`.
+        """
         off, on = self._torque_on & ~torque_on, torque_on & ~self._torque_on
         if off.any():
             self._switch_off(off)
-        goals = np.clip(self._units.ticks(goals_rad), self._low, self._high)
+        if not torque_on.any():
+            return
+        self._check_lost()
+        goals = self._units.ticks(goals_rad)
         if on.any():
-            # The servo's goal is set to where it stands before its torque comes on.
-            start = np.clip(self._ticks, self._low, self._high)
-            self.bus.sync_write(self._goal, self._by_id(start, on))
-            self._switch_on(on)
-        if torque_on.any():
-            self.bus.sync_write(self._goal, self._by_id(goals, torque_on))
+            goals -= self._switch_on(on)
+        self.bus.sync_write(self._goal, self._by_id(np.clip(goals, self._low, self._high), torque_on))
 
     def poll_health(self) -> RobotHealth:
-        """Voltage, temperature and, after an alert, the hardware error of one more servo."""
-        alerted = [i for i, identifier in enumerate(self._ids) if identifier in self.bus.alerts]
-        place = next((i for i in alerted if not self._health.hardware_error[i]), self._next_health)
-        if place == self._next_health:
-            self._next_health = (self._next_health + 1) % len(self._ids)
-        servo = self._servos[place]
-        data = self.bus.read_bytes(servo.identifier, _SLOW_ADDRESS, _SLOW_SIZE, "voltage and temperature")
-        error = 0
-        if servo.identifier in self.bus.alerts:
-            error = self.bus.read(servo.identifier, servo.model.register("hardware_error_status"))
-        health = self._health
-        health.voltage_v[place] = 0.1 * int.from_bytes(data[:2], "little")
+        """One short read: a hardware error that is new, else in turn the bus watchdogs of all servos, whose findings
+        :meth:`read` tells, or the slow registers of one servo."""
+        alerted = {i for i, identifier in enumerate(self._ids) if identifier in self.bus.alerts}
+        self._unread_errors |= alerted - self._alerted
+        self._alerted = alerted
+        turn, watchdogs = divmod(self._polls, 2)
+        if self._unread_errors:
+            place = self._unread_errors.pop()
+            self._health.hardware_error[place] = self.bus.read(self._ids[place], self._error)
+        elif watchdogs:
+            self._polls += 1
+            self._look_at_watchdogs()
+        else:
+            self._polls += 1
+            self._read_slow(turn % len(self._ids))
+        return self._health
+
+    def _read_slow(self, place: int) -> None:
+        identifier, health = self._ids[place], self._health
+        data = self.bus.read_bytes(identifier, _SLOW_ADDRESS, _SLOW_SIZE, "voltage and temperature")
+        health.voltage_v[place] = VOLTAGE_UNIT_V * int.from_bytes(data[:2], "little")
         health.temperature_c[place] = data[2]
-        health.hardware_error[place] = error
         health.read_s[place] = self._clock()
-        return health
+        if identifier in self.bus.alerts:
+            self._unread_errors.add(place)  # once more: a second error may have come
+        else:
+            health.hardware_error[place] = 0
+
+    def _look_at_watchdogs(self) -> None:
+        """A servo whose register bus_watchdog is not what was set has stopped by itself, or forgotten everything."""
+        answers = self.bus.sync_read(self._ids, self._watchdog.address, self._watchdog.size)
+        for servo in self._servos:
+            value = self._watchdog.decode(answers[servo.identifier])
+            if value == _TRIPPED:
+                self._lost = (
+                    f"{servo} has stopped: it heard nothing for {self._watchdog_ticks * WATCHDOG_UNIT_S:g} s (bus "
+                    "watchdog). Is this computer too busy, or the cable loose? Then call safety/reset"
+                )
+            elif value != self._watchdog_ticks:
+                self._lost = (
+                    f"{servo} has restarted and lost its settings: check its supply and cable, then call safety/reset"
+                )
+
+    def _check_lost(self) -> None:
+        if self._lost:
+            raise BackendError(self._lost)
 
     def recover(self) -> None:
-        """Open the port anew if it was lost, reboot servos with hardware errors, set everything up again."""
-        self.bus.open()
-        reboot_faulty(self.bus, self._servos)
-        self.open()
+        """Open the port anew, reboot servos with hardware errors, set everything up again."""
+        self._connect(reboot=True)
 
     def figures(self) -> dict[str, object]:
         """Transactions and failures of the bus."""
@@ -169,32 +227,64 @@ class DynamixelRobot:
     def _by_id(self, values: np.ndarray, which: Flags) -> dict[int, int]:
         return {self._ids[i]: int(values[i]) for i in np.flatnonzero(which)}
 
-    def _switch_on(self, which: Flags) -> None:
-        """One by one and with an answer: a servo with a latched error refuses."""
-        for i in np.flatnonzero(which):
-            repeat(lambda i=i: self.bus.write(self._ids[i], self._torque, 1))
-            self._torque_on[i] = True
+    def _switch_on(self, which: Flags) -> Counts:
+        """Goals to where the servos stand, then torque on, each read back: a goal of yesterday would make them jump.
 
-    def _switch_off(self, which: Flags) -> None:
-        """All at once, then each asked whether it is off.
+        Returns:
+            (joints,) what the servos count less from now on: with torque on they count within one turn, without it on
+            and on.
 
         Raises:
-            BackendError: a servo does not confirm that its torque is off.
+            BackendError: a servo did not take its goal, or did not switch on.
         """
-        values = {self._ids[i]: 0 for i in np.flatnonzero(which)}
-        unsure = list(values)
-        for _ in range(_OFF_REPEATS):
-            self.bus.sync_write(self._torque, values)
-            unsure = [identifier for identifier in unsure if not self._is_off(identifier)]
-            if not unsure:
-                self._torque_on[which] = False
-                return
-        raise BackendError(
-            f"servos {unsure} do not confirm that their torque is off: cut the power. Their bus watchdog stops them "
-            f"{self._watchdog_ticks * 20} ms after the last instruction"
-        )
+        ticks = _counts(self._sync_read(), 6, "<i4")
+        turns = np.where(which, ticks - ticks % TICKS_PER_REVOLUTION, 0)
+        start = np.clip(ticks - turns, self._low, self._high)
+        self._set(self._goal, self._by_id(start, which), "look at it with `rosac bus check`")
+        # Counts as on from here: what is not confirmed must be switched off again.
+        self._torque_on |= which
+        self._set(self._torque, self._by_id(which, which), "a hardware error? safety/reset reboots it")
+        return turns
 
-    def _is_off(self, identifier: int) -> bool:
-        with contextlib.suppress(ReadError):
-            return self.bus.read(identifier, self._torque) == 0
-        return False
+    def _switch_off(self, which: Flags) -> None:
+        """All at once, then each asked whether it is off."""
+        stops_ms = 1e3 * self._watchdog_ticks * WATCHDOG_UNIT_S
+        off = np.zeros_like(self._low)
+        remedy = f"cut the power; its bus watchdog stops it {stops_ms:g} ms after the last instruction"
+        self._set(self._torque, self._by_id(off, which), remedy)
+        self._torque_on &= ~which
+
+    def _set(self, register: Register, values: dict[int, int], remedy: str) -> None:
+        """Set a register of several servos with one instruction, and read it back.
+
+        Raises:
+            BackendError: a servo does not show its value after a few tries; the message ends with the remedy.
+        """
+        left = values
+        for _ in range(_SET_TRIES):
+            self.bus.sync_write(register, left)
+            left = self._not_set(register, left)
+            if not left:
+                return
+        names = ", ".join(str(servo) for servo in self._servos if servo.identifier in left)
+        wanted = ", ".join(sorted({str(value) for value in left.values()}))
+        raise BackendError(f"{names}: {register.name} is not {wanted} after {_SET_TRIES} tries: {remedy}")
+
+    def _not_set(self, register: Register, values: dict[int, int]) -> dict[int, int]:
+        """Those of the values that their servos do not show."""
+        try:
+            answers = self.bus.sync_read(list(values), register.address, register.size)
+        except ReadError:  # counted by the bus; one servo that is silent must not hide the others
+            answers = {}
+            for identifier in values:
+                with contextlib.suppress(ReadError, ServoError):
+                    answers[identifier] = self.bus.read_bytes(
+                        identifier, register.address, register.size, register.name
+                    )
+        return {i: v for i, v in values.items() if i not in answers or register.decode(answers[i]) != v}
+
+
+def _counts(raw: npt.NDArray[np.uint8], start: int, kind: str) -> Counts:
+    """A register of all servos from their bytes (joints, bytes): `kind` is numpy's name of its type."""
+    size = np.dtype(kind).itemsize
+    return np.ascontiguousarray(raw[:, start : start + size]).view(kind)[:, 0].astype(np.int64)
