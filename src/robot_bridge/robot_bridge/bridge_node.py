@@ -18,7 +18,7 @@ from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
 from rosgraph_msgs.msg import Clock as ClockMsg
-from sac_interfaces.msg import SafetyState
+from sac_interfaces.msg import JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
@@ -28,7 +28,7 @@ from robot_bridge.backends import make_backend
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
-from robot_bridge.messages import diagnostic, fill_executed, fill_state, safety_state
+from robot_bridge.messages import diagnostic, fill_executed, fill_state, joint_health, safety_state
 from robot_bridge.motion import Executed, MotionLoop
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
@@ -95,6 +95,7 @@ class BridgeNode(LifecycleNode):
         self._executed = self.create_lifecycle_publisher(JointState, "joint_command/executed", qos.STATE)
         self._safety = self.create_publisher(SafetyState, "safety/state", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
+        self._health = self.create_publisher(JointHealth, "joint_health", qos.LATCHED)
         self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
         self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
         self.create_subscription(Empty, "safety/heartbeat", self._on_heartbeat, qos.EVENTS)
@@ -251,6 +252,9 @@ class BridgeNode(LifecycleNode):
     def _on_report(self) -> None:
         self._publish_safety()
         self._publish_diagnostics()
+        if self._loop is not None and self._loop.health is not None:
+            names = self.settings.robot.all_joint_names
+            self._health.publish(joint_health(names, self._loop.health, self._time_ns()))
 
     # services
 

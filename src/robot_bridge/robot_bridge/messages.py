@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rosac_common.messages import float64_array, stamp_from_nanoseconds
-from sac_interfaces.msg import SafetyState
+from sac_interfaces.msg import JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 
-from robot_bridge.backend import RobotState
+from robot_bridge.backend import RobotHealth, RobotState
 from robot_bridge.gate_types import GateReport, GateState
 from robot_bridge.motion import Executed
 
@@ -33,6 +33,16 @@ def fill_executed(message: JointState, executed: Executed) -> None:
     message.header.stamp = stamp_from_nanoseconds(executed.stamp_ns)
     message.position = float64_array(executed.goals_rad)
     message.effort = float64_array(executed.torque_on.astype(np.float64))
+
+
+def joint_health(names: list[str], health: RobotHealth, stamp_ns: int) -> JointHealth:
+    """The slow values of all joints as a message."""
+    message = JointHealth(name=names)
+    message.header.stamp = stamp_from_nanoseconds(stamp_ns)
+    message.temperature_c = float64_array(health.temperature_c)
+    message.voltage_v = float64_array(health.voltage_v)
+    message.hardware_error = health.hardware_error.tolist()
+    return message
 
 
 def safety_state(report: GateReport, stamp_ns: int) -> SafetyState:

@@ -1,0 +1,398 @@
+"""Every cause that stops the robot: found, named, latched, answered as the table says, and cleared."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from robot_bridge.backend import BackendError, ConnectionLostError, ReadError, RobotHealth, RobotState
+from robot_bridge.causes import RULES, Cause, Reaction
+from robot_bridge.gate import GateSettings
+from robot_bridge.gate_types import Command, GateState
+from robot_bridge.loop import RealtimeLoop, make_gate
+from robot_bridge.safety_limits import SafetyLimits
+from robot_bridge.settings import BridgeSettings
+from robot_bridge.simulation.settings import SimulationSettings
+from rosac_common.settings import SettingsError
+
+TICK_S = 0.01
+
+
+class FakeRobot:
+    """A robot of real time whose readings and failures are set by the test."""
+
+    def __init__(self):
+        self.now_ns = 0
+        self.position, self.velocity, self.current = np.zeros(10), np.zeros(10), np.zeros(10)
+        self.health = RobotHealth(np.full(10, 30.0), np.full(10, 24.0), np.zeros(10, np.uint8), np.zeros(10))
+        self.torque_on = np.zeros(10, dtype=bool)
+        self.goals = np.zeros(10)
+        self.error = self.write_error = None
+        self.recovered = self.writes = self.fail_writes = 0
+
+    def read(self):
+        if self.error is not None:
+            raise self.error
+        self.now_ns += 10_000_000
+        return RobotState(self.now_ns, self.position.copy(), self.velocity.copy(), np.zeros(10), self.current.copy())
+
+    def write(self, goals_rad, torque_on):
+        if self.write_error is not None:
+            raise self.write_error
+        self.writes += 1
+        if self.fail_writes:
+            self.fail_writes -= 1
+            raise ReadError("servo 11: no answer")
+        self.goals, self.torque_on = goals_rad.copy(), torque_on.copy()
+
+    def poll_health(self):
+        if isinstance(self.health, BackendError):
+            raise self.health
+        return self.health
+
+    def recover(self):
+        if self.write_error is not None:
+            raise self.write_error
+        self.recovered += 1
+        self.error = None
+        self.torque_on = np.zeros(10, dtype=bool)
+        self.health.hardware_error[:] = 0
+
+    def figures(self):
+        return {}
+
+
+class Bench:
+    """A real-time loop that ticks every 10 ms and is commanded at every tick, unless the task is silent."""
+
+    def __init__(self, robot, **limits):
+        robot = dataclasses.replace(robot, safety=SafetyLimits(**limits))
+        settings = BridgeSettings(
+            robot=robot, gate=GateSettings(), simulation=SimulationSettings(), time_base="realtime"
+        )
+        self.robot, self.gate, self.states = FakeRobot(), make_gate(settings), []
+        self.loop = RealtimeLoop(settings, self.robot, self.gate, lambda _: None, self.states.append)
+        self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
+        self.loop.start(0.0)
+        self.beating = ()
+
+    def arm(self):
+        armed, message = self.gate.arm(self.loop.state.position_rad, self.now_s)
+        assert armed, message
+        self.loop.enforce()
+
+    def run(self, duration_s):
+        for _ in range(round(duration_s / TICK_S)):
+            self.now_s += TICK_S
+            for beat in self.beating:
+                beat.beat(self.now_s)
+            self.loop.tick(self.now_s)
+            if self.task_speaks and self.states:
+                self.loop.command(self.states[-1].time_ns, Command(self.names, [0.0] * 9), self.now_s)
+
+    def causes(self):
+        return {report.cause: report for report in self.gate.report().causes}
+
+    def assert_stopped(self, cause):
+        assert self.gate.state is GateState.STOPPED
+        assert cause in self.causes(), self.causes()
+        if RULES[cause].reaction is Reaction.CONTROLLED_STOP:
+            assert self.robot.torque_on[:9].all(), "a controlled stop holds first"
+            np.testing.assert_array_equal(self.robot.goals[:9], self.loop.state.position_rad[:9])
+            self.run(0.32)
+        assert not self.robot.torque_on.any()
+
+    def assert_reset_then_arm(self, cause):
+        """Nothing moves until it is reset and armed; the cause is gone after that."""
+        assert not self.gate.arm(self.loop.state.position_rad, self.now_s)[0]
+        self.loop.recover()
+        assert self.gate.reset()[0], self.causes()
+        self.run(0.1)
+        assert self.gate.state is GateState.DISARMED
+        assert not self.robot.torque_on.any()
+        self.arm()
+        self.run(0.1)
+        assert self.gate.state is GateState.ARMED
+
+
+@pytest.fixture
+def bench(robot):
+    made = Bench(robot)
+    made.arm()
+    made.run(0.1)
+    return made
+
+
+def test_every_cause_has_a_rule():
+    assert set(RULES) == set(Cause)
+
+
+@pytest.mark.parametrize(
+    ("cause", "field", "value"),
+    [
+        (Cause.JOINT_RANGE, "position", 0.48 + 0.51),
+        (Cause.JOINT_SPEED, "velocity", -15.1),
+        (Cause.MOTOR_CURRENT, "current", 0.42),
+    ],
+)
+def test_a_measured_value_beyond_its_limit_stops(bench, cause, field, value):
+    healthy = getattr(bench.robot, field)[0]
+    getattr(bench.robot, field)[0] = value
+    bench.run(0.6 if cause is Cause.MOTOR_CURRENT else 0.01)
+    detail = bench.causes()[cause].detail
+    assert "finger1_top" in detail
+    assert "limit" in detail
+    bench.assert_stopped(cause)
+    getattr(bench.robot, field)[0] = healthy
+    bench.run(0.02)
+    bench.assert_reset_then_arm(cause)
+
+
+@pytest.mark.parametrize(("field", "value"), [("position", 0.48 + 0.49), ("velocity", 14.9), ("current", 0.41)])
+def test_just_within_the_limit_goes_on(bench, field, value):
+    getattr(bench.robot, field)[0] = value
+    bench.run(1.0)
+    assert bench.gate.state is GateState.ARMED
+
+
+def test_a_joint_out_of_range_stays_a_cause_until_it_is_back(bench):
+    bench.robot.position[3] = -2.0
+    bench.run(0.5)
+    assert not bench.gate.reset()[0]
+    bench.robot.position[3] = 0.0
+    bench.run(0.02)
+    assert bench.gate.reset()[0]
+
+
+def test_a_short_peak_of_current_is_no_cause(bench):
+    bench.robot.current[0] = 0.9
+    bench.run(0.4)
+    bench.robot.current[0] = 0.1
+    bench.run(0.02)
+    bench.robot.current[0] = 0.9
+    bench.run(0.4)
+    assert bench.gate.state is GateState.ARMED
+
+
+def test_joints_without_torque_are_not_judged(bench):
+    bench.robot.velocity[9] = 30.0  # the fingers spin the free valve
+    bench.robot.position[9] = 40.0
+    bench.run(0.2)
+    assert bench.gate.state is GateState.ARMED
+
+
+def test_a_warm_motor_stops_until_it_has_cooled(bench):
+    bench.robot.health.temperature_c[4] = 76.0
+    bench.run(0.12)
+    assert "finger2_middle' is at 76 C, limit 75 C" in bench.causes()[Cause.TEMPERATURE].detail
+    bench.run(0.4)
+    assert not bench.robot.torque_on.any()
+    assert not bench.gate.reset()[0]
+    bench.robot.health.temperature_c[4] = 60.0
+    bench.run(0.2)
+    bench.assert_reset_then_arm(Cause.TEMPERATURE)
+
+
+def test_a_hardware_error_stops_and_reset_recovers_the_robot(bench):
+    bench.robot.health.hardware_error[2] = 1 << 5
+    bench.run(0.12)
+    assert "finger1_bottom' reports hardware error bits 0x20" in bench.causes()[Cause.HARDWARE_ERROR].detail
+    bench.assert_stopped(Cause.HARDWARE_ERROR)
+    bench.assert_reset_then_arm(Cause.HARDWARE_ERROR)
+    assert bench.robot.recovered == 1
+
+
+def test_failed_reads_publish_nothing_then_hold_then_stop(bench):
+    published, bench.robot.error = len(bench.states), ReadError("servo 11: no answer")
+    bench.run(0.01)
+    assert bench.gate.state is GateState.ARMED
+    bench.run(0.01)
+    assert bench.gate.state is GateState.HOLD
+    assert Cause.READ_FAILED in bench.causes()
+    bench.run(0.02)
+    assert bench.gate.state is GateState.HOLD
+    bench.run(0.01)
+    assert "5 failed reads in a row, limit 5; the last one: servo 11" in bench.causes()[Cause.READ_FAILED].detail
+    bench.assert_stopped(Cause.READ_FAILED)
+    assert len(bench.states) == published
+    bench.robot.error = None
+    bench.run(0.02)
+    bench.assert_reset_then_arm(Cause.READ_FAILED)
+
+
+def test_single_failed_reads_do_not_add_up(bench):
+    for _ in range(20):
+        bench.robot.error = ReadError("lost")
+        bench.run(0.01)
+        bench.robot.error = None
+        bench.run(0.01)
+    assert bench.gate.state is GateState.ARMED
+
+
+def test_a_lost_port_stops_and_is_not_asked_again_until_reset(bench):
+    gone = ConnectionLostError("/dev/ttyUSB0 is gone: plug the adapter in, then call safety/reset")
+    bench.robot.error = bench.robot.write_error = gone
+    published = len(bench.states)
+    bench.run(0.5)
+    assert bench.gate.state is GateState.STOPPED
+    assert "plug the adapter in" in bench.causes()[Cause.CONNECTION_LOST].detail
+    assert len(bench.states) == published
+    with pytest.raises(ConnectionLostError):
+        bench.loop.recover()
+    assert not bench.gate.reset()[0]
+    bench.robot.error = bench.robot.write_error = None
+    bench.assert_reset_then_arm(Cause.CONNECTION_LOST)
+
+
+def test_torque_off_that_could_not_be_sent_is_sent_again(bench):
+    bench.robot.write_error = BackendError("servos [11] do not confirm")
+    bench.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
+    bench.loop.enforce()
+    assert Cause.ROBOT_FAILED in bench.causes()
+    assert bench.robot.torque_on.any()
+    bench.robot.write_error = None
+    bench.run(0.01)
+    assert not bench.robot.torque_on.any()
+
+
+@pytest.mark.parametrize("source", ["poll", "read"])
+def test_a_servo_that_stopped_by_itself_takes_torque_off_and_is_recovered_although_it_answers_again(bench, source):
+    """As the driver says it: its bus watchdog has tripped, or it has restarted."""
+    error = BackendError("servo 11 has restarted and lost its settings")
+    if source == "poll":
+        bench.robot.health = error
+        bench.run(0.06)
+    else:
+        bench.robot.error = error
+        bench.run(0.01)
+    cause = Cause.ROBOT_FAILED if source == "poll" else Cause.READ_FAILED
+    assert "has restarted" in bench.causes()[cause].detail
+    bench.assert_stopped(cause)
+    bench.robot.error, bench.robot.health = None, None
+    bench.run(0.1)
+    bench.assert_reset_then_arm(cause)
+    assert bench.robot.recovered == 1
+
+
+def test_one_lost_answer_while_commanding_is_no_reason_to_stop(bench):
+    bench.robot.fail_writes = 1
+    bench.run(0.01)
+    assert bench.gate.state is GateState.ARMED
+    bench.robot.fail_writes = 2
+    bench.run(0.01)
+    assert bench.gate.state is GateState.STOPPED
+    assert Cause.ROBOT_FAILED in bench.causes()
+    bench.run(0.02)
+    assert not bench.robot.torque_on.any()
+
+
+@pytest.mark.parametrize("cause", [Cause.HEARTBEAT_LOST, Cause.JOINT_RANGE, Cause.MOTOR_CURRENT])
+def test_a_cause_that_stays_is_said_once(bench, cause):
+    """The values in its text change with every reading; topic, log and bus must not hear of each."""
+    bench.robot.position[0] = 1.5 if cause is Cause.JOINT_RANGE else 0.0
+    bench.robot.current[0] = 0.44 if cause is Cause.MOTOR_CURRENT else 0.0
+    if cause is Cause.HEARTBEAT_LOST:
+        bench.loop.beats.heartbeat.beat(bench.now_s)
+    bench.run(1.5)
+    assert cause in bench.causes()
+    revision, orders, writes = bench.gate.revision, bench.gate.orders, bench.robot.writes
+    bench.robot.position[0] += 0.01
+    bench.robot.current[0] *= 1.01
+    bench.run(1.0)
+    assert (bench.gate.revision, bench.gate.orders, bench.robot.writes) == (revision, orders, writes)
+
+
+def test_commands_do_not_end_the_hold_while_reads_fail(bench):
+    bench.robot.error = ReadError("lost")
+    bench.run(0.03)
+    assert bench.gate.state is GateState.HOLD
+    assert "reads have failed: wait for joint_states" in bench.gate.last_detail
+    bench.robot.error = None
+    bench.run(0.01)
+    assert bench.gate.state is GateState.ARMED
+
+
+def test_no_fresh_state_for_too_long_stops(bench):
+    bench.robot.error = ReadError("slow")
+    bench.now_s += 0.26  # the machine stood still
+    bench.run(0.01)
+    bench.assert_stopped(Cause.STALE_STATE)
+    bench.robot.error = None
+    bench.run(0.02)
+    bench.assert_reset_then_arm(Cause.STALE_STATE)
+
+
+def test_a_task_that_does_not_come_back_stops(robot):
+    bench = Bench(robot, task_timeout_s=2.0)
+    bench.arm()
+    bench.task_speaks = False
+    bench.run(1.9)
+    assert bench.gate.state is GateState.HOLD
+    assert bench.robot.torque_on[:9].all()
+    bench.run(0.15)
+    bench.assert_stopped(Cause.TASK_LOST)
+    bench.task_speaks = True
+    bench.assert_reset_then_arm(Cause.TASK_LOST)
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "dead_man", "manager"])
+class TestBeats:
+    def made(self, robot, name, required=True):
+        bench = Bench(robot, **{f"{name}_required": required})
+        return bench, getattr(bench.loop.beats, name)
+
+    def test_a_required_beat_that_was_never_heard_forbids_to_arm(self, robot, name):
+        bench, beat = self.made(robot, name)
+        assert "was never heard" in beat.problem(bench.now_s)
+        bench.arm()  # as if it had been armed all the same
+        bench.run(0.01)
+        bench.assert_stopped(beat.cause)
+
+    def test_its_end_stops_and_its_return_only_clears(self, robot, name):
+        bench, beat = self.made(robot, name)
+        bench.beating = (beat,)
+        bench.run(0.1)
+        bench.arm()
+        bench.run(1.0)
+        assert bench.gate.state is GateState.ARMED
+        bench.beating = ()
+        bench.run(0.6 if name != "manager" else 4.1)
+        bench.assert_stopped(beat.cause)
+        assert "silent for" in bench.causes()[beat.cause].detail
+        assert not bench.gate.reset()[0]
+        bench.beating = (beat,)
+        bench.run(0.1)
+        assert bench.gate.state is GateState.STOPPED
+        bench.assert_reset_then_arm(beat.cause)
+
+    def test_it_must_go_on_once_it_has_begun(self, robot, name):
+        bench, beat = self.made(robot, name, required=False)
+        bench.arm()
+        bench.run(1.0)
+        assert bench.gate.state is GateState.ARMED
+        beat.beat(bench.now_s)
+        bench.run(5.0)
+        assert bench.gate.state is GateState.STOPPED
+        assert beat.cause in bench.causes()
+
+
+def test_a_released_dead_man_stops_at_once(robot):
+    bench = Bench(robot, dead_man_required=True)
+    bench.loop.beats.dead_man.beat(0.0)
+    bench.arm()
+    bench.loop.beats.dead_man.beat(0.005, good=False)
+    bench.loop.watch(0.005)
+    bench.assert_stopped(Cause.DEAD_MAN_RELEASED)
+
+
+def test_a_second_harder_cause_ends_a_controlled_stop(bench):
+    bench.robot.position[0] = 1.5
+    bench.run(0.01)
+    assert bench.robot.torque_on[:9].all()
+    bench.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
+    bench.loop.enforce()
+    assert not bench.robot.torque_on.any()
+
+
+def test_limits_that_contradict_each_other_are_refused():
+    with pytest.raises(SettingsError, match="read_failures_stop is 1; it must be at least read_failures_hold"):
+        SafetyLimits(read_failures_stop=1)
