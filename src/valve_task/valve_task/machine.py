@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from robot_bridge.backend import RobotState
 from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason
 
 from valve_task.episode import LONGEST_STEP, EpisodeLoop
+from valve_task.interlude import Interlude
 from valve_task.link import BridgeLink
-from valve_task.machine_io import GateView, LearnerView, Outputs, Phase, PolicyAction, Problem, Vector
+from valve_task.machine_io import GateView, HealthView, LearnerView, Outputs, Phase, PolicyAction, Problem, Vector
 from valve_task.problems import Problems
 from valve_task.replay_history import ReplayHistory
-from valve_task.reset import EpisodeReset, ResetPhase
+from valve_task.reset_request import ResetProgress, ResetRequest
 from valve_task.runner import Commander, EpisodeRunner
 from valve_task.sender import TransitionSender
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task
 
+_SILENT_BRIDGE = "the bridge is silent: start it, or look at its log"
 _LEARNER_SILENT_S = 5.0  # it repeats its status five times a second
-_ASK_AGAIN_S = 1.0
-_HELP_RESET = (
-    "Free the fingers by hand, then publish true and false on safety/stop and call safety/reset and safety/arm: the "
-    "task tries again"
-)
 
 
 class StepMachine:
@@ -62,22 +58,23 @@ class StepMachine:
         self._runner = EpisodeRunner(
             settings, self.loop, self._link, self._sender, self._commander, outputs, self.problems, clock
         )
-        self._reset: EpisodeReset | None = None
-        self._rng = np.random.default_rng(settings.seed)
+        self._interlude = Interlude(settings, self.task, self._commander, outputs, self.problems, clock)
         self._phase = Phase.WAITING_FOR_BRIDGE
-        self._tick_s = self._learner_s = self._randomise_s = clock()
-        self._stale = False
+        self._tick_s = self._learner_s = clock()
+        self._stale = self._learner_finished = False
 
     @property
     def phase(self) -> Phase:
         """What the task is doing."""
+        if self._phase is Phase.PREPARING:
+            return self._interlude.phase
         waits = self._phase is Phase.ACTING and self._sender.blocked
         return Phase.WAITING_FOR_LEARNER if waits else self._phase
 
     @property
-    def reset_phase(self) -> ResetPhase:
-        """What the newest reset is doing."""
-        return ResetPhase.DONE if self._reset is None else self._reset.phase
+    def reset_progress(self) -> ResetProgress | None:
+        """How far the robot is on its way to the next start; None: it is not on its way."""
+        return self._interlude.progress if self._phase is Phase.PREPARING else None
 
     # What comes in
 
@@ -87,7 +84,7 @@ class StepMachine:
             self._runner.interrupt(EndReason.CONNECTION_LOST)
             self._outputs.note("the bridge was restarted: its time has changed")
             self._link.leave_time_base()
-            self._rest(Phase.WAITING_FOR_BRIDGE)
+            self._wait_for_bridge("the bridge was restarted")
         self._link.receive_state(state, self._clock())
         if self._lockstep and self.problems:
             self.problems.solve(Problem.SENSORS)  # in real time its age decides
@@ -131,7 +128,7 @@ class StepMachine:
 
     def on_learner(self, learner: LearnerView) -> None:
         """Status of the learner: how far the task may go, or that it is done."""
-        self._learner_s = self._clock()
+        self._learner_s, self._learner_finished = self._clock(), learner.finished
         if learner.failure:
             self.problems.add(Problem.LEARNER, f"the learner has failed: {learner.failure}")
         else:
@@ -157,15 +154,39 @@ class StepMachine:
 
     def on_randomised(self, success: bool, message: str) -> None:
         """Answer of simulation/randomise."""
-        if self._phase is not Phase.RANDOMISING:
-            return
-        if not success:
-            self.problems.add(Problem.RANDOMISE, f"simulation/randomise failed: {message}; asking again")
-            return
-        self.problems.solve(Problem.RANDOMISE)
-        self._phase = Phase.RESETTING
-        if self._lockstep:
+        if self._phase is Phase.PREPARING and self._interlude.randomised(success, message) and self._lockstep:
             self._advance()
+
+    def on_health(self, health: HealthView) -> None:
+        """Temperatures of the motors."""
+        self._interlude.pause.receive(health)
+        self.problems.solve(Problem.HEALTH)
+
+    def on_unusable_health(self, text: str) -> None:
+        """Temperatures that cannot be used count as silence."""
+        self.problems.add(Problem.HEALTH, text)
+
+    def request_reset(self, request: ResetRequest) -> str:
+        """Somebody asks for a reset; returns why it is refused, empty when it has begun."""
+        refusal = request.problem(self.settings.robot) or self._busy(request.interrupt)
+        if not refusal:
+            self._runner.interrupt(EndReason.OPERATOR_STOP)
+            self._prepare(request)
+        return refusal
+
+    def cancel_reset(self) -> None:
+        """Nobody wants the reset any more that was asked for."""
+        if self._phase is Phase.PREPARING and self._interlude.request is not None:
+            self._interlude.cancel(self._link.state)
+
+    def operator_done(self) -> tuple[bool, str]:
+        """The operator has done what was asked; returns whether anything was, and what happens now."""
+        if self._phase is not Phase.PREPARING:
+            return False, f"nothing is asked of the operator: the task is {self.phase.value}"
+        accepted, message = self._interlude.operator_done()
+        if accepted and self._lockstep:
+            self._advance()
+        return accepted, message
 
     def tick(self) -> None:
         """Let time pass: call it every control period in real time, several times a second in lockstep."""
@@ -177,80 +198,86 @@ class StepMachine:
             return
         if self._phase is Phase.ACTING:
             self._runner.miss_periods(max(0, periods - 1))
-        if self._phase in (Phase.RESETTING, Phase.ACTING) and self._is_fresh(now_s):
+        if self._phase in (Phase.PREPARING, Phase.ACTING) and self._is_fresh(now_s):
             self._advance()
 
     # Phases
 
-    def _rest(self, phase: Phase) -> None:
+    def _leave(self, phase: Phase, reason: str) -> None:
         """No commands from here on, and none of before is repeated."""
         self._phase = phase
         self._commander.forget()
+        self._interlude.leave(reason)
+
+    def _wait_for_bridge(self, reason: str) -> None:
+        self._leave(Phase.WAITING_FOR_BRIDGE, reason)
+        self._interlude.pause.forget()
+        self.problems.solve(Problem.HEALTH)
 
     def _get_ready(self) -> None:
-        """Without an episode: start the next reset, or say what it waits for."""
+        """Without an episode: prepare the next one, or say what it waits for."""
         if self._link.state is None or self._link.gate is None:
-            self._rest(Phase.WAITING_FOR_BRIDGE)
+            self._leave(Phase.WAITING_FOR_BRIDGE, _SILENT_BRIDGE)
             return
         self.problems.solve(Problem.BRIDGE)
         if not self._link.gate_is_open:
-            self._rest(Phase.STOPPED)
-            self.problems.add(Problem.GATE, _closed_because(self._link.gate))
+            self._leave(Phase.STOPPED, self._link.gate.closed_because)
+            self.problems.add(Problem.GATE, self._link.gate.closed_because)
             return
         self.problems.solve(Problem.GATE)
-        self._start_reset()
+        self._prepare()
+
+    def _busy(self, interrupt: bool) -> str:
+        """Why no reset can begin now that somebody asks for one; empty when it can."""
+        preparing = self._phase is Phase.PREPARING
+        if self._link.state is None or self._link.gate is None:
+            return _SILENT_BRIDGE
+        if not self._link.gate_is_open:
+            return self._link.gate.closed_because
+        if preparing and self._interlude.failed:
+            return "a reset has failed and the operator is asked (operator/request): call operator/done first"
+        if preparing and self._interlude.request is not None:
+            return "another reset that was asked for is under way: wait for its end, or cancel it"
+        if self.loop.started and not interrupt:
+            return f"episode {self.loop.record.episode} is running: ask again with interrupt, or between two episodes"
+        return ""
+
+    def _prepare(self, request: ResetRequest | None = None) -> None:
+        """Bring the robot to the start of an episode, from the newest state on."""
+        self._phase = Phase.PREPARING
+        self._interlude.begin(request)
         if self._lockstep:
             self._advance()
-
-    def _start_reset(self) -> None:
-        self._reset = EpisodeReset(self.settings.robot, self.settings.reset, self.task, self._rng)
-        self._phase = Phase.RESETTING
-        if self.task.random_dynamics:
-            self._ask_randomise()
-
-    def _ask_randomise(self) -> None:
-        """New dynamics before the reset. In real time nobody may offer that: a real robot keeps its own."""
-        self._randomise_s = self._clock()
-        if self._outputs.randomise():
-            self._phase = Phase.RANDOMISING
-        elif self._lockstep:
-            self._phase = Phase.RANDOMISING
-            self.problems.add(Problem.RANDOMISE, "the bridge offers no service simulation/randomise yet; asking again")
 
     def _advance(self) -> None:
         """Answer the newest state as the phase wants it. The state that ends an episode is the reset's first."""
         if self._phase is Phase.ACTING:
             self._runner.advance()
             self._continue()
-        if self._phase is Phase.RESETTING:
-            self._advance_reset()
+            if self._lockstep:
+                return
+        if self._phase is Phase.PREPARING and self._interlude.advance(self._link.state):
+            self._begin_episode()
 
     def _continue(self) -> None:
         """After an episode comes a reset."""
         if self._phase is Phase.ACTING and not self.loop.running:
-            self._start_reset()
+            self._prepare()
 
-    def _advance_reset(self) -> None:
-        state = self._link.state
-        if state.time_ns == self._commander.answered_ns:
-            self._commander.repeat()
+    def _begin_episode(self) -> None:
+        if self._learner_finished:
+            self._finish()
             return
-        command = self._reset.step(state)
-        if command is not None:
-            self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
-        elif self._reset.phase is ResetPhase.FAILED:
-            self._rest(Phase.RESET_FAILED)
-            self.problems.add(Problem.RESET, f"reset failed: {self._reset.failure}. {_HELP_RESET}")
-        else:
-            self.problems.solve(Problem.RESET)
-            self._phase = Phase.ACTING
-            self._runner.begin(self._reset.report)
+        self._phase = Phase.ACTING
+        self._runner.begin(self._interlude.report)
 
     def _finish(self) -> None:
-        if self._phase is not Phase.FINISHED:
+        """The task is done; a reset that somebody asks for is still carried out."""
+        asked = self._phase is Phase.PREPARING and self._interlude.request is not None
+        if self._phase is not Phase.FINISHED and not asked:
             self._outputs.note("the learner has finished: the task is idle, the robot holds")
             self.loop.abandon()
-            self._rest(Phase.FINISHED)
+            self._leave(Phase.FINISHED, "the learner has finished")
 
     # Those who fall silent
 
@@ -285,22 +312,18 @@ class StepMachine:
         elif self._phase is Phase.ACTING:
             self._runner.watch(now_s)
             self._continue()
-            if self._lockstep and self._phase is Phase.RESETTING:
-                self._advance()
-        elif self._phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
-            self._ask_randomise()
+        elif self._phase is Phase.PREPARING:
+            self._interlude.watch(now_s)
+        if self._interlude.pause.is_silent:
+            silent_s = self._interlude.pause.silence_s
+            self.problems.add(
+                Problem.HEALTH, f"no joint_health for {silent_s:.0f} s, temperatures unknown: look at the bridge's log"
+            )
         if self.settings.wait_for_learner and now_s - self._learner_s > _LEARNER_SILENT_S:
             self.problems.add(Problem.LEARNER, "no learner/status: start the learner")
 
     def _lose_bridge(self, text: str) -> None:
         self.problems.add(Problem.BRIDGE, f"{text}: start the bridge, or look at its log")
         self._runner.interrupt(EndReason.CONNECTION_LOST)
-        self._rest(Phase.WAITING_FOR_BRIDGE)
+        self._wait_for_bridge(text)
         self._link.forget()
-
-
-def _closed_because(gate: GateView) -> str:
-    if not gate.causes:
-        return "the robot is disarmed: call safety/arm"
-    causes = "; ".join(f"{cause} ({detail})" for cause, detail in zip(gate.causes, gate.details, strict=False))
-    return f"the safety gate has stopped the robot: {causes}. Clear the cause, call safety/reset, then safety/arm"

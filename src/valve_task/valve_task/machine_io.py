@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rosac_common.transition import Source, Transition
 
 from valve_task.episode import EpisodeRecord, StepObservation
+from valve_task.reset_request import ResetOutcome, ResetProgress
 
 Vector = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -21,9 +22,11 @@ class Phase(enum.Enum):
 
     WAITING_FOR_BRIDGE = "waiting for the bridge"
     STOPPED = "the safety gate is closed"
+    PREPARING = "preparing"  # of the machine alone: it shows as one of the next four
+    RESTING = "resting: the motors cool down"
     RANDOMISING = "waiting for simulation/randomise"
     RESETTING = "resetting"
-    RESET_FAILED = "reset failed"
+    WAITING_FOR_OPERATOR = "waiting for the operator"
     ACTING = "acting"
     WAITING_FOR_LEARNER = "waiting for the learner"
     FINISHED = "finished"
@@ -40,6 +43,8 @@ class Problem(enum.StrEnum):
     LEARNER = "learner"
     RANDOMISE = "randomise"
     RESET = "reset"
+    HEAT = "heat"
+    HEALTH = "health"
     JOYSTICK = "joystick"
 
 
@@ -62,6 +67,14 @@ class GateView(NamedTuple):
     causes: tuple[str, ...]
     details: tuple[str, ...]
 
+    @property
+    def closed_because(self) -> str:
+        """Why a closed gate is closed, and what to do."""
+        if not self.causes:
+            return "the robot is disarmed: call safety/arm"
+        causes = "; ".join(f"{cause} ({detail})" for cause, detail in zip(self.causes, self.details, strict=False))
+        return f"the safety gate has stopped the robot: {causes}. Clear the cause, call safety/reset, then safety/arm"
+
 
 class LearnerView(NamedTuple):
     """The part of a LearnerStatus message that the task acts on."""
@@ -70,6 +83,13 @@ class LearnerView(NamedTuple):
     sequence_limit: int
     finished: bool
     failure: str  # empty unless the learner has failed
+
+
+class HealthView(NamedTuple):
+    """The part of a JointHealth message that the task acts on."""
+
+    names: tuple[str, ...]
+    temperature_c: Vector  # (joints,) NaN: not read yet
 
 
 class Outputs(Protocol):
@@ -90,6 +110,15 @@ class Outputs(Protocol):
 
     def randomise(self) -> bool:
         """Ask the simulation for new dynamics; the answer comes back by `on_randomised`. False: nobody offers that."""
+
+    def reset_progress(self, progress: ResetProgress) -> None:
+        """How far the reset that somebody asked for has come; called at every step of it."""
+
+    def reset_ended(self, outcome: ResetOutcome) -> None:
+        """The reset that somebody asked for has ended."""
+
+    def ask_operator(self, text: str) -> None:
+        """Say what the operator has to do; empty: nothing any more."""
 
     def problem(self, problem: Problem, text: str) -> None:
         """Log what is missing or wrong."""

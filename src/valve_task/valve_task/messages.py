@@ -10,12 +10,12 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from robot_bridge.backend import RobotState
 from rosac_common.messages import float32_array, nanoseconds, stamp_from_nanoseconds
 from rosac_common.transition import Source
-from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState
+from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState
 from sensor_msgs.msg import JointState
 
 from valve_task.episode import EpisodeRecord, StepObservation
 from valve_task.machine import StepMachine
-from valve_task.machine_io import GateView, LearnerView, Phase, PolicyAction, Problem, Vector
+from valve_task.machine_io import GateView, HealthView, LearnerView, PolicyAction, Problem, Vector
 
 
 class JointStateError(ValueError):
@@ -71,6 +71,17 @@ def action_from_message(message: Action) -> PolicyAction:
 def gate_from_message(message: SafetyState) -> GateView:
     """State of the safety gate."""
     return GateView(message.state, tuple(message.causes), tuple(message.causes_detail))
+
+
+def health_from_message(message: JointHealth) -> HealthView:
+    """Temperatures of the motors.
+
+    Raises:
+        ValueError: not one temperature for each name.
+    """
+    if len(message.name) != len(message.temperature_c):
+        raise ValueError(f"joint_health holds {len(message.temperature_c)} temperatures for {list(message.name)}")
+    return HealthView(tuple(message.name), np.frombuffer(message.temperature_c))
 
 
 def learner_from_message(message: LearnerStatus) -> LearnerView:
@@ -137,8 +148,11 @@ def diagnostic(name: str, machine: StepMachine) -> DiagnosticStatus:
     status = DiagnosticStatus(level=level, name=name, hardware_id=machine.task.name)
     status.message = "; ".join(problems.values()) or machine.phase.value
     values = {"phase": machine.phase.value, "session_id": machine.loop.session_id, "transitions": machine.history.added}
-    if machine.phase is Phase.RESETTING:
-        values["reset"] = machine.reset_phase.value
+    progress = machine.reset_progress
+    if progress is not None:
+        values["reset"] = f"{progress.phase}, attempt {progress.attempt}"
+    if progress is not None and progress.worst_joint:
+        values["furthest_from_start"] = f"{progress.worst_joint}: {progress.worst_error_rad:+.3f} rad"
     record = machine.loop.record
     if record is not None:
         values.update({"episode": record.episode, "steps": record.steps, "missed_periods": record.missed_periods})

@@ -19,6 +19,7 @@ from robot_bridge.robot import RobotSettings
 from rosac_common.settings import setting
 
 from valve_task.episode import ResetReport
+from valve_task.reset_request import ResetProgress
 from valve_task.tasks import Start, Task
 
 Vector = npt.NDArray[np.float64]
@@ -132,6 +133,12 @@ class ResetProcedure:
         """Whether there is nothing more to command: `phase` is DONE or FAILED."""
         return self.phase in (ResetPhase.DONE, ResetPhase.FAILED)
 
+    def worst(self, position_rad: Vector) -> tuple[str, float]:
+        """The checked joint that is furthest from the start, and its position minus the start [rad]."""
+        error = np.where(self._checked, position_rad - self._target, 0.0)
+        worst = int(np.abs(error).argmax())
+        return self._names[worst], float(error[worst])
+
     def step(self, state: RobotState) -> ResetCommand | None:
         """The command that answers this state, or None when the reset has ended."""
         self._readings.append((state.position_rad, state.velocity_rad_s))
@@ -219,10 +226,20 @@ class EpisodeReset:
         robot, settings: of the procedure.
         task: draws the starts.
         rng: of the draws.
+        auxiliary_rad: where the auxiliary joints start, whatever is drawn; None: as drawn.
     """
 
-    def __init__(self, robot: RobotSettings, settings: ResetSettings, task: Task, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        robot: RobotSettings,
+        settings: ResetSettings,
+        task: Task,
+        rng: np.random.Generator,
+        auxiliary_rad: Vector | None = None,
+    ) -> None:
         self._robot, self._settings, self._task, self._rng = robot, settings, task, rng
+        self._auxiliary_rad = auxiliary_rad
+        self._position_rad: Vector | None = None
         self._procedure = self._drawn()
         self._draws_left = settings.draws - 1
         self._attempts_before = 0
@@ -244,11 +261,17 @@ class EpisodeReset:
         duration_s = 0.0 if self._first_s is None else self._last_s - self._first_s
         return ResetReport(self._attempts_before + self._procedure.attempts, duration_s)
 
+    @property
+    def progress(self) -> ResetProgress:
+        """How far it has come, after the first step."""
+        worst, error_rad = ("", 0.0) if self._position_rad is None else self._procedure.worst(self._position_rad)
+        return ResetProgress(self.phase.value, self.report.attempts, worst, error_rad)
+
     def step(self, state: RobotState) -> ResetCommand | None:
         """The command that answers this state, or None when the reset has ended (`phase` DONE or FAILED)."""
         if self._first_s is None:
             self._first_s = state.time_s
-        self._last_s = state.time_s
+        self._last_s, self._position_rad = state.time_s, state.position_rad
         command = self._procedure.step(state)
         while self.phase is ResetPhase.FAILED and self._draws_left > 0:
             self._draws_left -= 1
@@ -259,4 +282,6 @@ class EpisodeReset:
 
     def _drawn(self) -> ResetProcedure:
         start = self._task.draw(self._rng)
+        if self._auxiliary_rad is not None:
+            start = self._task.moved(start, self._auxiliary_rad)
         return ResetProcedure(self._robot, self._settings, start, self._task.control_period_s)

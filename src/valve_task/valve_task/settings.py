@@ -6,20 +6,26 @@ import dataclasses
 
 from robot_bridge.robot import RobotSettings
 from rosac_common.priority import priority_setting
-from rosac_common.settings import setting
+from rosac_common.settings import SettingsError, setting
 
 from valve_task.reset import ResetSettings
+from valve_task.rest import RestSettings
 from valve_task.tasks import TaskSettings
 from valve_task.teleop import TeleopSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskNodeSettings:
-    """Parameters of the node `task`."""
+    """Parameters of the node `task`.
+
+    Raises:
+        SettingsError: the safety gate would stop the robot before the robot rests.
+    """
 
     robot: RobotSettings
     task: TaskSettings
     reset: ResetSettings
+    rest: RestSettings
     teleop: TeleopSettings
     time_base: str = setting(
         "lockstep",
@@ -55,3 +61,11 @@ class TaskNodeSettings:
     replay_history: int = setting(
         100_000, "newest transitions kept for replay/resend (own figure: 2.8 h at 10 Hz, 27 MB)", minimum=1
     )
+
+    def __post_init__(self) -> None:
+        stop_c = self.robot.safety.temperature_stop_c
+        if self.rest.above_c >= stop_c:
+            raise SettingsError(
+                f"rest.above_c is {self.rest.above_c:g} C; it must be below robot.safety.temperature_stop_c, "
+                f"{stop_c:g} C, or the robot is stopped before it rests"
+            )

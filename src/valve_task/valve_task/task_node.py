@@ -17,10 +17,11 @@ from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
 from rosac_common.transition import Transition
-from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState
+from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState
 from sac_interfaces.msg import Transition as TransitionMsg
 from sac_interfaces.srv import ResendTransitions
 from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from rosac_common import qos
@@ -34,10 +35,13 @@ from valve_task.messages import (
     episode_to_message,
     executed_from_message,
     gate_from_message,
+    health_from_message,
     learner_from_message,
     observation_to_message,
     state_from_message,
 )
+from valve_task.reset_request import ResetOutcome, ResetProgress
+from valve_task.reset_server import ResetServer
 from valve_task.settings import TaskNodeSettings
 
 # Lockstep: how often the machine looks for those who have fallen silent.
@@ -48,7 +52,7 @@ _RESEND_CHUNK, _RESEND_PERIOD_S = 50, 0.02
 
 
 class TaskNode(Node):
-    """Topics, service and parameters: docs/architecture.md and `TaskNodeSettings`."""
+    """Topics, services, action and parameters: docs/architecture.md and `TaskNodeSettings`."""
 
     def __init__(self) -> None:
         super().__init__("task")
@@ -74,14 +78,18 @@ class TaskNode(Node):
         self._commands = self.create_publisher(JointState, "joint_command", qos.COMMAND)
         self._transitions = self.create_publisher(TransitionMsg, "replay", qos.REPLAY)
         self._episodes = self.create_publisher(EpisodeSummary, "episode", qos.EPISODES)
+        self._operator = self.create_publisher(String, "operator/request", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE)
         self.create_subscription(JointState, "joint_command/executed", self._on_executed, qos.STATE)
         self.create_subscription(Action, "action", self._on_action, qos.COMMAND)
         self.create_subscription(SafetyState, "safety/state", self._on_gate, qos.LATCHED)
+        self.create_subscription(JointHealth, "joint_health", self._on_health, qos.LATCHED)
         self.create_subscription(LearnerStatus, "learner/status", self._on_learner, qos.LATCHED)
         self.create_subscription(Joy, "joy", self._on_joy, qos.JOY)
         self.create_service(ResendTransitions, "replay/resend", self._on_resend)
+        self.create_service(Trigger, "operator/done", self._on_operator_done)
+        self._resets = ResetServer(self, self.machine)
         self._randomise = self.create_client(Trigger, "simulation/randomise")
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         lockstep = self.settings.time_base == "lockstep"
@@ -120,11 +128,23 @@ class TaskNode(Node):
     def _on_gate(self, message: SafetyState) -> None:
         self.machine.on_gate(gate_from_message(message))
 
+    def _on_health(self, message: JointHealth) -> None:
+        try:
+            health = health_from_message(message)
+        except ValueError as error:
+            self.machine.on_unusable_health(str(error))
+        else:
+            self.machine.on_health(health)
+
     def _on_learner(self, message: LearnerStatus) -> None:
         self.machine.on_learner(learner_from_message(message))
 
     def _on_joy(self, message: Joy) -> None:
         self.machine.on_joy(message.axes, message.buttons)
+
+    def _on_operator_done(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self.machine.operator_done()
+        return response
 
     def _on_resend(
         self, request: ResendTransitions.Request, response: ResendTransitions.Response
@@ -185,6 +205,15 @@ class TaskNode(Node):
         response = future.result()
         if response is not None:
             self.machine.on_randomised(response.success, response.message)
+
+    def reset_progress(self, progress: ResetProgress) -> None:
+        self._resets.tell(progress)
+
+    def reset_ended(self, outcome: ResetOutcome) -> None:
+        self._resets.end(outcome)
+
+    def ask_operator(self, text: str) -> None:
+        self._operator.publish(String(data=text))
 
     def problem(self, problem: Problem, text: str) -> None:
         self.get_logger().warning(f"{problem}: {text}")

@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self):
         self.observations, self.commands, self.transitions, self.episodes = [], [], [], []
         self.problems, self.solutions, self.notes = [], [], []
+        self.progress, self.outcomes, self.questions = [], [], []
         self.randomised = 0
         self.offers_randomise = True
 
@@ -61,6 +62,15 @@ class Recorder:
     def randomise(self):
         self.randomised += self.offers_randomise
         return self.offers_randomise
+
+    def reset_progress(self, progress):
+        self.progress.append(progress)
+
+    def reset_ended(self, outcome):
+        self.outcomes.append(outcome)
+
+    def ask_operator(self, text):
+        self.questions.append(text)
 
     def problem(self, problem, text):
         self.problems.append((problem, text))
@@ -139,7 +149,7 @@ class World:
                 self.turn()
             else:
                 self.period()
-        raise AssertionError(f"reset does not end: {self.machine.reset_phase}")
+        raise AssertionError(f"reset does not end: {self.machine.reset_progress}")
 
     def step(self, action=0.0, **keywords):
         """Lockstep: one control step."""

@@ -94,6 +94,10 @@ class Task(abc.ABC):
     def draw(self, rng: np.random.Generator) -> Start:
         """Draw start and target of the next episode."""
 
+    def moved(self, start: Start, auxiliary_rad: Vector) -> Start:
+        """The draw just made, but the auxiliary joints start there [rad]."""
+        return start._replace(auxiliary_rad=auxiliary_rad)
+
     @abc.abstractmethod
     def observe(self, state: RobotState, step: int, last_action: npt.NDArray[np.float32]) -> Observation:
         """The observation before control step `step`; `last_action` is the executed one, zeros at step 0."""

@@ -11,7 +11,7 @@ from robot_bridge.backend import RobotState
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError
 
-from valve_task.tasks.base import Observation, Outcome, Start, Task, Variant
+from valve_task.tasks.base import Observation, Outcome, Start, Task, Variant, Vector
 from valve_task.tasks.equations import TURN_TERMS, turn_reward, wrap_angle
 from valve_task.tasks.settings import TaskSettings
 
@@ -101,3 +101,7 @@ class ScrewTask(TurnTask):
         self._target = rng.uniform(*self.variant.initial_valve_rad)
         self._target_velocity = rng.uniform(*self.variant.target_velocity_rad_s)
         return Start(self.reset_pose_rad, self.reset_pose_rad, np.array([self._target]))
+
+    def moved(self, start: Start, auxiliary_rad: Vector) -> Start:
+        self._target = float(auxiliary_rad[0])
+        return super().moved(start, auxiliary_rad)

@@ -1,0 +1,225 @@
+"""What happens between two episodes: rest while motors are hot, new dynamics, the reset, the operator when it fails.
+
+The task begins an interlude by itself after each episode, and when somebody asks for a reset (the action `reset`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from robot_bridge.backend import RobotState
+
+from valve_task.episode import ResetReport
+from valve_task.machine_io import Outputs, Phase, Problem, Vector
+from valve_task.problems import Problems
+from valve_task.reset import EpisodeReset, ResetPhase
+from valve_task.reset_request import ResetOutcome, ResetProgress, ResetRequest
+from valve_task.rest import ThermalPause
+from valve_task.runner import Commander
+from valve_task.settings import TaskNodeSettings
+from valve_task.tasks import Task
+
+_ASK_AGAIN_S = 1.0
+_AFTER_FAILURE = "Free the robot by hand, its torque is off; then call operator/done: the reset begins anew"
+_AFTER_CANCEL = "The reset was cancelled. Call operator/done when the task may go on, or ask for another reset"
+_NO_REPORT = ResetReport(0, 0.0)
+
+
+class Interlude:
+    """Between two episodes. `phase` says what it is doing; :meth:`advance` when it is over.
+
+    Args:
+        settings: of the task node.
+        task: draws the starts.
+        commander: takes the commands.
+        outputs: takes questions to simulation and operator, and what is told of requested resets.
+        problems: of heat, dynamics and reset.
+        clock: steady time [s].
+    """
+
+    def __init__(
+        self,
+        settings: TaskNodeSettings,
+        task: Task,
+        commander: Commander,
+        outputs: Outputs,
+        problems: Problems,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._task, self._commander = settings, task, commander
+        self._outputs, self._problems, self._clock = outputs, problems, clock
+        self._lockstep = settings.time_base == "lockstep"
+        self._rng = np.random.default_rng(settings.seed)
+        self._joints = len(settings.robot.all_joint_names)
+        self._fingers = np.arange(self._joints) < len(settings.robot.joint_names)
+        self.pause = ThermalPause(settings.rest, clock)
+        self.phase = Phase.RESETTING
+        self.request: ResetRequest | None = None
+        self._reset: EpisodeReset | None = None
+        self._before = _NO_REPORT  # of resets that failed, before the operator helped
+        self._randomise_s = clock()
+        self._held_rad: Vector | None = None  # while the operator is waited for; None: torque off
+        self._let_go = False  # while the operator is waited for: the command for that has been sent
+
+    @property
+    def report(self) -> ResetReport:
+        """Attempts and robot time of the resets of this interlude, after it has begun."""
+        attempts, duration_s = self._reset.report
+        return ResetReport(self._before.attempts + attempts, self._before.duration_s + duration_s)
+
+    @property
+    def progress(self) -> ResetProgress:
+        """How far it has come, after it has begun."""
+        if self.phase is not Phase.RESETTING:
+            return ResetProgress(self.phase.value, self.report.attempts, "", 0.0)
+        return self._reset.progress._replace(attempt=self.report.attempts)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the operator is waited for because a reset has failed, and not because one was cancelled."""
+        return self.phase is Phase.WAITING_FOR_OPERATOR and self._reset.phase is ResetPhase.FAILED
+
+    # Beginning and ending
+
+    def begin(self, request: ResetRequest | None = None) -> None:
+        """Begin anew; what was asked of the operator no longer matters."""
+        self.request, self._before = request, _NO_REPORT
+        self._go_on()
+
+    def leave(self, reason: str) -> None:
+        """The robot cannot be commanded any more, for that reason. The next interlude begins from the start."""
+        self._outputs.ask_operator("")
+        self._problems.solve(Problem.HEAT)
+        self._end_request(False, reason, np.zeros(0))
+
+    def cancel(self, state: RobotState | None) -> None:
+        """Nobody wants the requested reset any more: the robot holds still, without torque if it had none."""
+        moving = self.phase in (Phase.RESETTING, Phase.RANDOMISING) and state is not None
+        if self.phase is not Phase.WAITING_FOR_OPERATOR:
+            self._wait_for_operator(_AFTER_CANCEL, state.position_rad if moving else None)
+        self._end_request(False, "cancelled: the robot holds", np.zeros(0) if state is None else state.position_rad)
+
+    def operator_done(self) -> tuple[bool, str]:
+        """The operator has done what was asked; returns whether anything was, and what happens now."""
+        if self.phase is not Phase.WAITING_FOR_OPERATOR:
+            return False, f"nothing is asked of the operator: the task is {self.phase.value}"
+        self._before = self.report
+        self._go_on()
+        return True, "the reset begins"
+
+    # What drives it
+
+    def advance(self, state: RobotState) -> bool:
+        """Answer the newest state; returns whether the robot is at the start of an episode now."""
+        over = False
+        if self.phase is Phase.RANDOMISING:
+            return False
+        if state.time_ns == self._commander.answered_ns:
+            self._commander.repeat()
+        elif self.phase is Phase.WAITING_FOR_OPERATOR:
+            self._stand_by(state)
+        elif self.phase is Phase.RESTING and not self.pause.over:
+            self._rest(state)
+        else:
+            if self.phase is Phase.RESTING:
+                self._problems.solve(Problem.HEAT)
+                self._start_reset()
+            over = self._advance_reset(state)
+        if self.request is not None:
+            self._outputs.reset_progress(self.progress)
+        if over:
+            self._problems.solve(Problem.RESET)
+            self._end_request(True, "", state.position_rad)
+        return over
+
+    def randomised(self, success: bool, message: str) -> bool:
+        """Answer of simulation/randomise; returns whether the reset may begin."""
+        if self.phase is not Phase.RANDOMISING:
+            return False
+        if not success:
+            self._problems.add(Problem.RANDOMISE, f"simulation/randomise failed: {message}; asking again")
+            return False
+        self._problems.solve(Problem.RANDOMISE)
+        self.phase = Phase.RESETTING
+        return True
+
+    def watch(self, now_s: float) -> None:
+        """Look whether somebody has been silent for too long."""
+        if self.phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
+            self._ask_randomise()
+
+    # Within
+
+    def _go_on(self) -> None:
+        """Rest if need be, then reset."""
+        self._outputs.ask_operator("")
+        if self.pause.due:
+            self.phase = Phase.RESTING
+            self._reset = self._new_reset()
+            self._problems.add(Problem.HEAT, self.pause.describe())
+        else:
+            self._start_reset()
+
+    def _start_reset(self) -> None:
+        self._reset = self._new_reset()
+        self.phase = Phase.RESETTING
+        if self._task.random_dynamics:
+            self._ask_randomise()
+
+    def _new_reset(self) -> EpisodeReset:
+        start_rad = None
+        if self.request is not None and len(self.request.start_rad):
+            start_rad = np.array(self.request.start_rad)
+        return EpisodeReset(self._settings.robot, self._settings.reset, self._task, self._rng, start_rad)
+
+    def _ask_randomise(self) -> None:
+        """New dynamics before the reset. In real time nobody may offer that: a real robot keeps its own."""
+        self._randomise_s = self._clock()
+        if self._outputs.randomise():
+            self.phase = Phase.RANDOMISING
+        elif self._lockstep:
+            self.phase = Phase.RANDOMISING
+            self._problems.add(Problem.RANDOMISE, "the bridge offers no service simulation/randomise yet; asking again")
+
+    def _advance_reset(self, state: RobotState) -> bool:
+        command = self._reset.step(state)
+        if command is not None:
+            self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
+            return False
+        if self._reset.phase is ResetPhase.DONE:
+            return True
+        self._wait_for_operator(f"reset failed: {self._reset.failure}. {_AFTER_FAILURE}", None)
+        self._stand_by(state)
+        return False
+
+    def _rest(self, state: RobotState) -> None:
+        """Fingers off the valve first, so that none leans on it; then no torque at all."""
+        self._problems.add(Problem.HEAT, self.pause.describe())
+        command = self._reset.step(state) if self._reset.phase is ResetPhase.CLEAR else None
+        if command is not None and self._reset.phase is ResetPhase.CLEAR:
+            self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
+        else:
+            self._commander.send(state.time_ns, state.position_rad, np.zeros(self._joints, dtype=bool))
+
+    def _wait_for_operator(self, text: str, held_rad: Vector | None) -> None:
+        self.phase = Phase.WAITING_FOR_OPERATOR
+        self._held_rad, self._let_go = held_rad, False
+        self._problems.add(Problem.RESET, text)
+        self._outputs.ask_operator(text)
+
+    def _stand_by(self, state: RobotState) -> None:
+        """In real time the bridge must go on hearing from the task; in lockstep time stands still."""
+        if self._lockstep and self._let_go:
+            return
+        self._let_go = True
+        if self._held_rad is None:
+            self._commander.send(state.time_ns, state.position_rad, np.zeros(self._joints, dtype=bool))
+        else:
+            self._commander.send(state.time_ns, self._held_rad, self._fingers)
+
+    def _end_request(self, success: bool, message: str, position_rad: Vector) -> None:
+        if self.request is not None:
+            self.request = None
+            attempts, duration_s = self.report
+            self._outputs.reset_ended(ResetOutcome(success, message, attempts, duration_s, position_rad))
