@@ -26,6 +26,7 @@ class Cause(enum.StrEnum):
     READ_FAILED = "read_failed"
     STALE_STATE = "stale_state"
     CONNECTION_LOST = "connection_lost"
+    ROBOT_FAILED = "robot_failed"
     BACKEND_FAILED = "backend_failed"
 
 
@@ -64,7 +65,9 @@ RULES: Mapping[Cause, Rule] = {
         Reaction.CONTROLLED_STOP, "robot.safety.position_margin_rad", "a joint is outside its range"
     ),
     Cause.JOINT_SPEED: Rule(Reaction.TORQUE_OFF, "robot.safety.speed_stop_rad_s", "a joint moves too fast"),
-    Cause.MOTOR_CURRENT: Rule(Reaction.TORQUE_OFF, "robot.safety.current_time_s", "a motor draws too much"),
+    Cause.MOTOR_CURRENT: Rule(
+        Reaction.TORQUE_OFF, "robot.safety.current_stop_share, current_time_s", "a motor pushes against something"
+    ),
     Cause.TEMPERATURE: Rule(Reaction.CONTROLLED_STOP, "robot.safety.temperature_stop_c", "a motor is too warm"),
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),
     Cause.READ_FAILED: Rule(
@@ -72,5 +75,8 @@ RULES: Mapping[Cause, Rule] = {
     ),
     Cause.STALE_STATE: Rule(Reaction.TORQUE_OFF, "robot.safety.state_timeout_s", "no fresh joint state"),
     Cause.CONNECTION_LOST: Rule(Reaction.TORQUE_OFF, "-", "the port is gone; the servos' bus watchdog stops them"),
+    Cause.ROBOT_FAILED: Rule(
+        Reaction.TORQUE_OFF, "-", "the motors did not do as told: torque, a restart, their bus watchdog"
+    ),
     Cause.BACKEND_FAILED: Rule(Reaction.TORQUE_OFF, "-", "an error nobody foresaw"),
 }

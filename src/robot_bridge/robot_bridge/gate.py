@@ -73,6 +73,7 @@ class SafetyGate:
         self.accepted = self.limited = self.refused = 0
         self.last_detail = ""  # of the last command that was limited or refused
         self.revision = 0  # grows with every change of state or causes
+        self.orders = 0  # grows with every change of goals or torque that is not a command's
 
     def arm(self, measured_rad: Vector, now_s: float) -> tuple[bool, str]:
         """Torque on at the present position, commands pass from now on. The auxiliary joints stay free.
@@ -94,6 +95,7 @@ class SafetyGate:
         self.torque_on = np.arange(len(self._names)) < self._required
         self._last_good_s = now_s
         self._refused_in_a_row = 0
+        self.orders += 1
         self._enter(GateState.ARMED)
         return True, "armed: commands move the robot"
 
@@ -138,8 +140,8 @@ class SafetyGate:
                 self._causes[cause] = known._replace(active=False)
                 self.revision += 1
             return
-        if self._causes.get(cause) == CauseReport(cause, True, detail):
-            return
+        if self.state is GateState.STOPPED and self.is_active(cause):
+            return  # what was said first stays
         moves = self.state in (GateState.ARMED, GateState.HOLD)
         if self.state is not GateState.STOPPED:
             self._causes.clear()
@@ -149,6 +151,7 @@ class SafetyGate:
         elif moves:
             self.goals_rad = measured_rad.copy()
             self._release_s = now_s + self._stop_time_s
+            self.orders += 1
         self._enter(GateState.STOPPED)
 
     def hold(self, cause: Cause, detail: str) -> None:
@@ -159,6 +162,7 @@ class SafetyGate:
     def _let_go(self) -> None:
         self.torque_on = np.zeros_like(self.torque_on)
         self._release_s = None
+        self.orders += 1
 
     def tick(self, now_s: float) -> None:
         """Let time pass: hold when commands have ceased, torque off at the end of a controlled stop."""
@@ -218,6 +222,10 @@ class SafetyGate:
     def silence_s(self, now_s: float) -> float:
         """Time since the last good command while the robot may move; 0 while it may not."""
         return now_s - self._last_good_s if self.state in (GateState.ARMED, GateState.HOLD) else 0.0
+
+    def is_latched(self, cause: Cause) -> bool:
+        """Whether the gate was stopped by that cause, which may have cleared since."""
+        return self.state is GateState.STOPPED and cause in self._causes
 
     def is_active(self, cause: Cause) -> bool:
         """Whether that cause is present now."""

@@ -31,8 +31,8 @@ class LockstepLoop(MotionLoop):
         self._publish_state(now_s)
 
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
-        if stamp_ns < self.state.time_ns:
-            self.duplicates += 1
+        if stamp_ns < self.state.time_ns or (self._failures and stamp_ns == self.state.time_ns):
+            self.duplicates += 1  # executed before; the reading of what came of it may have failed
             return
         if stamp_ns > self.state.time_ns:
             self._gate.refuse(Cause.BAD_COMMAND, "its stamp is of no state yet: copy that of joint_states")
@@ -88,6 +88,8 @@ class RealtimeLoop(MotionLoop):
             result = self._gate.refuse(
                 Cause.STALE_COMMAND, "its stamp is of no recent state: copy that of joint_states"
             )
+        elif self._blind:
+            result = self._gate.refuse(None, f"the last {self._failures} reads have failed: wait for joint_states")
         else:
             read_s, position = known
             aged = command._replace(age_s=now_s - read_s)

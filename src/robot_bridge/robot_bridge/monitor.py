@@ -22,7 +22,7 @@ class JointMonitor:
         margin = robot.safety.position_margin_rad
         self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad]) - margin
         self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad]) + margin
-        self._current_a = np.array(robot.servos.current_limit_a) if robot.servos.present else None
+        self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
 
     def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ class JointMonitor:
         yield from self._current(state, torque_on, now_s)
 
     def _current(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
-        if state.current_a is None or self._current_a is None:
+        if state.current_a is None:
             return
         excess = np.where(torque_on, np.abs(state.current_a) - self._current_a, -np.inf)
         i = int(np.argmax(excess))
@@ -61,7 +61,7 @@ class JointMonitor:
             yield (
                 Cause.MOTOR_CURRENT,
                 f"joint '{self._names[i]}' draws {abs(state.current_a[i]):.3f} A for {for_s:.2f} s, limit "
-                f"{self._current_a[i]:g} A for {self._limits.current_time_s:g} s: what blocks it?",
+                f"{self._current_a[i]:.3f} A for {self._limits.current_time_s:g} s: what blocks it?",
             )
 
     def health_problems(self, health: RobotHealth) -> Iterator[Problem]:

@@ -26,11 +26,19 @@ from robot_bridge.gate_types import Command
 from robot_bridge.monitor import Beats, JointMonitor
 from robot_bridge.settings import BridgeSettings
 
-# One joint's slow values each time: ten joints in a second.
-_HEALTH_PERIOD_S = 0.1
+# One short reading each time; ten servos are through in a second.
+_HEALTH_PERIOD_S = 0.05
 _MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT)
-# What only the robot itself can have mended.
-_OF_THE_ROBOT = (Cause.CONNECTION_LOST, Cause.READ_FAILED, Cause.HARDWARE_ERROR)
+# Of the robot itself: it may have lost its settings, so that a reset sets it up again.
+_OF_THE_ROBOT = (
+    Cause.CONNECTION_LOST,
+    Cause.READ_FAILED,
+    Cause.STALE_STATE,
+    Cause.HARDWARE_ERROR,
+    Cause.ROBOT_FAILED,
+)
+# A robot that could not be told is told again after this time; each try takes as long as several missing answers.
+_TELL_AGAIN_S = 0.2
 
 
 class Executed(NamedTuple):
@@ -92,7 +100,8 @@ class MotionLoop(abc.ABC):
         self._monitor = JointMonitor(settings.robot)
         self.beats = Beats(settings.robot)
         self._failures = 0  # of reads, in a row
-        self._unsaid: tuple[Vector, Flags] | None = None  # goals and torque that the robot could not be told
+        self._obeyed = gate.orders  # how many of the gate's orders the robot has heard
+        self._tell_again_s = -math.inf
         self.health: RobotHealth | None = None
         self._health_s = -math.inf
         self.executed: Executed | None = None
@@ -115,15 +124,21 @@ class MotionLoop(abc.ABC):
     def enforce(self) -> None:
         """Send the gate's goals and torques to the motors: after arming, disarming or a stop.
 
-        A robot that cannot be told is stopped, and told again at every tick until it has heard.
+        A robot that cannot be told is stopped, and told again by later ticks until it has heard.
         """
-        wanted = self._gate.goals_rad, self._gate.torque_on
+        orders = self._gate.orders
         try:
-            self._backend.write(*wanted)
-            self._unsaid = None
+            self._tell(self._gate.goals_rad, self._gate.torque_on)
+            self._obeyed = orders
         except BackendError as error:
-            self._unsaid = wanted
             self._fail(error)
+
+    def _tell(self, goals_rad: Vector, torque_on: Flags) -> None:
+        """Write; once more if an answer was lost, which is no reason to stop."""
+        try:
+            self._backend.write(goals_rad, torque_on)
+        except ReadError:
+            self._backend.write(goals_rad, torque_on)
 
     def end(self) -> None:
         """Torque off.
@@ -141,13 +156,13 @@ class MotionLoop(abc.ABC):
         Raises:
             BackendError: what is still wrong with it.
         """
-        failed = [cause for cause in _OF_THE_ROBOT if self._gate.is_active(cause)]
+        failed = [cause for cause in _OF_THE_ROBOT if self._gate.is_latched(cause)]
         if not failed:
             return
         self._backend.recover()
+        self._backend.write(self._gate.goals_rad, self._gate.torque_on)
         self.state = self._backend.read()
         self._failures = 0
-        self._unsaid = None
         self.health = None
         for cause in failed:
             self._gate.stop(cause, False, "")
@@ -163,23 +178,23 @@ class MotionLoop(abc.ABC):
 
     def _stop(self, cause: Cause, detail: str, now_s: float) -> None:
         """Stop for this cause, and tell the motors, unless that has been done."""
-        before = self._gate.revision
+        before = self._gate.orders
         self._gate.stop(cause, True, detail, self.state.position_rad, now_s)
-        if self._gate.revision != before:
+        if self._gate.orders != before:
             self.enforce()
 
-    def _fail(self, error: BackendError) -> None:
+    def _fail(self, error: BackendError, otherwise: Cause = Cause.ROBOT_FAILED) -> None:
+        """Stop because the robot failed: its port is gone, or what the error says."""
         lost = isinstance(error, ConnectionLostError)
-        self._gate.stop(Cause.CONNECTION_LOST if lost else Cause.BACKEND_FAILED, True, f"{error}")
+        self._gate.stop(Cause.CONNECTION_LOST if lost else otherwise, True, f"{error}")
 
     def _pass_time(self, now_s: float) -> None:
         """The gate's own times, torque that is due to go off, and what could not be said before."""
-        before = self._gate.torque_on
         self._gate.tick(now_s)
-        if self._gate.torque_on is not before or self._unsaid is not None:
-            self._unsaid = None
-            if not self._gate.is_active(Cause.CONNECTION_LOST):
-                self.enforce()
+        untold = self._gate.orders != self._obeyed and now_s >= self._tell_again_s
+        if untold and not self._gate.is_active(Cause.CONNECTION_LOST):
+            self._tell_again_s = now_s + _TELL_AGAIN_S
+            self.enforce()
 
     def figures(self) -> dict[str, object]:
         """What diagnostics show of the loop since the last call."""
@@ -195,7 +210,7 @@ class MotionLoop(abc.ABC):
 
     def _execute(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
         try:
-            self._backend.write(goals_rad, torque_on)
+            self._tell(goals_rad, torque_on)
         except BackendError as error:
             self._fail(error)
             self.enforce()
@@ -216,14 +231,18 @@ class MotionLoop(abc.ABC):
             self._count_failure(error)
             return False
         except BackendError as error:
-            lost = isinstance(error, ConnectionLostError)
-            self._gate.stop(Cause.CONNECTION_LOST if lost else Cause.READ_FAILED, True, f"{error}")
+            self._fail(error, Cause.READ_FAILED)
             self.enforce()
             return False
         self._failures = 0
         self._gate.stop(Cause.READ_FAILED, False, "")
         self._judge(now_s)
         return True
+
+    @property
+    def _blind(self) -> bool:
+        """Whether reads fail so often that nothing may move."""
+        return self._failures >= self._limits.read_failures_hold
 
     def _count_failure(self, error: ReadError) -> None:
         self._failures += 1
@@ -232,7 +251,7 @@ class MotionLoop(abc.ABC):
         if self._failures >= limits.read_failures_stop:
             self._gate.stop(Cause.READ_FAILED, True, detail)
             self.enforce()
-        elif self._failures >= limits.read_failures_hold:
+        elif self._blind:
             self._gate.hold(Cause.READ_FAILED, detail)
 
     def _judge(self, now_s: float) -> None:
@@ -255,6 +274,7 @@ class MotionLoop(abc.ABC):
             return
         except BackendError as error:
             self._fail(error)
+            self.enforce()
             return
         if self.health is None:
             return

@@ -25,9 +25,14 @@ class SafetyLimits:
         "dynamics, 3.2 without: choose it lower for a robot that is stiff",
         minimum=0.01,
     )
-    current_time_s: float = setting(
-        0.5, "a motor above its servos.current_limit_a for so long stops the robot [s] (own figure)", minimum=0.0
+    current_stop_share: float = setting(
+        0.9,
+        "a motor above this part of its servos.current_limit_a for current_time_s stops the robot; servos that keep "
+        "the limit by themselves never show more than all of it (own figure)",
+        minimum=0.01,
+        maximum=1.0,
     )
+    current_time_s: float = setting(0.5, "how long a motor may draw so much [s] (own figure)", minimum=0.0)
     temperature_stop_c: float = setting(
         75.0,
         "a warmer motor stops the robot [C]; X-series servos shut down at 80",

@@ -55,7 +55,8 @@ class FakeRobot:
         self.recovered += 1
         self.error = None
         self.torque_on = np.zeros(10, dtype=bool)
-        self.health.hardware_error[:] = 0
+        if self.health is not None:
+            self.health.hardware_error[:] = 0
 
     def figures(self):
         return {}
