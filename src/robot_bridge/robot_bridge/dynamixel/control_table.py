@@ -176,6 +176,7 @@ def _limit(value: int) -> dict[str, int]:
 
 _V = {"max_voltage_limit": {"default": 300, "maximum": 300}, "min_voltage_limit": {"default": 110, "minimum": 110}}
 _330 = {
+    "firmware_version": {"default": 46},
     "temperature_limit": {"default": 70},
     "max_voltage_limit": {"default": 140, "minimum": 31, "maximum": 140},
     "min_voltage_limit": {"default": 55, "minimum": 31, "maximum": 140},

@@ -141,28 +141,32 @@ class InstructionStream:
     def _next(self) -> Packet | None:
         buffer = self._buffer
         while True:
-            place = buffer.find(HEADER)
-            if place < 0:
-                keep = next((n for n in (3, 2, 1) if buffer.endswith(HEADER[:n])), 0)
-                self._skip(len(buffer) - keep)
-                return None
-            if place:
-                self._skip(place)
+            self._skip(_header_at(buffer))
             if len(buffer) < _PREFIX:
                 return None
-            length = int.from_bytes(buffer[5:7], "little")
-            if not 3 <= length <= _MAX_LENGTH:
+            end = _PREFIX + int.from_bytes(buffer[5:7], "little")
+            if not _PREFIX + 3 <= end <= _PREFIX + _MAX_LENGTH:
                 self._skip(len(HEADER))
                 continue
-            end = _PREFIX + length
+            # Stuffing keeps headers out of packets, so another one means that this packet was cut short. (Together with
+            # the checksum a header can come about at the very end.)
+            other = buffer.find(HEADER, 1, end)
+            if 0 < other < end - len(HEADER):
+                self._skip(other)
+                continue
             if len(buffer) < end:
                 return None
             raw = bytes(buffer[:end])
             intact = crc16(raw[:-2]) == int.from_bytes(raw[-2:], "little")
-            if not intact and HEADER in raw[1:]:
-                # A packet cut short swallowed the start of the next one.
-                self._skip(raw.index(HEADER, 1))
-                continue
-            del buffer[:end]
+            # What is not intact may have swallowed the start of the next header.
+            del buffer[: end if intact else 1 + _header_at(raw[1:])]
             body = raw[_PREFIX:-2].replace(STUFFED, UNSTUFFED)
             return Packet(raw[4], body[0], body[1:], intact, end)
+
+
+def _header_at(data: bytes | bytearray) -> int:
+    """Where a header starts, or where the beginning of one stands at the end; the length if there is neither."""
+    place = data.find(HEADER)
+    if place >= 0:
+        return place
+    return len(data) - next((count for count in (3, 2, 1) if data.endswith(HEADER[:count])), 0)

@@ -33,10 +33,12 @@ class Profile:
         """Move on by one step; returns whether the goal is reached."""
         distance = self._goal_rad - self.position_rad
         # The fastest from which it can still stop in time, at most all the way in this step.
-        fastest = min(
-            self._limit_rad_s, math.sqrt(2.0 * self._acceleration_rad_s2 * abs(distance)), abs(distance) / step_s
-        )
+        fastest = min(self._limit_rad_s, abs(distance) / step_s)
         change = self._acceleration_rad_s2 * step_s
+        if math.isfinite(change):
+            fastest = min(
+                fastest, math.sqrt((change / 2.0) ** 2 + 2.0 * change / step_s * abs(distance)) - change / 2.0
+            )
         wanted = math.copysign(fastest, distance) - self.velocity_rad_s
         self.velocity_rad_s += min(max(wanted, -change), change)
         self.position_rad += self.velocity_rad_s * step_s

@@ -106,7 +106,7 @@ class EmulatorServer:
 
     def _follow_script(self, now_s: float) -> None:
         passed_s = self._bus.drives.now_s if self._lockstep else now_s - self._start_s
-        while self._script and passed_s >= self._script[0][0]:
+        while self._script and passed_s >= self._script[0][0] - 1e-9:
             _, kind, values = self._script.pop(0)
             self._fault(kind, values)
 

@@ -1,0 +1,70 @@
+"""`rosac emulate` as people use it: started, asked, given a fault, ended with Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+
+import dynamixel_sdk
+import pytest
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "sac_learner.cli", "emulate", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(process, text):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError(f"'{text}' never came:\n{''.join(lines)}")
+
+
+def ask(process, line, until):
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return "".join(read_until(process, until))
+
+
+def test_it_serves_a_port_obeys_what_is_typed_and_ends_with_ctrl_c(tmp_path):
+    link = tmp_path / "port"
+    process = start("dclaw", "--port-link", link, "--baud-rate", 57600)
+    try:
+        said = "".join(read_until(process, "Type a fault"))
+        assert f"10 servos of dclaw on {link} at 57600 baud" in said
+        assert f"rosac train dclaw_valve backend:=dynamixel port:={link}" in said
+        port = dynamixel_sdk.PortHandler(str(link))
+        assert port.openPort() and port.setBaudRate(57_600)
+        handler = dynamixel_sdk.PacketHandler(2.0)
+        assert handler.ping(port, 20)[1] == dynamixel_sdk.COMM_SUCCESS
+        assert "silent: done" in ask(process, "silent id=20", "silent")
+        assert handler.ping(port, 20)[1] == dynamixel_sdk.COMM_RX_TIMEOUT
+        port.closePort()
+        assert "it must be in 0 .. 1" in ask(process, "lost rate=2", "lost")
+        assert "unplug" in ask(process, "help", "clear")
+        status = ask(process, "status", "instructions")
+        assert "faults: silent 1" in status
+        assert "bus watchdog" in status
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert not link.is_symlink()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("robot", "message"), [("nobody", "or one of: "), ("nowhere.yaml", "no robot file nowhere.yaml")]
+)
+def test_an_unknown_robot_is_refused(robot, message):
+    process = start(robot)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert message in said
