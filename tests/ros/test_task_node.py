@@ -2,138 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from helpers.ros import NodeProcess, call, ros_node, spin_until
-from rclpy.node import Node
-from robot_bridge.robot import load_robot
-from rosac_common.messages import float32_array, float64_array, nanoseconds, stamp_from_seconds
+from diagnostic_msgs.msg import DiagnosticStatus
+from helpers.ros import call
+from helpers.surroundings import ROBOT, Surroundings, task
+from rosac_common.messages import nanoseconds
 from rosac_common.transition import EndReason, Source
-from sac_interfaces.msg import Action, EpisodeSummary, LearnerStatus, Observation, SafetyState, Transition
+from sac_interfaces.msg import Action, Transition
 from sac_interfaces.srv import ResendTransitions
-from sensor_msgs.msg import JointState, Joy
-
-from rosac_common import qos
+from sensor_msgs.msg import Joy
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
 
-ROBOT = load_robot(Path(__file__).parents[2] / "config" / "robots" / "dclaw.yaml")
-PARAMETERS = {f"robot.{name}": value for name, value in dataclasses.asdict(ROBOT).items()} | {
-    "task.horizon_steps": 5,
-    "wait_for_learner": False,
-}
 HELD = [0, 0, 0, 0, 1]
-
-
-class Surroundings:
-    """Bridge (a robot that goes where it is told at once), actor and learner."""
-
-    def __init__(self, node: Node, lockstep: bool = True) -> None:
-        self.node, self.lockstep = node, lockstep
-        self.time_s = 1000.0
-        self.position = np.append(np.zeros(9), 0.3)
-        self.action: np.ndarray | None = np.full(9, 0.1)  # None: the actor is silent
-        self.source = Action.SOURCE_POLICY
-        self.commands: list[JointState] = []
-        self.observations: list[Observation] = []
-        self.transitions: list[Transition] = []
-        self.episodes: list[EpisodeSummary] = []
-        self.diagnostic: DiagnosticStatus | None = None
-        self.complaints: set[str] = set()
-        self._states = node.create_publisher(JointState, "joint_states", qos.STATE)
-        self._executed = node.create_publisher(JointState, "joint_command/executed", qos.STATE)
-        self._gate = node.create_publisher(SafetyState, "safety/state", qos.LATCHED)
-        self._actions = node.create_publisher(Action, "action", qos.COMMAND)
-        self._learner = node.create_publisher(LearnerStatus, "learner/status", qos.LATCHED)
-        self.joy = node.create_publisher(Joy, "joy", 5)
-        node.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
-        node.create_subscription(Observation, "observation", self._on_observation, qos.COMMAND)
-        node.create_subscription(Transition, "replay", self.transitions.append, qos.REPLAY)
-        node.create_subscription(EpisodeSummary, "episode", self.episodes.append, qos.EPISODES)
-        node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, qos.EVENTS)
-        self._published_s = 0.0
-        node.create_timer(0.02, self._tick)
-        self._gate.publish(SafetyState(state=SafetyState.ARMED))
-
-    def until(self, predicate, what: str, timeout_s: float = 20.0) -> None:
-        spin_until(self.node, predicate, timeout_s, what)
-
-    def until_transitions(self, count: int) -> None:
-        self.until(lambda: len(self.transitions) >= count, f"{count} transitions")
-
-    def for_a_while(self, duration_s: float) -> None:
-        end = time.monotonic() + duration_s
-        while time.monotonic() < end:
-            self.node.executor.spin_once(timeout_sec=0.02)
-
-    def learner_allows(self, limit: int, session: str) -> None:
-        self._learner.publish(
-            LearnerStatus(phase=LearnerStatus.PHASE_TRAINING, session_id=session, sequence_limit=limit)
-        )
-
-    def answer(self, observation: Observation, action: np.ndarray) -> None:
-        message = Action(header=observation.header, session_id=observation.session_id, source=self.source)
-        message.episode, message.step, message.policy_version = observation.episode, observation.step, 7
-        message.action = float32_array(action)
-        self._actions.publish(message)
-
-    def publish_state(self) -> None:
-        self._published_s = time.monotonic()
-        message = JointState(name=ROBOT.all_joint_names, position=float64_array(self.position))
-        message.velocity = message.effort = float64_array(np.zeros(10))
-        message.header.stamp = stamp_from_seconds(self.time_s)
-        self._states.publish(message)
-
-    def _tick(self) -> None:
-        if not self.lockstep:
-            self.time_s += 0.02
-            self.publish_state()
-        elif time.monotonic() - self._published_s > 0.1:
-            self.publish_state()
-
-    def _on_command(self, message: JointState) -> None:
-        self.commands.append(message)
-        if self.lockstep and nanoseconds(message.header.stamp) != nanoseconds(stamp_from_seconds(self.time_s)):
-            return
-        goals = dict(zip(message.name, message.position, strict=True))
-        torque = dict(zip(message.name, message.effort or [1.0] * len(message.name), strict=True))
-        for index, name in enumerate(ROBOT.all_joint_names):
-            if torque.get(name):
-                self.position[index] = goals[name]
-        executed = JointState(header=message.header, name=ROBOT.all_joint_names)
-        executed.position = float64_array([goals.get(name, 0.0) for name in ROBOT.all_joint_names])
-        self._executed.publish(executed)
-        if self.lockstep:
-            self.time_s = round(self.time_s + 0.1, 6)
-            self.publish_state()
-
-    def _on_observation(self, message: Observation) -> None:
-        self.observations.append(message)
-        if self.action is not None:
-            self.answer(message, self.action)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.diagnostic = message.status[0]
-        self.complaints.add(self.diagnostic.message)
-
-    def complained(self, text: str) -> bool:
-        return any(text in complaint for complaint in self.complaints)
-
-
-@pytest.fixture
-def surroundings(request: pytest.FixtureRequest) -> Iterator[Surroundings]:
-    with ros_node() as node:
-        yield Surroundings(node, lockstep=getattr(request, "param", True))
-
-
-def task(**changes: object) -> NodeProcess:
-    return NodeProcess("valve_task", "task", PARAMETERS | changes)
 
 
 def numbers(transitions: list[Transition]) -> list[int]:

@@ -98,7 +98,7 @@ class Interlude:
         moving = self.phase in (Phase.RESETTING, Phase.RANDOMISING) and state is not None
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             self._wait_for_operator(_AFTER_CANCEL, state.position_rad if moving else None)
-        self._end_request(False, "cancelled: the robot holds", np.zeros(0) if state is None else state.position_rad)
+        self._end_request(False, "cancelled: the task waits for operator/done or another reset", np.zeros(0) if state is None else state.position_rad)
 
     def operator_done(self) -> tuple[bool, str]:
         """The operator has done what was asked; returns whether anything was, and what happens now."""
