@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from robot_bridge.body_state import BodyState
+
 Vector = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -33,6 +35,7 @@ class RobotState:
     velocity_rad_s: Vector  # (joints,)
     effort_nm: Vector  # (joints,) torque of the motors
     current_a: Vector | None = None  # (joints,) current of the motors; None where it is not measured
+    body: BodyState | None = None  # of a robot that moves about; None: it is fixed, or not known here
 
     @property
     def time_s(self) -> float:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from robot_bridge.simulation.mujoco_robot import MujocoRobot
 
 # Name of a model -> module and class. Imported on demand: MuJoCo takes a third of a second to load.
-MODELS = {"dclaw": ("robot_bridge.simulation.dclaw", "DClawSimulation")}
+MODELS = {
+    "dclaw": ("robot_bridge.simulation.dclaw", "DClawSimulation"),
+    "minitaur": ("robot_bridge.simulation.minitaur", "MinitaurSimulation"),
+}
 
 
 def make_simulation(robot: RobotSettings, settings: SimulationSettings, seed: int, epoch_ns: int) -> MujocoRobot:

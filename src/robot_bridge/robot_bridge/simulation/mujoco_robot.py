@@ -132,7 +132,7 @@ class MujocoRobot:
         end = self._steps + remaining
         while self._steps < end:
             until = min(end, self._pending[0][0]) if self._pending else end
-            mujoco.mj_step(self.model, self.data, until - self._steps)
+            self._integrate(until - self._steps)
             self._steps = until
             self._apply_due()
         if not np.isfinite(self.data.qpos).all():
@@ -151,7 +151,8 @@ class MujocoRobot:
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[self._qpos] = position_rad
         self.data.qvel[self._qvel] = 0.0 if velocity_rad_s is None else velocity_rad_s
-        self.data.ctrl[self._actuator] = position_rad
+        self._place(position_rad)
+        self._aim(position_rad)
         mujoco.mj_forward(self.model, self.data)
 
     def set_gains(self, kp_nm_rad: Vector) -> None:
@@ -191,10 +192,21 @@ class MujocoRobot:
         """Positions (sites, 3) of named points of the model in the world [m]."""
         return np.array([self.data.site(name).xpos for name in names])
 
+    def _place(self, position_rad: Vector) -> None:
+        """Put what else the model has where it belongs with the joints there."""
+
+    def _integrate(self, steps: int) -> None:
+        """Physics steps under the same goals."""
+        mujoco.mj_step(self.model, self.data, steps)
+
+    def _aim(self, goals_rad: Vector) -> None:
+        """New goals for the motors."""
+        self.data.ctrl[self._actuator] = goals_rad
+
     def _apply_due(self) -> None:
         while self._pending and self._pending[0][0] <= self._steps:
             _, goals, torque = self._pending.popleft()
-            self.data.ctrl[self._actuator] = goals
+            self._aim(goals)
             if (torque != self._torque_on).any():
                 self._switch(torque)
 

@@ -6,6 +6,47 @@ import dataclasses
 
 from rosac_common.settings import setting
 
+from robot_bridge.simulation.terrain import TERRAINS
+
+
+@dataclasses.dataclass(frozen=True)
+class MinitaurSettings:
+    """The block `simulation.minitaur`. Figures: bulletphysics/bullet3, pybullet_envs/minitaur."""
+
+    figures: str = setting(
+        "identified",
+        "identified: 7.47 kg, as measured on a robot (minitaur_rainbow_dash.urdf); default: 6 kg (minitaur.urdf)",
+        choices=("identified", "default"),
+    )
+    terrain: str = setting("flat", "ground in front of the robot (arXiv 1812.05905 learns on flat)", choices=TERRAINS)
+    terrain_seed: int = setting(0, "places the blocks of terrain blocks", minimum=0)
+    voltage_v: float = setting(16.0, "of the battery [V] (minitaur.py)", minimum=1.0, maximum=50.0)
+    motor_kp: float = setting(
+        1.0, "position gain, in parts of the full duty cycle [1/rad] (minitaur_extended_env.py)", minimum=0.0
+    )
+    motor_kd: float = setting(
+        0.015, "velocity gain, in parts of the full duty cycle [s/rad] (minitaur_extended_env.py)", minimum=0.0
+    )
+    thermal_cutout: bool = setting(True, "more than 2.45 Nm for more than 1 s switches a motor off (minitaur.py)")
+    pd_latency_s: float = setting(
+        0.003,
+        "age of what the motors' PD loop measures [s] (minitaur_extended_env.py)",
+        minimum=0.0,
+        maximum=0.02,
+    )
+    sensor_latency_s: float = setting(
+        0.02,
+        "age of joints and inertial sensor when they are read [s]; the odometry has none, it is for the reward "
+        "(control_latency of minitaur_extended_env.py)",
+        minimum=0.0,
+        maximum=0.1,
+    )
+    position_noise_rad: float = setting(0.0, "standard deviation [rad] (minitaur.py)", minimum=0.0)
+    velocity_noise_rad_s: float = setting(0.0, "standard deviation [rad/s] (minitaur.py)", minimum=0.0)
+    torque_noise_nm: float = setting(0.0, "standard deviation [Nm] (minitaur.py)", minimum=0.0)
+    orientation_noise_rad: float = setting(0.0, "standard deviation about each axis [rad] (minitaur.py)", minimum=0.0)
+    rate_noise_rad_s: float = setting(0.0, "standard deviation about each axis [rad/s] (minitaur.py)", minimum=0.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class SimulationSettings:
@@ -23,3 +64,4 @@ class SimulationSettings:
         minimum=0.0,
         maximum=1.0,
     )
+    minitaur: MinitaurSettings = dataclasses.field(default_factory=MinitaurSettings)

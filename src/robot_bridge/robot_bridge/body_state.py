@@ -1,0 +1,85 @@
+"""How a robot's body moves: what an inertial sensor and an odometry or motion-capture system measure."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+# A quaternion through float32 messages is normalised to 1e-7; a driver that sends none sends zeros (REP-145).
+QUATERNION_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BodyState:
+    """One reading of the body. Its frame: x forward, y left, z up; the world's: z up (REP-103)."""
+
+    time_ns: int  # robot time of the reading
+    quaternion: Vector  # (4,) w, x, y, z: from the body's frame to the world's
+    angular_velocity_rad_s: Vector  # (3,) in the body's frame
+    linear_acceleration_m_s2: Vector  # (3,) in the body's frame; +g upwards at rest (REP-145)
+    position_m: Vector  # (3,) in the world
+    linear_velocity_m_s: Vector  # (3,) in the world
+
+    @property
+    def roll_rad(self) -> float:
+        """About the body's x axis, in (-pi, pi]; positive: the right side is down."""
+        w, x, y, z = self.quaternion
+        return math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+
+    @property
+    def pitch_rad(self) -> float:
+        """About y, in [-pi / 2, pi / 2]; positive: the front is down."""
+        w, x, y, z = self.quaternion
+        return math.asin(min(1.0, max(-1.0, 2 * (w * y - z * x))))
+
+    @property
+    def yaw_rad(self) -> float:
+        """About z, in (-pi, pi]; positive: to the left."""
+        w, x, y, z = self.quaternion
+        return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+    @property
+    def upright(self) -> float:
+        """The part of the body's z axis that points up: 1 upright, -1 upside down."""
+        _, x, y, _ = self.quaternion
+        return 1 - 2 * (x * x + y * y)
+
+
+def imu_problem(quaternion: Vector, angular_velocity_rad_s: Vector, linear_acceleration_m_s2: Vector) -> str:
+    """Why a reading of an inertial sensor cannot be used; empty: it can."""
+    values = np.concatenate([quaternion, angular_velocity_rad_s, linear_acceleration_m_s2])
+    if not np.isfinite(values).all():
+        return "the inertial sensor reports a value that is not finite: see its driver"
+    norm = float(np.linalg.norm(quaternion))
+    if abs(norm - 1.0) > QUATERNION_TOLERANCE:
+        return (
+            f"the inertial sensor's quaternion has norm {norm:.4f}, expected 1 +- {QUATERNION_TOLERANCE:g}: its driver "
+            "must estimate the orientation"
+        )
+    return ""
+
+
+def odometry_problem(
+    position_m: Vector, velocity_m_s: Vector, before_m: Vector | None, elapsed_s: float, fastest_m_s: float
+) -> str:
+    """Why a reading of the odometry cannot be used; empty: it can.
+
+    Args:
+        position_m, velocity_m_s: (3,) of this reading.
+        before_m: (3,) position of the reading before; None: there is none.
+        elapsed_s: time between both.
+        fastest_m_s: no robot of this kind is faster.
+    """
+    if not (np.isfinite(position_m).all() and np.isfinite(velocity_m_s).all()):
+        return "the odometry reports a value that is not finite: see its source"
+    if before_m is None:
+        return ""
+    jump_m, most_m = float(np.linalg.norm(position_m - before_m)), fastest_m_s * elapsed_s
+    if jump_m > most_m:
+        return f"the odometry jumps by {jump_m:.3f} m in {elapsed_s:.3f} s, at most {most_m:.3f} m is possible"
+    return ""
