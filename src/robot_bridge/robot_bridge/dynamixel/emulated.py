@@ -13,6 +13,8 @@ from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import RobotSettings
 
+_PATIENCE_S = 1.0
+
 
 class EmulatedRobot(DynamixelRobot):
     """Starts an emulator that runs in real time, until this process ends, and drives it as it would drive the robot.
@@ -49,6 +51,8 @@ class LockstepEmulatedRobot(EmulatedRobot):
         epoch_ns: int = 0,
         seed: int = 0,
     ) -> None:
+        # Time stands still while an answer is on its way, so that it may take as long as a busy machine needs.
+        settings = dataclasses.replace(settings, reply_timeout_s=max(settings.reply_timeout_s, _PATIENCE_S))
         super().__init__(robot, settings, clock, epoch_ns, seed)
         status = self.emulator.status()
         self.time_step_s = float(status["time_step_s"])
@@ -61,6 +65,8 @@ class LockstepEmulatedRobot(EmulatedRobot):
 
     def advance(self, duration_s: float) -> None:
         """Let the emulator's time pass [s], a whole number of physics steps."""
+        # Nobody answers a sync write: an answer to what is sent after it tells that it has arrived.
+        self.bus.read(self._ids[0], self._torque)
         self._time_s = self.emulator.advance(duration_s)
 
     def randomise(self, rng: np.random.Generator) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator.bus import BOOT_S, EmulatedBus
@@ -56,6 +57,9 @@ def serve(options: argparse.Namespace) -> int:
     if not robot.servos.present:
         print(f"{options.robot}: robot.servos.model is empty: there are no servos to emulate", file=sys.stderr)
         return 2
+    if not options.lockstep:
+        # Servos do not wait for the processes that drive them. Where it is not allowed the bridge says how to allow it.
+        raise_priority(REALTIME_PRIORITY + 1)
     plant = make_plant(robot, SimulationSettings(), options.seed, epoch_ns=0)
     # Where time stands still, a servo would never be back.
     boot_s = 0.0 if options.lockstep else BOOT_S
