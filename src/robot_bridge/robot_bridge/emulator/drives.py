@@ -117,6 +117,9 @@ class Drives:
         self._hottest_c = np.array([servo.get("temperature_limit") for servo in servos])
         self._lowest_v = VOLTAGE_UNIT_V * np.array([servo.get("min_voltage_limit") for servo in servos]) - 1e-9
         self._highest_v = VOLTAGE_UNIT_V * np.array([servo.get("max_voltage_limit") for servo in servos]) + 1e-9
+        self._homing_ticks = np.array([servo.offset_ticks for servo in servos])
+        self._moving_speed = [servo.get("moving_threshold") for servo in servos]
+        self._most_a = [_most_a(servo) for servo in servos]
         self.plant.set_gains(self._kp * share)
         self.plant.set_effort_limits(self._limit_a * self._torque_constant)
 
@@ -169,14 +172,16 @@ class Drives:
         if self._fresh:
             return
         self._fresh = True
+        if self._notice.settings:
+            self._read_settings()
         state = self.plant.read()
-        ticks = np.rint(self._own_angle(state.position_rad) / RAD_PER_TICK).astype(int).tolist()
+        ticks = np.rint(self._own_angle(state.position_rad) / RAD_PER_TICK).astype(int) + self._homing_ticks
         speeds = np.rint(self._direction * state.velocity_rad_s / VELOCITY_UNIT_RAD_S).astype(int).tolist()
         currents = (self._direction * state.effort_nm / self._torque_constant).tolist()
         volts = np.rint(self.voltage_v / VOLTAGE_UNIT_V).astype(int).tolist()
         warmth = np.rint(self.temperature_c).astype(int).tolist()
         clock = int(self.now_s * 1000.0) % _TICK_PERIOD
-        for servo, *values in zip(self.servos, ticks, speeds, currents, volts, warmth, strict=True):
+        for servo, *values in zip(self.servos, ticks.tolist(), speeds, currents, volts, warmth, strict=True):
             self._store_present(servo, clock, *values)
 
     def _store_present(
@@ -191,12 +196,12 @@ class Drives:
         profile = servo.profile
         data = _PRESENT.pack(
             clock,
-            abs(speed) > servo.get("moving_threshold"),
+            abs(speed) > self._moving_speed[servo.place],
             0,
-            round(_FULL_PWM * min(max(current_a / _most_a(servo), -1.0), 1.0)),
+            round(_FULL_PWM * min(max(current_a / self._most_a[servo.place], -1.0), 1.0)),
             min(max(counts, -_INT16), _INT16),
             min(max(speed, -_INT32), _INT32),
-            min(max(ticks + servo.offset_ticks, -_INT32), _INT32),
+            min(max(ticks, -_INT32), _INT32),
             round(profile.velocity_rad_s / VELOCITY_UNIT_RAD_S) if profile else 0,
             round(profile.position_rad / RAD_PER_TICK) if profile else servo.get("goal_position"),
             min(max(volts, 0), 2**16 - 1),
@@ -223,7 +228,7 @@ class Drives:
     def status(self) -> dict[str, object]:
         """Joints and servos, for tests and people; times are the bus' own [s]."""
         state = self.plant.read()
-        goals = [servo.get("goal_position") - servo.offset_ticks for servo in self.servos]
+        goals = np.array([servo.get("goal_position") - servo.offset_ticks for servo in self.servos])
         goals_rad = (self._direction * goals * RAD_PER_TICK + self._offset).tolist()
         return {
             "time_s": self.now_s,

@@ -54,6 +54,7 @@ class Servo:
     def __init__(self, model: Model, place: int, identifier: int, baud_code: int, notice: Notice) -> None:
         self.model, self.place, self._notice = model, place, notice
         self._table = bytearray(TABLE_SIZE)
+        self._layout = {name: (r.address, r.end, r.signed) for name, r in model.registers.items()}
         self._by_address = {register.address: register for register in model.registers.values()}
         # Address of an indirect data register -> register that holds where it leads.
         self._pointers = {
@@ -78,8 +79,8 @@ class Servo:
 
     def get(self, name: str) -> int:
         """Value of a register."""
-        register = self.model.register(name)
-        return register.decode(self._table[register.address : register.end])
+        start, end, signed = self._layout[name]
+        return int.from_bytes(self._table[start:end], "little", signed=signed)
 
     def set(self, name: str, value: int) -> None:
         """Change a register without any rule; a value too large for its bytes is cut to them."""

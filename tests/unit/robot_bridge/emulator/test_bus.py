@@ -191,6 +191,7 @@ def test_faults_of_packets_come_at_their_rate_and_are_counted(host):
     assert arrived.count([]) == line.counts["lost"] == pytest.approx(500, abs=80)
     assert arrived.count([packet] * 2) == line.counts["duplicated"] == pytest.approx(900, abs=120)
     line.clear()
+    assert line.status(packet) == ([packet], 0.0) and line.instruction() == ""
     line.set("corrupt", {"rate": 1.0})
     line.set("late", {"rate": 1.0, "delay_s": 0.03})
     (changed,), late_s = line.status(packet)
