@@ -15,7 +15,7 @@ from rclpy.action import ActionClient
 from rclpy.node import Node
 from rosac_common.transition import EndReason
 from sac_interfaces.action import ResetRobot
-from sac_interfaces.msg import SafetyState
+from sac_interfaces.msg import JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -66,6 +66,16 @@ def client_of(node: Node) -> ActionClient:
     return client
 
 
+def begun(node: Node, client: ActionClient, *start_rad: float) -> Goal:
+    """A goal that the task works on; asked again until the bridge has started and armed the robot."""
+    while True:
+        goal = Goal(node, client, *start_rad, interrupt=True)
+        spin_until(node, lambda goal=goal: goal.feedback or goal.result, what="feedback")
+        if goal.feedback:
+            return goal
+        assert goal.result.message.startswith(("the bridge is silent", "the robot is disarmed"))
+
+
 def test_with_the_simulator() -> None:
     states: list[JointState] = []
     with ros_node() as node, bridge(), task():
@@ -73,9 +83,8 @@ def test_with_the_simulator() -> None:
         client = client_of(node)
         spin_until(node, lambda: states, what="the simulation runs")
         for angle in (1.5, -1.0):
-            goal = Goal(node, client, angle)
-            while goal.end().message.startswith("the bridge is silent"):
-                goal = Goal(node, client, angle)  # the task has not heard of it yet
+            goal = begun(node, client, angle)
+            goal.end()
             assert (goal.result.success, goal.result.message) == (True, "")
             assert goal.status == GoalStatus.STATUS_SUCCEEDED
             assert goal.result.name == ROBOT.all_joint_names
@@ -180,3 +189,29 @@ def test_a_hot_robot_rests(surroundings: Surroundings) -> None:
         s.heat(30.0, 49.0)
         s.until_transitions(known + 3)
         s.until(lambda: s.diagnostic.level == DiagnosticStatus.OK, "no more complaints")
+
+
+def test_rest_and_hold_pass_the_gate_of_a_real_bridge() -> None:
+    executed: list[JointState] = []
+    gates: list[SafetyState] = []
+    with ros_node() as node, bridge(time_base="realtime"), task(time_base="realtime", max_observation_age_s=1.0):
+        node.create_subscription(JointState, "joint_command/executed", executed.append, qos.STATE)
+        node.create_subscription(SafetyState, "safety/state", gates.append, qos.LATCHED)
+        health = node.create_publisher(JointHealth, "joint_health", qos.LATCHED)
+        client = client_of(node)
+        health.publish(JointHealth(name=ROBOT.all_joint_names, temperature_c=[70.0] * 10))
+        goal = begun(node, client, 1.0)
+        spin_until(node, lambda: "resting: the motors cool down" in goal.phases, what="the robot rests")
+        spin_until(node, lambda: executed and not any(executed[-1].effort), what="torque off")
+        assert goal.cancel() == 1
+        assert goal.end().message.startswith("cancelled")
+
+        health.publish(JointHealth(name=ROBOT.all_joint_names, temperature_c=[40.0] * 10))
+        assert begun(node, client, 1.0).cancel() == 1
+        spin_until(node, lambda: list(executed[-1].effort) == [1.0] * 9 + [0.0], what="the robot holds, the valve free")
+        known = len(executed)
+        spin_until(node, lambda: len(executed) > known + 5, what="the task goes on commanding")
+        assert all(list(message.position[:9]) == list(executed[-1].position[:9]) for message in executed[known:])
+        assert Goal(node, client, 1.0).end().success
+        assert {gate.state for gate in gates} <= {SafetyState.DISARMED, SafetyState.ARMED, SafetyState.HOLD}
+        assert gates[-1].commands_refused == 0
