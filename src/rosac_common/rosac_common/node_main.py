@@ -22,6 +22,8 @@ def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None
 
     A node may have a method `close()`, called before it is destroyed, also after an error.
     """
+    # Ctrl-C ends the context, as SIGTERM does, and not a callback in its midst: what it does to a robot is finished.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=arguments)
     node = None
     try:
@@ -35,7 +37,7 @@ def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None
         # Not spin(): without a time-out this executor (rclpy 7.1.6) polls the clock for ever and runs nothing.
         while rclpy.ok():
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except Exception:
         if rclpy.ok():  # else a signal took the context away, while the node was made or in a callback
