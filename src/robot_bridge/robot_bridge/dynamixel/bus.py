@@ -76,7 +76,6 @@ class DynamixelBus:
     def __init__(self, path: str, baud_rate: int, reply_timeout_s: float) -> None:
         self._port = SerialPort(path, baud_rate, reply_timeout_s)
         self._handler = sdk.PacketHandler(2.0)
-        self._reply_timeout_ms = 1e3 * reply_timeout_s
         self._missing: dict[int, float] = {}  # length of answers that may still come -> until when [ms]
         self._sent_ms = self._port.getCurrentTime()
         self.transactions = 0
@@ -292,7 +291,7 @@ class DynamixelBus:
         self._sent_ms = self._port.getCurrentTime()
 
     def _expect_late(self, length: int) -> None:
-        self._missing[length] = self._port.getCurrentTime() + self._reply_timeout_ms
+        self._missing[length] = self._port.getCurrentTime() + 1e3 * self._port.reply_timeout_s
 
     def _note_alert(self, identifier: int, error: int) -> None:
         if error & ALERT:

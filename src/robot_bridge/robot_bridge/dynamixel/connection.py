@@ -28,7 +28,7 @@ from robot_bridge.robot import RobotSettings
 T = TypeVar("T")
 _LAST_TICK = TICKS_PER_REVOLUTION - 1
 # Bus watchdogs came with it (e-manual).
-_OLDEST_FIRMWARE = 38
+OLDEST_FIRMWARE = 38
 # A servo is deaf for a moment after a reboot; pings until it answers, each of which takes the bus' reply time.
 _PINGS_AFTER_REBOOT = 50
 # Packets are lost now and then; what is written here is read back anyway.
@@ -64,8 +64,9 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
         # An auxiliary joint may turn on and on; its servo drives it within one turn.
         if i < len(robot.joint_names) and not 0 <= lowest < highest <= _LAST_TICK:
             raise SettingsError(
-                f"joint '{robot.joint_names[i]}': its range is ticks {lowest} .. {highest} of servo {robot.joint_ids[i]}, "
-                f"which has 0 .. {_LAST_TICK}: correct its range, or its offset with `rosac bus calibrate`"
+                f"joint '{robot.joint_names[i]}': its range is ticks {lowest} .. {highest} of servo "
+                f"{robot.joint_ids[i]}, which has 0 .. {_LAST_TICK}: correct the range, or the offset with "
+                "`rosac bus calibrate`"
             )
         settings = {
             "operating_mode": POSITION_CONTROL,
@@ -131,9 +132,9 @@ def _identify(bus: DynamixelBus, servo: Servo) -> Ping:
         raise BackendError(
             f"{servo} is {name}, the robot file expects a {servo.model.name}: correct robot.servos.model, or the wiring"
         )
-    if ping.firmware < _OLDEST_FIRMWARE:
+    if ping.firmware < OLDEST_FIRMWARE:
         raise BackendError(
-            f"{servo} has firmware {ping.firmware}; the bus watchdog needs {_OLDEST_FIRMWARE} or newer: update it with "
+            f"{servo} has firmware {ping.firmware}; the bus watchdog needs {OLDEST_FIRMWARE} or newer: update it with "
             "DYNAMIXEL Wizard"
         )
     return ping

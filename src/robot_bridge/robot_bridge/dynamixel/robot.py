@@ -63,7 +63,7 @@ class DynamixelRobot:
         self._fast_failures = 0
         self._extra = 0
         self._lost = ""  # why the servos no longer do what they are told, until recover()
-        self._polls = 0
+        self._polls = 0  # of the slow values
         self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
         self._unread_errors: set[int] = set()  # places of servos whose hardware error is to be read
         self._forget_health()
@@ -93,6 +93,7 @@ class DynamixelRobot:
         self._fast_failures = 0
         self._torque_on[:] = False
         self._lost = ""
+        self._polls = 0
         self._alerted.clear()
         self._unread_errors.clear()
         self._forget_health()
@@ -129,7 +130,8 @@ class DynamixelRobot:
         )
 
     def _sync_read(self) -> npt.NDArray[np.uint8]:
-        """Bytes (joints, _SIZE) of all servos; once more after a failure, then not fast, so that the silent one is named."""
+        """Bytes (joints, _SIZE) of all servos; a fast read that fails is followed by a plain one, which names who is
+        silent."""
         for retries_left in range(self._settings.read_retries, -1, -1):
             self._extra = _EXTRA_BYTES - self._extra
             address, size = _END - _SIZE - self._extra, _SIZE + self._extra

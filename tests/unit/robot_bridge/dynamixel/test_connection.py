@@ -1,0 +1,146 @@
+"""What happens at every connection: each servo is asked who it is, set as the robot file says, and read back."""
+
+import dataclasses
+import time
+
+import pytest
+from robot_bridge.backend import BackendError, ConnectionLostError
+from robot_bridge.dynamixel.bus import DynamixelBus
+from robot_bridge.dynamixel.connection import servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.robot import DynamixelRobot
+from robot_bridge.dynamixel.settings import BusSettings
+from robot_bridge.emulator import EmulatorProcess
+
+
+@pytest.fixture(scope="module")
+def lockstep(servo_robot):
+    with EmulatorProcess(servo_robot, lockstep=True) as made:
+        yield made
+
+
+@pytest.fixture
+def emulator(lockstep, servo_robot):
+    """With servos that are in order."""
+    lockstep.clear_faults()
+    for identifier in servo_robot.all_joint_ids:
+        lockstep.fault("reboot", id=identifier)
+    return lockstep
+
+
+@pytest.fixture
+def emulated_bus(servo_robot, emulator):
+    bus = DynamixelBus(emulator.port, servo_robot.servos.baud_rate, reply_timeout_s=0.1)
+    bus.open()
+    yield bus
+    bus.close()
+
+
+def connect(bus, robot):
+    return set_up(bus, servos_of(robot), watchdog_ticks(robot))
+
+
+def test_every_register_is_set_and_read_back(emulated_bus, servo_robot):
+    assert connect(emulated_bus, servo_robot)  # all know fast reads
+    for servo in servos_of(servo_robot):
+        for name, value in {**servo.settings, "bus_watchdog": 3, "torque_enable": 0}.items():
+            assert emulated_bus.read(servo.identifier, servo.model.register(name)) == value, name
+
+
+def test_eeprom_is_written_only_where_it_differs(emulated_bus, servo_robot, monkeypatch):
+    connect(emulated_bus, servo_robot)
+    servo = servos_of(servo_robot)[2]
+    emulated_bus.write(servo.identifier, servo.model.register("bus_watchdog"), 0)
+    emulated_bus.write(servo.identifier, servo.model.register("operating_mode"), 1)
+    written = []
+    plain = emulated_bus.write
+
+    def noting(identifier, register, value):
+        written.append((identifier, register.name, value))
+        plain(identifier, register, value)
+
+    monkeypatch.setattr(emulated_bus, "write", noting)
+    connect(emulated_bus, servo_robot)
+    eeprom = [entry for entry in written if servo.model.register(entry[1]).eeprom]
+    assert eeprom == [(servo.identifier, "operating_mode", 3)]
+
+
+def test_torque_left_on_and_servos_told_not_to_answer(emulated_bus, servo_robot):
+    """As a crash leaves them, or somebody's experiments."""
+    for servo in servos_of(servo_robot):
+        emulated_bus.write(servo.identifier, servo.model.register("torque_enable"), 1)
+    model = servos_of(servo_robot)[0].model
+    emulated_bus.sync_write(model.register("status_return_level"), dict.fromkeys(servo_robot.all_joint_ids, 0))
+    connect(emulated_bus, servo_robot)
+    for identifier in servo_robot.all_joint_ids:
+        assert emulated_bus.read(identifier, model.register("torque_enable")) == 0
+
+
+def test_another_model_is_refused(emulated_bus, servo_robot):
+    other = "XC330-T181" if servo_robot.name == "legs" else "XM430-W210"
+    models = [*servo_robot.servos.model[:-1], other]
+    limits = [*servo_robot.servos.current_limit_a[:-1], 0.4]
+    servos = dataclasses.replace(servo_robot.servos, model=models, current_limit_a=limits)
+    with pytest.raises(BackendError, match=rf"is a {servo_robot.servos.model[0]}, the robot file expects a {other}"):
+        connect(emulated_bus, dataclasses.replace(servo_robot, servos=servos))
+
+
+def test_a_missing_servo_is_named(emulator, emulated_bus, servo_robot):
+    victim = servo_robot.all_joint_ids[5]
+    emulator.fault("silent", id=victim)
+    with pytest.raises(BackendError, match=rf"servo {victim}: no answer to ping"):
+        connect(emulated_bus, servo_robot)
+
+
+def test_a_hardware_error_is_named_with_its_remedy(emulator, emulated_bus, servo_robot):
+    emulator.fault("hardware_error", id=servo_robot.all_joint_ids[0], bit=5)
+    with pytest.raises(BackendError, match=r"reports hardware error overload: .*safety/reset"):
+        connect(emulated_bus, servo_robot)
+
+
+def test_a_value_that_is_not_taken_is_named(emulated_bus, servo_robot, monkeypatch):
+    plain = emulated_bus.write
+
+    def swallowing(identifier, register, value):
+        if register.name != "bus_watchdog":
+            plain(identifier, register, value)
+
+    monkeypatch.setattr(emulated_bus, "write", swallowing)
+    with pytest.raises(BackendError, match="bus_watchdog is 0 after writing 3: reboot it"):
+        connect(emulated_bus, servo_robot)
+
+
+def test_lost_packets_do_not_keep_it_from_connecting(emulator, emulated_bus, servo_robot, monkeypatch):
+    monkeypatch.setattr(emulated_bus._port, "reply_timeout_s", 0.01)
+    emulator.fault("lost", rate=0.01)
+    connect(emulated_bus, servo_robot)
+
+
+def test_an_open_that_fails_lets_go_of_the_port(emulator, servo_robot):
+    settings = BusSettings(port=emulator.port)
+    robot = DynamixelRobot(servo_robot, settings, time.monotonic)
+    emulator.fault("silent", id=servo_robot.all_joint_ids[0])
+    with pytest.raises(BackendError):
+        robot.open()
+    emulator.clear_faults()
+    other = DynamixelRobot(servo_robot, settings, time.monotonic)
+    other.open()
+    with pytest.raises(ConnectionLostError, match="another process has it open"):
+        robot.open()
+    other.close()
+
+
+def test_servos_at_another_baud_rate_are_missed(servo_robot):
+    """57,600 baud is what they leave the factory with."""
+    with EmulatorProcess(servo_robot, baud_rate=57_600) as emulator:
+        robot = DynamixelRobot(servo_robot, BusSettings(port=emulator.port), time.monotonic)
+        with pytest.raises(BackendError, match=rf"no answer to ping at {servo_robot.servos.baud_rate} baud"):
+            robot.open()
+
+
+def test_it_may_be_opened_again_and_again(emulator, servo_robot):
+    robot = DynamixelRobot(servo_robot, BusSettings(port=emulator.port), time.monotonic)
+    for _ in range(2):
+        robot.open()
+        robot.open()
+        robot.read()
+        robot.close()

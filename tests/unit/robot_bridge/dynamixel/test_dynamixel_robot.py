@@ -1,0 +1,401 @@
+"""The driver against emulated servos, for a hand and for legs: motion, and everything that goes wrong meanwhile.
+
+Lockstep where it can be: the servos' time stands still while nothing advances it, whatever else the machine does.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
+from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
+from robot_bridge.dynamixel.robot import DynamixelRobot
+from robot_bridge.dynamixel.settings import BusSettings
+from robot_bridge.dynamixel.units import RAD_PER_TICK
+from robot_bridge.emulator.bus import EmulatedBus
+from robot_bridge.emulator.plant import FreeJoints
+
+SETTINGS = BusSettings(port="emulator", reply_timeout_s=0.1)
+CYCLE_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def lockstep(servo_robot):
+    """With an emulator whose time passes on command."""
+    made = impatient(LockstepEmulatedRobot(servo_robot, SETTINGS, time.monotonic))
+    yield made
+    made.emulator.close()
+
+
+@pytest.fixture
+def driver(lockstep):
+    """Connected, in lockstep."""
+    yield from connected(lockstep)
+
+
+@pytest.fixture(scope="module")
+def in_real_time(servo_robot):
+    """With an emulator in real time."""
+    made = EmulatedRobot(servo_robot, SETTINGS, time.monotonic)
+    yield made
+    made.emulator.close()
+
+
+@pytest.fixture
+def realtime(in_real_time):
+    """Connected, in real time."""
+    yield from connected(in_real_time)
+
+
+def impatient(made):
+    """In lockstep an answer may take a second; where answers are missing on purpose, that is long."""
+    made.bus._port.reply_timeout_s = SETTINGS.reply_timeout_s
+    return made
+
+
+def connected(made):
+    made.emulator.clear_faults()
+    made.recover()
+    yield made
+    made.emulator.clear_faults()
+    made.close()
+
+
+def until(condition, what, timeout_s=20.0):
+    """Try again and again; AssertionError after the time-out."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+
+
+def servos(driver):
+    return driver.emulator.status()["servos"]
+
+
+def torques(driver):
+    return [servo["torque_on"] for servo in servos(driver)]
+
+
+def everyone(driver):
+    return np.ones(len(servos(driver)), dtype=bool)
+
+
+def nobody(driver):
+    return ~everyone(driver)
+
+
+def inner_goals(robot, share=0.5):
+    """In the middle of the ranges, or elsewhere inside them; what turns freely goes to 0."""
+    low, high = np.array(robot.position_min_rad), np.array(robot.position_max_rad)
+    return np.concatenate([low + share * (high - low), np.zeros(len(robot.auxiliary_joint_names))])
+
+
+def drive(driver, goals, torque_on, duration_s=1.0):
+    """Command the goals for a while of the emulator's time; the states on the way."""
+    states = []
+    for _ in range(round(duration_s / CYCLE_S)):
+        driver.write(goals, torque_on)
+        driver.advance(CYCLE_S)
+        states.append(driver.read())
+    return states
+
+
+def test_reads_what_the_joints_do(driver):
+    driver.advance(0.1)
+    state, truth = driver.read(), driver.emulator.status()
+    assert np.abs(state.position_rad - truth["position_rad"]).max() <= RAD_PER_TICK / 2 + 1e-9
+    assert np.abs(state.velocity_rad_s - truth["velocity_rad_s"]).max() <= 0.024
+    assert state.current_a.shape == state.effort_nm.shape == state.position_rad.shape
+
+
+def test_moves_to_its_goals_and_holds_them(driver, servo_robot):
+    goals = inner_goals(servo_robot, 0.35)
+    state = drive(driver, goals, everyone(driver))[-1]
+    assert [servo["goal_rad"] for servo in servos(driver)] == pytest.approx(goals, abs=RAD_PER_TICK / 2 + 1e-9)
+    assert state.position_rad == pytest.approx(goals, abs=0.15)
+    assert all(torques(driver))
+
+
+def test_nothing_jumps_when_torque_comes_on(driver, servo_robot):
+    """The servos still hold the goal of another pose."""
+    drive(driver, inner_goals(servo_robot, 0.8), everyone(driver))
+    drive(driver, inner_goals(servo_robot, 0.2), nobody(driver))
+    before = driver.read()
+    driver.write(before.position_rad, everyone(driver))
+    driver.advance(CYCLE_S)
+    moved = np.abs(driver.read().position_rad - before.position_rad)
+    assert moved.max() <= 0.1
+
+
+def test_start_goals_arrive_before_torque_does(driver, servo_robot, monkeypatch):
+    drive(driver, inner_goals(servo_robot, 0.8), everyone(driver))
+    drive(driver, inner_goals(servo_robot, 0.2), nobody(driver))
+    sent = []
+    plain = driver.bus.sync_write
+
+    def noting(register, values):
+        sent.append((register.name, dict(values)))
+        plain(register, values)
+
+    monkeypatch.setattr(driver.bus, "sync_write", noting)
+    state = driver.read()
+    driver.write(inner_goals(servo_robot), everyone(driver))
+    assert [name for name, _ in sent] == ["goal_position", "torque_enable", "goal_position"]
+    present = driver._units.ticks(state.position_rad)
+    inside = np.clip(present, driver._low, driver._high)
+    assert list(sent[0][1].values()) == inside.tolist()
+
+
+def test_a_start_goal_that_is_lost_is_sent_again(driver, servo_robot, monkeypatch):
+    """Nobody answers a sync write; a torque that came on without it would make the joints jump."""
+    drive(driver, inner_goals(servo_robot, 0.8), everyone(driver))
+    drive(driver, inner_goals(servo_robot, 0.2), nobody(driver))
+    plain, lost = driver.bus.sync_write, []
+
+    def losing(register, values):
+        if not lost:
+            lost.append(register.name)
+            return
+        plain(register, values)
+
+    monkeypatch.setattr(driver.bus, "sync_write", losing)
+    before = driver.read()
+    driver.write(before.position_rad, everyone(driver))
+    driver.advance(CYCLE_S)
+    assert lost == ["goal_position"]
+    assert np.abs(driver.read().position_rad - before.position_rad).max() <= 0.1
+
+
+def test_torque_goes_off_and_stays_off(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver))
+    half = everyone(driver)
+    half[::2] = False
+    driver.write(inner_goals(servo_robot), half)
+    assert torques(driver) == half.tolist()
+    driver.write(inner_goals(servo_robot), nobody(driver))
+    assert not any(torques(driver))
+    driver.close()
+    driver.close()
+
+
+def test_goals_beyond_what_the_robot_file_allows_never_reach_the_servos(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot) + 100.0, everyone(driver), 0.1)
+    limits = [*servo_robot.position_max_rad, *([np.pi] * len(servo_robot.auxiliary_joint_names))]
+    goals = [servo["goal_rad"] for servo in servos(driver)]
+    assert (np.array(goals) <= np.array(limits) + RAD_PER_TICK).all()
+
+
+def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
+    """A servo counts turns while its torque is off, and one turn only while it is on."""
+    free = dataclasses.replace(robot, simulation_model="")
+    plant = FreeJoints(free, epoch_ns=0)
+    servos = EmulatedBus(free, plant, seed=0)
+    played.answer = lambda packet: b"".join(reply.packet for reply in servos.handle(packet, 1_000_000, 0.0))
+    driver = DynamixelRobot(free, BusSettings(port=played.port, reply_timeout_s=0.2), time.monotonic)
+    driver.open()
+    valve, on = 9, np.ones(10, dtype=bool)
+    plant.turn_back(valve, -9.0)  # somebody turns it
+    servos.drives.advance(0.1)
+    state = driver.read()
+    assert state.position_rad[valve] == pytest.approx(9.0, abs=1e-3)
+    goals = state.position_rad.copy()
+    goals[valve] += 0.1
+    driver.write(goals, on)
+    for number in range(1, 50):
+        servos.drives.advance(0.1 + 0.01 * number, fed=True)
+        now = driver.read()
+        assert abs(now.position_rad[valve] - (9.0 - 2 * np.pi)) < 0.15
+    assert now.position_rad[valve] == pytest.approx(9.1 - 2 * np.pi, abs=0.02)
+    driver.close()
+
+
+def test_a_silent_servo_is_named_and_no_old_value_returned(driver, servo_robot):
+    victim = servo_robot.all_joint_ids[4]
+    driver.read()
+    driver.emulator.fault("silent", id=victim)
+    with pytest.raises(ReadError, match=rf"servo {victim}, .*: no answer"):
+        driver.read()
+    driver.emulator.clear_faults()
+    driver.read()
+    assert driver.figures()["bus_no_answer"] >= 2
+
+
+def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    victim = servo_robot.all_joint_ids[2]
+    driver.emulator.fault("silent", id=victim)
+    with pytest.raises(BackendError, match=rf"servo {victim} \(.*torque_enable is not 0 after 3 tries: cut the power"):
+        driver.write(inner_goals(servo_robot), nobody(driver))
+    assert sum(torques(driver)) == 1  # all that could hear are off
+    driver.emulator.clear_faults()
+    driver.write(inner_goals(servo_robot), nobody(driver))
+    assert not any(torques(driver))
+
+
+def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_robot, monkeypatch):
+    monkeypatch.setattr(driver.bus._port, "reply_timeout_s", 0.005)
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.5)
+    for kind in ("lost", "corrupt", "duplicated"):
+        driver.emulator.fault(kind, rate=0.02)
+    good = 0
+    for _ in range(300):
+        truth = driver.emulator.status()["position_rad"]
+        try:
+            state = driver.read()
+        except ReadError:
+            continue
+        assert np.abs(state.position_rad - truth).max() <= RAD_PER_TICK / 2 + 1e-9
+        good += 1
+    assert good > 100
+    assert sum(driver.bus.failures.values()) > 10
+
+
+def test_fast_reads_are_given_up_after_failing_again_and_again(servo_robot):
+    settings = dataclasses.replace(SETTINGS, fast_read_failures=3)
+    driver = impatient(LockstepEmulatedRobot(servo_robot, settings, time.monotonic))
+    try:
+        driver.open()
+        plain = driver.bus.sync_read
+        driver.bus.sync_read = lambda ids, address, size, fast=False: (
+            plain([*ids, 200], address, size, True) if fast else plain(ids, address, size)
+        )
+        for number in range(3):
+            assert driver.figures()["bus_fast_read"], number
+            driver.read()  # the plain read that follows at once
+        assert not driver.figures()["bus_fast_read"]
+    finally:
+        driver.emulator.close()
+
+
+def test_fast_reads_can_be_switched_off(servo_robot):
+    driver = LockstepEmulatedRobot(servo_robot, dataclasses.replace(SETTINGS, fast_read=False), time.monotonic)
+    try:
+        driver.open()
+        driver.read()
+        assert not driver.figures()["bus_fast_read"]
+    finally:
+        driver.emulator.close()
+
+
+# health
+
+
+def test_health_comes_one_servo_at_a_time(driver, servo_robot):
+    count = len(servo_robot.all_joint_ids)
+    health = driver.poll_health()
+    assert np.isnan(health.temperature_c).sum() == count - 1
+    for _ in range(2 * count - 1):
+        before = driver.bus.transactions
+        health = driver.poll_health()
+        assert driver.bus.transactions == before + 1
+    assert health.voltage_v == pytest.approx(np.full(count, servo_robot.servos.voltage_v))
+    assert health.temperature_c == pytest.approx(np.full(count, 25.0), abs=1.0)
+    assert np.isfinite(health.read_s).all()
+    assert not health.hardware_error.any()
+
+
+def test_an_alert_is_looked_at_first_and_recovered_from(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    driver.emulator.fault("hardware_error", id=servo_robot.all_joint_ids[3], bit=5)
+    driver.read()
+    assert driver.poll_health().hardware_error.tolist() == [0, 0, 0, 1 << 5] + [0] * (len(everyone(driver)) - 4)
+    driver.write(inner_goals(servo_robot), nobody(driver))
+    with pytest.raises(BackendError, match="torque_enable is not 1 .*hardware error.*safety/reset"):
+        driver.write(inner_goals(servo_robot), everyone(driver))
+    driver.write(inner_goals(servo_robot), nobody(driver))
+    driver.emulator.fault("hardware_error", id=servo_robot.all_joint_ids[3], bit=2)
+    for _ in range(3 * len(everyone(driver))):
+        health = driver.poll_health()
+    assert health.hardware_error[3] == 1 << 5 | 1 << 2  # the second one, too
+    driver.recover()
+    driver.read()
+    assert not driver.poll_health().hardware_error.any()
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    assert all(torques(driver))
+
+
+def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
+    """It would go on without gains, limits and bus watchdog."""
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    victim = servo_robot.all_joint_ids[1]
+    driver.emulator.fault("reboot", id=victim)
+    driver.advance(1.0)  # it starts
+
+    def poll_both():
+        driver.poll_health()
+        driver.poll_health()
+
+    poll_both()
+    for attempt in (driver.read, driver.read, lambda: driver.write(inner_goals(servo_robot), everyone(driver))):
+        with pytest.raises(BackendError, match=rf"servo {victim} \(.*\) has restarted and lost its settings.*reset"):
+            attempt()
+    driver.write(inner_goals(servo_robot), nobody(driver))  # torque off works all the same
+    driver.recover()
+    assert servos(driver)[1]["bus_watchdog"] == 3
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    assert all(torques(driver))
+
+
+# real time
+
+
+def test_silence_trips_the_bus_watchdog_and_the_driver_says_so(realtime, servo_robot):
+    realtime.write(realtime.read().position_rad, everyone(realtime))
+    until(lambda: all(s["bus_watchdog"] == -1 for s in servos(realtime)), "the servos stop by themselves")
+    with pytest.raises(BackendError, match=r"has stopped: it heard nothing for 0.06 s \(bus watchdog\)"):
+        realtime.read()
+    realtime.write(inner_goals(servo_robot), nobody(realtime))
+    realtime.recover()
+    assert [s["bus_watchdog"] for s in servos(realtime)] == [3] * len(everyone(realtime))
+    assert not any(torques(realtime))
+    realtime.read()
+
+
+def test_pulling_the_cable_and_putting_it_back(realtime, servo_robot):
+    realtime.write(realtime.read().position_rad, everyone(realtime))
+    realtime.emulator.unplug()
+    goals = inner_goals(servo_robot)
+    for attempt in (realtime.read, lambda: realtime.write(goals, nobody(realtime)), realtime.recover, realtime.read):
+        with pytest.raises(ConnectionLostError):
+            attempt()
+    until(lambda: all(s["bus_watchdog"] == -1 for s in servos(realtime)), "the servos stop by themselves")
+    realtime.emulator.replug()
+    with pytest.raises(ConnectionLostError):
+        realtime.read()
+    realtime.recover()
+    realtime.read()
+    assert not any(torques(realtime))
+
+
+def test_closing_after_the_cable_was_pulled_is_no_error(realtime):
+    realtime.write(realtime.read().position_rad, everyone(realtime))
+    realtime.emulator.unplug()
+    realtime.close()
+    realtime.emulator.replug()
+    realtime.open()
+    assert not any(torques(realtime))
+
+
+def test_times_are_steady_and_anchored(realtime):
+    """Robot time is the clock's, moved by the epoch; the fixture's is 0."""
+    before_s = time.monotonic()
+    times_s = [realtime.read().time_s for _ in range(5)]
+    assert times_s == sorted(times_s)
+    assert before_s <= times_s[0] <= times_s[-1] <= time.monotonic()
+
+
+def test_lockstep_time_is_the_emulators(driver):
+    start_ns = driver.read().time_ns
+    driver.advance(0.1)
+    assert driver.read().time_ns == start_ns + 100_000_000
+
+
+def test_a_dead_emulator_is_a_lost_connection(servo_robot):
+    driver = LockstepEmulatedRobot(servo_robot, SETTINGS, time.monotonic)
+    driver.open()
+    driver.emulator.process.kill()
+    driver.emulator.process.wait()
+    with pytest.raises(ConnectionLostError):
+        driver.read()
+    driver.emulator.close()

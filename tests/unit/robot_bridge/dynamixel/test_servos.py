@@ -1,0 +1,89 @@
+"""The block robot.servos: its figures, and every way to get it wrong."""
+
+import dataclasses
+
+import pytest
+from robot_bridge.dynamixel.connection import servos_of, watchdog_ticks
+from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.robot import RobotSettings
+from robot_bridge.servos import ServoSettings
+from rosac_common.settings import SettingsError, from_mapping, to_mapping
+
+
+def test_dclaw_is_of_the_servos_whose_page_robel_names(robot):
+    assert robot.servos.model == ["XH430-V210"] * 10
+    assert robot.servos.baud_rate == 1_000_000
+    assert robot.servos.models[0].current_unit_a == 1.34e-3
+
+
+def test_survives_being_a_flat_mapping_of_ros_parameters(servo_robot):
+    assert from_mapping(RobotSettings, to_mapping(servo_robot)) == servo_robot
+
+
+def test_a_robot_without_the_block_has_no_servos(robot):
+    assert not dataclasses.replace(robot, servos=ServoSettings()).servos.present
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ["XH430-V210"]}, "robot.servos.model has 1 values for 10 joints"),
+        ({"position_p_gain": []}, "position_p_gain has 0 values for 10 joints"),
+        ({"model": []}, "robot.servos.current_limit_a is given but robot.servos.model is empty"),
+        ({"current_limit_a": [1.0] * 10}, r"current_limit_a is 1; XH430-V210 takes above 0 to 0.923 A"),
+        ({"current_limit_a": [0.0] * 10}, "takes above 0 to 0.923 A"),
+        ({"torque_constant_nm_a": [0.0] * 10}, "torque_constant_nm_a must be above 0"),
+        ({"bus_watchdog_s": 0.05}, "bus_watchdog_s is 0.05; servos count it in steps of 0.02"),
+        ({"return_delay_us": 3}, "return_delay_us is 3; servos count it in steps of 2"),
+        ({"baud_rate": 4_500_000}, "dynamixel-sdk for Python ends at 4000000"),
+    ],
+)
+def test_values_that_no_servo_takes_are_named(robot, changes, message):
+    with pytest.raises(SettingsError, match=message):
+        dataclasses.replace(robot, servos=dataclasses.replace(robot.servos, **changes))
+
+
+def test_unknown_models_are_refused(robot):
+    values = {**to_mapping(robot), "servos.model": ["AX-12A"] * 10}
+    with pytest.raises(SettingsError, match="must be one of XM430-W210"):
+        from_mapping(RobotSettings, values)
+
+
+def test_what_is_written_to_the_servos(servo_robot):
+    servos = servos_of(servo_robot)
+    assert [servo.identifier for servo in servos] == servo_robot.all_joint_ids
+    for servo in servos:
+        assert servo.settings["operating_mode"] == 3
+        assert 0 <= servo.settings["min_position_limit"] < servo.settings["max_position_limit"] <= 4095
+        for name, value in servo.settings.items():
+            register = servo.model.register(name)
+            assert register.minimum is None or register.minimum <= value <= register.maximum, name
+    assert watchdog_ticks(servo_robot) == 3
+
+
+def test_current_limits_are_never_rounded_up(robot):
+    servo = servos_of(robot)[0]
+    assert servo.settings["current_limit"] == 343  # 0.46 A / 1.34 mA = 343.3
+
+
+def test_a_model_without_current_gets_no_current_limit(robot):
+    servos = dataclasses.replace(robot.servos, model=["XL430-W250"] * 10)
+    assert "current_limit" not in servos_of(dataclasses.replace(robot, servos=servos))[0].settings
+
+
+def test_a_range_beyond_one_turn_is_refused(robot):
+    wide = dataclasses.replace(
+        robot, position_max_rad=[3.2, *robot.position_max_rad[1:]], position_offset_rad=[0.0] * 9
+    )
+    with pytest.raises(SettingsError, match=r"joint 'finger1_top': its range is ticks -313 .. 2086 of servo 10"):
+        servos_of(wide)
+
+
+def test_every_model_has_what_the_driver_uses():
+    for model in MODELS.values():
+        for name in ("present_position", "present_velocity", "goal_position", "bus_watchdog", "hardware_error_status"):
+            assert model.register(name) == MODELS["XM430-W210"].register(name) or name == "present_position"
+        assert model.register("present_velocity").address == 128
+        assert model.register("present_position").address == 132
+        assert model.register("present_input_voltage").address == 144
+        assert model.register("present_temperature").address == 146
