@@ -55,13 +55,20 @@ class BridgeSettings:
                 f"state_rate_hz is {self.state_rate_hz:g}, less than one state a control period of "
                 f"{self.control_period_s:g} s: give at least {1 / self.control_period_s:g}"
             )
-
         if self.backend == "dynamixel":
             self._check_bus()
+        elif self.bus.port:
+            raise SettingsError(f"bus.port is {self.bus.port}, but backend is {self.backend}: use backend dynamixel")
 
     def _check_bus(self) -> None:
         if not self.bus.port:
             raise SettingsError(f"backend is dynamixel, but there is no port: give /dev/ttyUSB0, or {EMULATOR}")
+        watchdog_s = self.robot.servos.bus_watchdog_s
+        if not self.lockstep and self.robot.servos.present and 2.0 / self.state_rate_hz > watchdog_s:
+            raise SettingsError(
+                f"state_rate_hz is {self.state_rate_hz:g}: one late reading would trip the servos' bus watchdog of "
+                f"{watchdog_s:g} s (robot.servos.bus_watchdog_s); give at least {2.0 / watchdog_s:g}"
+            )
         if self.bus.port == EMULATOR:
             return
         if self.lockstep:
