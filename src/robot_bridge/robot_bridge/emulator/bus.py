@@ -271,6 +271,7 @@ class EmulatedBus:
             "instructions": self.instructions,
             "instructions_broken": self.instructions_broken,
             "faults": dict(self.line.counts),
+            "faults_unseen": dict(self.line.unseen),
         }
 
 

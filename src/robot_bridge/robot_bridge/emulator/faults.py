@@ -70,13 +70,15 @@ def parse_fault(text: str) -> tuple[str, dict[str, Any]]:
 class Line:
     """The wire between robot and servos: what happens to a packet on it.
 
-    `rates` holds the share of packets that each fault of a packet befalls, `counts` how often it did.
+    `rates` holds the share of packets that each fault of a packet befalls, `counts` how often it did, `unseen` how many
+    of these were instructions that nobody answers, so that the host cannot know.
     """
 
     rng: np.random.Generator
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     delay_s: float = 0.0
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    unseen: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def set(self, kind: str, values: Mapping[str, Any]) -> None:
         """Give a fault of packets its rate."""
@@ -87,11 +89,12 @@ class Line:
         """No more faults of packets; the counts stay."""
         self.rates.clear()
 
-    def instruction(self) -> str:
+    def instruction(self, answered: bool) -> str:
         """What befalls the next instruction on its way to the servos: "", "lost" or "corrupt"."""
         for kind in ("lost", "corrupt"):
             if self.rates and self.rng.random() < self.rates.get(kind, 0.0):
                 self.counts[kind] += 1
+                self.unseen[kind] += not answered
                 return kind
         return ""
 

@@ -38,6 +38,10 @@ class Instruction(enum.IntEnum):
     FAST_BULK_READ = 0x9A
 
 
+# Instructions that no servo answers (an action is sent to all of them).
+UNANSWERED = (Instruction.SYNC_WRITE, Instruction.BULK_WRITE, Instruction.ACTION)
+
+
 class Error(enum.IntEnum):
     """The low seven bits of a status' error byte."""
 

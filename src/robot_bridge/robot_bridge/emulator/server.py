@@ -17,7 +17,7 @@ from typing import Any
 
 from robot_bridge.emulator.bus import EmulatedBus, wire_time_s
 from robot_bridge.emulator.faults import checked_fault
-from robot_bridge.emulator.packets import InstructionStream
+from robot_bridge.emulator.packets import UNANSWERED, InstructionStream
 from robot_bridge.emulator.port import EmulatedPort
 
 # Real time: how often the servos look at the clock when nobody asks them anything.
@@ -122,7 +122,7 @@ class EmulatorServer:
         for packet in self._stream.feed(self._port.read()):
             due_s = max(now_s, self._line_free_s) + wire_time_s(packet.wire_bytes, baud_rate)
             self._line_free_s = due_s
-            befalls = line.instruction()
+            befalls = line.instruction(packet.instruction not in UNANSWERED)
             if befalls == "lost":
                 continue
             if befalls == "corrupt":

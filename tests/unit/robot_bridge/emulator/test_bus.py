@@ -191,20 +191,22 @@ def test_faults_of_packets_come_at_their_rate_and_are_counted(host):
     assert arrived.count([]) == line.counts["lost"] == pytest.approx(500, abs=80)
     assert arrived.count([packet] * 2) == line.counts["duplicated"] == pytest.approx(900, abs=120)
     line.clear()
-    assert line.status(packet) == ([packet], 0.0) and line.instruction() == ""
+    assert line.status(packet) == ([packet], 0.0) and line.instruction(answered=True) == ""
     line.set("corrupt", {"rate": 1.0})
     line.set("late", {"rate": 1.0, "delay_s": 0.03})
     (changed,), late_s = line.status(packet)
     assert late_s == 0.03
     assert sum((a ^ b).bit_count() for a, b in zip(changed, packet, strict=True)) == 1
-    assert line.instruction() == "corrupt"
+    before = line.counts["corrupt"]
+    assert [line.instruction(answered) for answered in (True, False, False)] == ["corrupt"] * 3
+    assert (line.counts["corrupt"] - before, line.unseen["corrupt"]) == (3, 2)
 
 
 def test_faults_are_the_same_with_the_same_seed():
     def draws():
         line = Host(make_robot()).bus.line
         line.set("lost", {"rate": 0.5})
-        return [line.instruction() for _ in range(100)]
+        return [line.instruction(answered=True) for _ in range(100)]
 
     assert draws() == draws()
 
