@@ -118,9 +118,9 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
         fast = fast and ping.firmware >= servo.model.fast_read_firmware
         _clear(bus, servo)
         for name, value in servo.settings.items():
-            _set(bus, servo, name, value)
+            set_register(bus, servo, name, value)
     for servo in servos:
-        _set(bus, servo, "bus_watchdog", ticks)
+        set_register(bus, servo, "bus_watchdog", ticks)
     return fast
 
 
@@ -142,18 +142,18 @@ def _identify(bus: DynamixelBus, servo: Servo) -> Ping:
 
 def _clear(bus: DynamixelBus, servo: Servo) -> None:
     """Torque off, no hardware error, no tripped watchdog."""
-    _set(bus, servo, "torque_enable", 0)
-    bits = _read(bus, servo, "hardware_error_status")
+    set_register(bus, servo, "torque_enable", 0)
+    bits = read_register(bus, servo, "hardware_error_status")
     if bits:
         raise BackendError(f"{servo} reports {describe_errors(bits)}: look for the reason, then call safety/reset")
-    _set(bus, servo, "bus_watchdog", 0)
+    set_register(bus, servo, "bus_watchdog", 0)
 
 
 def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> list[str]:
     """Reboot the servos with a latched hardware error; returns what each of them had."""
     had = []
     for servo in servos:
-        bits = _read(bus, servo, "hardware_error_status")
+        bits = read_register(bus, servo, "hardware_error_status")
         if not bits:
             continue
         had.append(f"{servo}: {describe_errors(bits)}")
@@ -174,9 +174,9 @@ def describe_errors(bits: int) -> str:
     return f"hardware error {' and '.join(names)}" if names else "no hardware error"
 
 
-def _set(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
+def set_register(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
     """Write a register where it differs, and read it back."""
-    if _read(bus, servo, name) == value:
+    if read_register(bus, servo, name) == value:
         return
     register = servo.model.register(name)
     try:
@@ -185,12 +185,13 @@ def _set(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:
         raise
     except BackendError as error:
         raise BackendError(f"{servo}: {error}") from error
-    got = _read(bus, servo, name)
+    got = read_register(bus, servo, name)
     if got != value:
         raise BackendError(f"{servo}: {name} is {got} after writing {value}: reboot it, or check the cable")
 
 
-def _read(bus: DynamixelBus, servo: Servo, name: str) -> int:
+def read_register(bus: DynamixelBus, servo: Servo, name: str) -> int:
+    """Value of a register."""
     return repeat(lambda: bus.read(servo.identifier, servo.model.register(name)))
 
 
