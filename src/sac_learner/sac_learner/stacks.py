@@ -19,7 +19,7 @@ from robot_bridge.settings import BridgeSettings
 from rosac_common.priority import LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
 from valve_task.settings import TaskNodeSettings
-from valve_task.tasks import TASK_NAMES, make_task
+from valve_task.tasks import make_task, tasks_of
 
 from sac_learner.modes import mode_names, mode_parameters, single_block
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
@@ -107,7 +107,7 @@ STACKS = {
             description="9-DOF D'Claw hand turns a valve until its coloured lobe points right",
             robot_file="robots/dclaw.yaml",
             task_file="tasks/dclaw_valve.yaml",
-            tasks=TASK_NAMES,
+            tasks=tasks_of("dclaw"),
             default_task="DClawTurn",
             default_steps=20_000,
         ),

@@ -23,7 +23,8 @@ from rosac_common.transition import EndReason, Source
 
 from valve_task.episode import EpisodeLoop
 from valve_task.reset import EpisodeReset, ResetPhase, ResetSettings
-from valve_task.tasks import TASK_NAMES, TaskSettings, make_task
+from valve_task.tasks import TASK_NAMES, TaskSettings, make_task, robot_of
+from valve_task.walk_reset import WalkReset, WalkResetSettings
 
 __all__ = ["RenderingUnavailable", "ResetFailedError", "RobotTaskEnv"]
 
@@ -31,7 +32,7 @@ _FRESH = np.zeros(1, dtype=np.float32)  # in process no reading has an age
 
 
 class ResetFailedError(RuntimeError):
-    """The simulated hand could not be brought to the start of an episode. The message names the joints."""
+    """The simulated robot could not be brought to the start of an episode. The message names the joints."""
 
 
 class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32]]):
@@ -47,7 +48,8 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         task: settings laid over the task's own, such as {"horizon_steps": 200}; the names of `TaskSettings`.
         reset: settings of the reset procedure; the names of `ResetSettings`.
         simulation: settings of the simulated robot (latency, noise); the names of `SimulationSettings`.
-        robot_file: another robot file than the installed dclaw.yaml.
+        walk_reset: settings of the reset of a robot that walks; the names of `WalkResetSettings`.
+        robot_file: another robot file than the installed one of the robot that the task is made for.
         render_mode: None or "rgb_array".
 
     Raises:
@@ -62,14 +64,17 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         task: Mapping[str, Any] | None = None,
         reset: Mapping[str, Any] | None = None,
         simulation: Mapping[str, Any] | None = None,
+        walk_reset: Mapping[str, Any] | None = None,
         robot_file: str | Path | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; it must be None or 'rgb_array'")
-        self._robot = load_robot(Path(robot_file) if robot_file else share("sac_learner") / "config/robots/dclaw.yaml")
+        installed = share("sac_learner") / f"config/robots/{robot_of(name)}.yaml"
+        self._robot = load_robot(Path(robot_file) if robot_file else installed)
         self.task = make_task(from_mapping(TaskSettings, {**(task or {}), "name": name}, "task"), self._robot)
         self._reset_settings = from_mapping(ResetSettings, reset or {}, "reset")
+        self._walk_reset_settings = from_mapping(WalkResetSettings, walk_reset or {}, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
         self._loop = EpisodeLoop(self.task, "gymnasium")
@@ -99,17 +104,26 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         simulation = self._simulation
         if self.task.random_dynamics:
             simulation.randomise(self.np_random)
-        reset = EpisodeReset(self._robot, self._reset_settings, self.task, self.np_random)
+        reset = self._new_reset()
         state = simulation.read()
         while (command := reset.step(state)) is not None:
-            simulation.write(command.goals_rad, command.torque_on)
-            self._advance(simulation)
+            if isinstance(reset, WalkReset) and reset.wants_put_back:
+                simulation.put_back()
+                reset.put_back_done()
+            else:
+                simulation.write(command.goals_rad, command.torque_on)
+                self._advance(simulation)
             state = simulation.read()
         if reset.phase is ResetPhase.FAILED:
             raise ResetFailedError(f"{reset.failure}; call reset(seed=...) to start the simulation anew")
         observation = self._loop.begin(state, _FRESH, reset.report).observation
         info = {"error_rad": self._loop.record.initial_error_rad, "reset_attempts": reset.report.attempts}
         return observation, info
+
+    def _new_reset(self) -> EpisodeReset | WalkReset:
+        if self.task.moves_about:
+            return WalkReset(self._robot, self._walk_reset_settings, self.task, self.np_random)
+        return EpisodeReset(self._robot, self._reset_settings, self.task, self.np_random)
 
     def step(
         self, action: npt.NDArray[np.float32]
@@ -145,7 +159,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self.robot_time_s += self.task.control_period_s
 
     def render(self) -> npt.NDArray[np.uint8] | None:
-        """A picture of hand and valve, (480, 640, 3), in render_mode "rgb_array"; the green mark is the target.
+        """A picture of the robot, (480, 640, 3), in render_mode "rgb_array"; a green mark is the target of a valve.
 
         Raises:
             RenderingUnavailable: no OpenGL for off-screen pictures; the message says what to install.

@@ -77,7 +77,7 @@ class _OpenStep:
     """A step that has been commanded and not settled."""
 
     requested: Array
-    chosen: Array  # the requested action, or the human's
+    chosen: Array  # what the task makes of the requested action, or the human's
     goals_rad: Vector
     source: Source
     policy_version: int
@@ -166,8 +166,11 @@ class EpisodeLoop:
             raise
         if clipped:
             self.count("actions_clipped")
-        goals = self.task.actions.goals(checked, self._state.position_rad[: self.task.action_size])
-        self._open = _OpenStep(checked, checked, goals, source, policy_version)
+        chosen = checked
+        if source is not Source.HUMAN:
+            chosen = self.task.shaped(checked, self._last_action, self.record.episode)
+        goals = self.task.actions.goals(chosen, self._state.position_rad[: self.task.action_size])
+        self._open = _OpenStep(checked, chosen, goals, source, policy_version)
         return goals
 
     def set_latency(self, action_latency_s: float) -> None:
@@ -242,7 +245,7 @@ class EpisodeLoop:
             self.count("steps_dropped")
             if reason is not EndReason.NONE:
                 return None
-        outcome = self.outcome = self.task.evaluate(state, before.step + 1)
+        outcome = self.outcome = self.task.evaluate(state, before.step + 1, self._last_action)
         after = self._observe(state, before.step + 1, sensor_ages_s)
         if reason is EndReason.NONE:
             reason = self._own_end(outcome.terminated, after.step)

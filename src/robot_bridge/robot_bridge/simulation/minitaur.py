@@ -32,7 +32,7 @@ RANDOM_KNEE_FRICTION_NM = (0.0, 0.05)
 # Bit of the hardware error register of Dynamixel servos that means overheating; the safety gate knows it.
 _OVERHEATED = np.uint8(0x04)
 
-# Places in a row of the history: position, velocity and torque of the motors; quaternion, rates, acceleration of the body.
+# Places in a row of the history: position, velocity, torque of the motors; quaternion, rates, acceleration of the body.
 _POSITION, _VELOCITY, _TORQUE = slice(0, 8), slice(8, 16), slice(16, 24)
 _QUATERNION, _RATES, _ACCELERATION = slice(24, 28), slice(28, 31), slice(31, 34)
 _ROW = 34

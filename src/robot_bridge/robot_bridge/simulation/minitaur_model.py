@@ -1,8 +1,8 @@
 """MJCF of the Minitaur from primitives, with the ground it walks on. Lengths in m, masses in kg, angles in rad.
 
 Figures: bulletphysics/bullet3, `data/quadruped/minitaur_rainbow_dash.urdf` (identified on the real robot) and
-`minitaur.urdf` (default). The default file's inertias are place-holders; here they follow from its shapes. x is forward,
-y left, z up. Robot parts touch the ground and not each other.
+`minitaur.urdf` (default). The default file's inertias are place-holders; here they follow from its shapes. x is
+forward, y left, z up. Robot parts touch the ground and not each other.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ _COLOURS = {
 
 
 def minitaur_mjcf(robot: RobotSettings, figures: Figures, ground: str) -> str:
-    """The MJCF of robot and ground. The motors are position servos where the robot file describes servos, else they give
-    the torque that they are told.
+    """The MJCF of robot and ground. The motors are position servos where the robot file describes servos, else they
+    give the torque that they are told.
 
     Args:
         robot: eight joints, leg by leg in the order of `leg_kinematics.LEGS`, the left motor first.

@@ -3,6 +3,18 @@
 from valve_task.tasks.action import ActionError, ActionMap
 from valve_task.tasks.base import Outcome, Start, Task, Variant
 from valve_task.tasks.settings import TaskSettings
-from valve_task.tasks.variants import TASK_NAMES, make_task
+from valve_task.tasks.variants import TASK_NAMES, make_task, robot_of, tasks_of
 
-__all__ = ["TASK_NAMES", "ActionError", "ActionMap", "Outcome", "Start", "Task", "TaskSettings", "Variant", "make_task"]
+__all__ = [
+    "TASK_NAMES",
+    "ActionError",
+    "ActionMap",
+    "Outcome",
+    "Start",
+    "Task",
+    "TaskSettings",
+    "Variant",
+    "make_task",
+    "robot_of",
+    "tasks_of",
+]

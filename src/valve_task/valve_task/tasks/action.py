@@ -64,6 +64,10 @@ class ActionMap:
         action = (goals_rad - self._centre) / self._half_range
         return np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
 
+    def symmetry(self, joint_symmetry: list[int]) -> list[int]:
+        """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the action."""
+        return joint_symmetry[: self.size]
+
     def executed_action(self, requested: Action, asked_rad: Vector, executed_rad: Vector) -> Action:
         """What the robot did, as an action: the requested one if its goals were executed, else their inverse image."""
         if np.abs(executed_rad - asked_rad).max() <= GOAL_TOLERANCE_RAD:

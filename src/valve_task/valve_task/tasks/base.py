@@ -23,12 +23,14 @@ class Variant(NamedTuple):
 
     horizon_steps: int
     control_period_s: float
-    success_tolerance_rad: float
+    success_tolerance_rad: float = 0.0  # 0: the task judges success by something else
     initial_valve_rad: tuple[float, ...] = ()
     target_valve_rad: tuple[float, ...] = ()
     target_velocity_rad_s: tuple[float, ...] = ()
     moving_pose: bool = False
     random_dynamics: bool = False
+    commanded: bool = False  # the task follows a velocity that somebody asks for
+    robot: str = "dclaw"  # name of the robot file that it is made for
 
 
 class Start(NamedTuple):
@@ -51,13 +53,15 @@ class Outcome(NamedTuple):
 
 
 class Task(abc.ABC):
-    """One task on one robot. :meth:`draw` begins an episode; the rest are functions of its draws, state and step.
+    """One task on one robot. :meth:`draw` begins an episode; the rest are functions of its draws, of the states that it
+    has observed since then, and of what they are given.
 
     A joint vector of `RobotState` holds the robot's joints first, then the auxiliary ones.
     """
 
     reward_terms: ClassVar[tuple[str, ...]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
+    moves_about: ClassVar[bool] = False  # the whole robot does: it needs `RobotState.body`, and has to be put back
 
     def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
         self.name = settings.name
@@ -66,7 +70,7 @@ class Task(abc.ABC):
         self.horizon_steps = variant.horizon_steps
         self.control_period_s = variant.control_period_s
         self.random_dynamics = variant.random_dynamics
-        self.actions = ActionMap(settings, robot, variant.control_period_s)
+        self.actions = self._action_map(settings, robot)
         self.action_size = self.actions.size
         self.reset_pose_rad = np.array(settings.reset_pose_rad)
         flat, joints = robot.joint_symmetries, len(robot.all_joint_names)
@@ -78,7 +82,7 @@ class Task(abc.ABC):
         symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]. Empty: none."""
         rows = [(row, self.observation_symmetry(row)) for row in self._joint_symmetries]
         observation = [place for _, changed in rows if changed for place in changed]
-        return observation, [place for row, changed in rows if changed for place in row[: self.action_size]]
+        return observation, [place for row, changed in rows if changed for place in self.actions.symmetry(row)]
 
     def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the
@@ -107,8 +111,19 @@ class Task(abc.ABC):
         """Magnitude of the error by which success is judged, before control step `step`."""
 
     @abc.abstractmethod
-    def evaluate(self, state: RobotState, step: int) -> Outcome:
-        """Judge the step that led to this state; `step` counts the steps done, so the first one is judged with 1."""
+    def evaluate(self, state: RobotState, step: int, action: npt.NDArray[np.float32]) -> Outcome:
+        """Judge the step that led to this state. `step` counts the steps done, so the first one is judged with 1;
+        `action` is what was executed in it."""
+
+    def shaped(
+        self, action: npt.NDArray[np.float32], last_action: npt.NDArray[np.float32], episode: int
+    ) -> npt.NDArray[np.float32]:
+        """What is done of an action that the policy asks for, after `last_action`; episodes count from 0."""
+        return action
+
+    def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> ActionMap:
+        """How actions become joint goals."""
+        return ActionMap(settings, robot, self.control_period_s)
 
     @staticmethod
     def _shifted(symmetry: list[int], first: int) -> list[int]:

@@ -61,7 +61,7 @@ class PoseTask(Task):
         action = joint_symmetry[: self.action_size]
         return [place for part in range(3) for place in self._shifted(action, part * self.action_size)]
 
-    def evaluate(self, state: RobotState, step: int) -> Outcome:
+    def evaluate(self, state: RobotState, step: int, action: npt.NDArray[np.float32]) -> Outcome:
         position = state.position_rad[: self.action_size]
         velocity = state.velocity_rad_s[: self.action_size]
         error = self._error(state, step)

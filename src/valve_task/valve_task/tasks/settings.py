@@ -40,6 +40,71 @@ class PoseRewardSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class WalkSettings:
+    """Walking: actions, reward, end. EXTENDED = bulletphysics/bullet3, minitaur_extended_env.py.
+
+    The reward is EXTENDED's (forward velocity, acceleration of the actions) with the penalties that arXiv 1812.05905
+    names without figures (large pitch or roll, front legs folded under the body). All of it is times 20, so that a step
+    of good walking is worth as much as one of the valve tasks.
+    """
+
+    swing_range_rad: float = setting(
+        0.5, "actions of +-1 swing a leg by so much [rad] (EXTENDED)", minimum=0.01, maximum=1.5
+    )
+    extension_centre_rad: float = setting(2.0, "extension of action 0 [rad] (EXTENDED)", minimum=0.2, maximum=2.9)
+    extension_range_rad: float = setting(
+        0.5, "actions of +-1 stretch or bend a leg by so much [rad] (EXTENDED)", minimum=0.01, maximum=1.5
+    )
+    velocity: float = setting(20.0, "times the forward velocity of the body [s/m] (EXTENDED: 1)")
+    fastest_m_s: float = setting(
+        0.5, "more than this counts as this, in both directions [m/s] (EXTENDED)", minimum=0.01
+    )
+    acceleration: float = setting(
+        -2.0, "times the mean magnitude of the second difference of the leg angles commanded [1/rad] (EXTENDED: -0.1)"
+    )
+    lean: float = setting(
+        -20.0,
+        "times the excess of |roll| and of |pitch| over lean_rad [1/rad] (own figure: 0.5 rad too much undoes "
+        "the fastest walk)",
+    )
+    lean_rad: float = setting(
+        0.3, "more is a large pitch or roll [rad] (bullet3, minitaur_reactive_env.py, ends there)", minimum=0.0
+    )
+    fold: float = setting(
+        -20.0, "times the excess of each front leg's swing over fold_rad [1/rad] (own figure: as lean)"
+    )
+    fold_rad: float = setting(
+        0.4,
+        "a front leg that is swung farther back folds under the body [rad] (own figure: half of where EXTENDED ends)",
+    )
+    fallen_upright: float = setting(
+        0.85,
+        "the episode ends when the body's z axis points less upwards than this (bullet3, minitaur_gym_env.py)",
+        minimum=-1.0,
+        maximum=1.0,
+    )
+    success_speed_m_s: float = setting(
+        0.3,
+        "an episode succeeds with this mean speed and no fall [m/s] (own figure: safemrl's goal velocity)",
+        minimum=0.0,
+    )
+    command_range_m_s: list[float] = setting(
+        [-0.4, 0.4],
+        "MinitaurWalkCommand: lowest and highest velocity that is drawn [m/s] (own figure)",
+        minimum=-1.0,
+        maximum=1.0,
+    )
+    smoothing_episodes: int = setting(
+        0,
+        "in so many episodes of a session the actions are smoothed (arXiv 1812.11103: 50, for a real robot's sake)",
+        minimum=0,
+    )
+    smoothing: float = setting(
+        0.5, "part of the last action that a smoothed one keeps (own figure)", minimum=0.0, maximum=0.99
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class TaskSettings:
     """The block `task`: which task, and what is changed about it."""
 
@@ -85,3 +150,4 @@ class TaskSettings:
     )
     turn_reward: TurnRewardSettings = dataclasses.field(default_factory=TurnRewardSettings)
     pose_reward: PoseRewardSettings = dataclasses.field(default_factory=PoseRewardSettings)
+    walk: WalkSettings = dataclasses.field(default_factory=WalkSettings)

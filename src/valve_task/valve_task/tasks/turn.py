@@ -73,7 +73,7 @@ class TurnTask(Task):
         cos_sin = [joints + 1, valve * (joints + 2)]
         return [*action, *cos_sin, *self._shifted(action, joints + 2), valve * (2 * joints + 3)]
 
-    def evaluate(self, state: RobotState, step: int) -> Outcome:
+    def evaluate(self, state: RobotState, step: int, action: npt.NDArray[np.float32]) -> Outcome:
         position = state.position_rad[: self.action_size]
         velocity = state.velocity_rad_s[: self.action_size]
         error = self.signed_error_rad(state, step)

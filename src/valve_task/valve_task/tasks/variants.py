@@ -11,6 +11,7 @@ from valve_task.tasks.base import Task, Variant
 from valve_task.tasks.pose import PoseTask
 from valve_task.tasks.settings import TaskSettings
 from valve_task.tasks.turn import ScrewTask, TurnTask
+from valve_task.tasks.walk import WalkTask
 
 # Simulation step 2.5 ms in ROBEL; 40 of them are a control step of Turn and Screw, 20 one of Pose.
 _TURN_PERIOD_S, _POSE_PERIOD_S = 0.1, 0.05
@@ -31,6 +32,8 @@ _SCREW_RANDOM = Variant(
 # ROBEL pose.py
 _POSE_FIXED = Variant(80, _POSE_PERIOD_S, math.radians(10.0))
 _POSE_RANDOM = _POSE_FIXED._replace(moving_pose=True)
+# arXiv 1812.05905: at most 500 steps; the period is that of the authors' later environment (google-research, safemrl).
+_WALK = Variant(500, 0.02, robot="minitaur")
 
 _TASKS: dict[str, tuple[type[Task], Variant]] = {
     "DClawTurn": (TurnTask, _TURN),
@@ -43,10 +46,27 @@ _TASKS: dict[str, tuple[type[Task], Variant]] = {
     "DClawPoseFixed": (PoseTask, _POSE_FIXED),
     "DClawPoseRandom": (PoseTask, _POSE_RANDOM),
     "DClawPoseRandomDynamics": (PoseTask, _POSE_RANDOM._replace(random_dynamics=True)),
+    "MinitaurWalk": (WalkTask, _WALK),
+    "MinitaurWalkRandomDynamics": (WalkTask, _WALK._replace(random_dynamics=True)),
+    "MinitaurWalkCommand": (WalkTask, _WALK._replace(commanded=True)),
 }
 TASK_NAMES = tuple(_TASKS)
 _SCALARS = ("horizon_steps", "control_period_s", "success_tolerance_rad")
 _RANGES = ("initial_valve_rad", "target_valve_rad", "target_velocity_rad_s")
+
+
+def tasks_of(robot: str) -> tuple[str, ...]:
+    """The tasks that are made for a robot, by the name of its file (config/robots)."""
+    return tuple(name for name, (_, variant) in _TASKS.items() if variant.robot == robot)
+
+
+def robot_of(task: str) -> str:
+    """The robot that a task is made for.
+
+    Raises:
+        SettingsError: unknown name.
+    """
+    return _find(task)[1].robot
 
 
 def make_task(settings: TaskSettings, robot: RobotSettings) -> Task:
@@ -55,14 +75,20 @@ def make_task(settings: TaskSettings, robot: RobotSettings) -> Task:
     Raises:
         SettingsError: unknown name, a range that is not [low, high], or a setting that the task does not have.
     """
-    if settings.name not in _TASKS:
-        raise SettingsError(f"unknown task '{settings.name}'; task.name must be one of {', '.join(TASK_NAMES)}")
-    kind, variant = _TASKS[settings.name]
+    kind, variant = _find(settings.name)
     return kind(settings, robot, _overlaid(variant, settings))
+
+
+def _find(name: str) -> tuple[type[Task], Variant]:
+    if name not in _TASKS:
+        raise SettingsError(f"unknown task '{name}'; task.name must be one of {', '.join(TASK_NAMES)}")
+    return _TASKS[name]
 
 
 def _overlaid(variant: Variant, settings: TaskSettings) -> Variant:
     changes = {name: getattr(settings, name) for name in _SCALARS if getattr(settings, name)}
+    if "success_tolerance_rad" in changes and not variant.success_tolerance_rad:
+        raise SettingsError(f"task {settings.name} has no setting task.success_tolerance_rad: remove it")
     for name in _RANGES:
         values = tuple(getattr(settings, name))
         if not values:

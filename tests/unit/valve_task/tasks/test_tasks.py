@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from rosac_common.settings import SettingsError
-from valve_task.tasks import TASK_NAMES, TaskSettings, make_task
+from valve_task.tasks import TaskSettings, make_task, tasks_of
 from valve_task.tasks.equations import wrap_angle
 
 # facts of google-research/robel: horizon, control period, success tolerance, observation size
@@ -27,7 +27,7 @@ def draws(task, count=400, seed=0):
 
 
 def test_figures(robot):
-    assert set(TASK_NAMES) == set(FIGURES)
+    assert set(tasks_of("dclaw")) == set(FIGURES)
     for name, (horizon, period_s, tolerance, size) in FIGURES.items():
         task = make_task(TaskSettings(name=name), robot)
         assert (task.horizon_steps, task.control_period_s, task.observation_size) == (horizon, period_s, size)
@@ -74,13 +74,13 @@ def test_turn_observation_and_outcome_by_hand(robot, make_state):
     observation = task.observe(state, 3, action)
     assert observation.dtype == np.float32
     assert observation == pytest.approx(expected, abs=1e-6)
-    outcome = task.evaluate(state, 4)
+    outcome = task.evaluate(state, 4, np.zeros(9))
     pose = np.linalg.norm(joints - np.array([0, -math.pi / 3, math.pi / 3] * 3))
     assert outcome.terms == pytest.approx((-0.25, -pose, 0.0, 10.0, 50.0))
     assert outcome.reward == pytest.approx(sum(outcome.terms))
     assert (outcome.success, outcome.terminated) == (True, False)
     assert outcome.error_rad == pytest.approx(0.05)
-    assert not task.evaluate(make_state(valve=0.1001), 4).success
+    assert not task.evaluate(make_state(valve=0.1001), 4, np.zeros(9)).success
 
 
 def test_screw_target_moves_from_the_start_of_the_valve(robot, make_state):
@@ -89,7 +89,7 @@ def test_screw_target_moves_from_the_start_of_the_valve(robot, make_state):
     assert [task.target_rad(step) for step in (0, 1, 80)] == pytest.approx([0.0, 0.05, 4.0])
     assert task.signed_error_rad(make_state(valve=0.02), 1) == pytest.approx(0.03)
     assert task.error_rad(make_state(valve=0.0), 80) == pytest.approx(abs(wrap_angle(4.0)))
-    assert task.evaluate(make_state(valve=0.24), 1).success  # error 0.19
+    assert task.evaluate(make_state(valve=0.24), 1, np.zeros(9)).success  # error 0.19
 
 
 def test_screw_random_speeds(robot):
@@ -117,10 +117,10 @@ def test_pose_fixed(robot, make_state):
     state = make_state(joints=task.target_rad(0) - 0.1)
     action = np.full(9, 0.5, dtype=np.float32)
     assert task.observe(state, 5, action) == pytest.approx([*state.position_rad[:9], *action, *[0.1] * 9], abs=1e-6)
-    outcome = task.evaluate(state, 5)
+    outcome = task.evaluate(state, 5, np.zeros(9))
     assert outcome.terms == pytest.approx((-0.3, 0.0))  # norm of nine times 0.1
     assert outcome.success  # mean error 0.1 rad is 5.7 degrees
-    assert not task.evaluate(make_state(joints=task.target_rad(0) - 0.18), 5).success
+    assert not task.evaluate(make_state(joints=task.target_rad(0) - 0.18), 5, np.zeros(9)).success
 
 
 def test_pose_random_swings_about_its_start_with_limited_speed(robot):
@@ -133,7 +133,7 @@ def test_pose_random_swings_about_its_start_with_limited_speed(robot):
 
 
 def test_draws_depend_on_the_seed_only(robot):
-    for name in TASK_NAMES:
+    for name in tasks_of("dclaw"):
         first, again, other = (draws(make_task(TaskSettings(name=name), robot), 3, seed) for seed in (1, 1, 2))
         for (start, target), (start_again, target_again) in zip(first, again, strict=True):
             assert np.array_equal(start.pose_rad, start_again.pose_rad)

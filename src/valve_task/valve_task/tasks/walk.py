@@ -1,0 +1,161 @@
+"""Walking of a Minitaur (arXiv 1812.05905, section 6.2): forward, or with a velocity that somebody asks for."""
+
+from __future__ import annotations
+
+import collections
+import math
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from robot_bridge.backend import RobotState
+from robot_bridge.body_state import BodyState
+from robot_bridge.leg_kinematics import motor_angles, swing_extension
+from robot_bridge.robot import RobotSettings
+
+from valve_task.tasks.base import Observation, Outcome, Start, Task, Variant
+from valve_task.tasks.leg_action import LegActionMap
+from valve_task.tasks.settings import TaskSettings
+
+Array = npt.NDArray[np.float32]
+
+# arXiv 1812.11103: the present reading, the last five readings and the last five actions.
+HISTORY = 5
+# Of one reading: eight motor angles, roll, pitch and their rates.
+READING = 12
+# Own figure: within this of the commanded velocity an episode succeeds.
+COMMAND_TOLERANCE_M_S = 0.1
+
+
+class WalkTask(Task):
+    """Observation: the reading (motor angles from those of action 0, roll, pitch, roll rate, pitch rate), the five
+    readings before it, the five actions before it, each with the newest first; with a commanded velocity, that too.
+
+    Forward is where the robot faces when the episode begins.
+    """
+
+    reward_terms: ClassVar[tuple[str, ...]] = ("velocity", "acceleration", "lean", "fold")
+    moves_about: ClassVar[bool] = True
+
+    def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
+        super().__init__(settings, robot, variant)
+        self._walk = settings.walk
+        self._command_range = np.array(self._walk.command_range_m_s)
+        self._stand_rad = motor_angles(np.zeros(4), np.full(4, self._walk.extension_centre_rad))
+        self._readings: collections.deque[Array] = collections.deque(maxlen=HISTORY + 1)
+        self._actions: collections.deque[Array] = collections.deque(maxlen=HISTORY)
+        self._step = 0  # that was observed last
+        self._body: BodyState | None = None  # then
+        self._start: BodyState | None = None
+        self._forward = np.array([1.0, 0.0])
+        self.command_m_s = self._walk.fastest_m_s  # velocity that is asked for
+
+    @property
+    def observation_size(self) -> int:
+        return READING + HISTORY * (READING + self.action_size) + self.variant.commanded
+
+    def draw(self, rng: np.random.Generator) -> Start:
+        if self.variant.commanded:
+            self.command_m_s = float(rng.uniform(*self._command_range))
+        return Start(self._stand_rad, self._stand_rad, None)
+
+    def shaped(self, action: Array, last_action: Array, episode: int) -> Array:
+        """Smoothed at first: a real robot's motors and gears suffer least."""
+        if episode >= self._walk.smoothing_episodes:
+            return action
+        part = np.float32(self._walk.smoothing)
+        return part * last_action + (1 - part) * action
+
+    def observe(self, state: RobotState, step: int, last_action: Array) -> Observation:
+        reading = self._reading(state)
+        if step == 0:
+            self._begin(state, reading)
+        elif step == self._step:
+            self._readings[0] = reading
+        else:
+            self._readings.appendleft(reading)
+            self._actions.appendleft(last_action)
+        self._step, self._body = step, state.body
+        command = [np.array([self.command_m_s], dtype=np.float32)] if self.variant.commanded else []
+        return np.concatenate([*self._readings, *self._actions, *command])
+
+    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
+        """Only left and right may change places: the robot walks forward."""
+        legs = self.actions.symmetry(joint_symmetry)[:4]
+        if legs == [1, 2, 3, 4]:
+            return list(range(1, self.observation_size + 1))
+        if legs != [3, 4, 1, 2]:
+            return None
+        reading = [*joint_symmetry, -9, 10, -11, 12]
+        action = self.actions.symmetry(joint_symmetry)
+        rows = [self._shifted(reading, READING * i) for i in range(HISTORY + 1)]
+        first = READING * (HISTORY + 1)
+        rows += [self._shifted(action, first + self.action_size * i) for i in range(HISTORY)]
+        if self.variant.commanded:
+            rows.append([self.observation_size])
+        return [place for row in rows for place in row]
+
+    def error_rad(self, state: RobotState, step: int) -> float:
+        """The mean speed since the start that is missing to success [m/s]."""
+        return self._missing_m_s(state.body) if step else self._walk.success_speed_m_s
+
+    def evaluate(self, state: RobotState, step: int, action: Array) -> Outcome:
+        terms = (self._velocity_term(state.body), self._acceleration_term(action), *self._posture_terms(state))
+        fallen = state.body.upright < self._walk.fallen_upright
+        missing = self._missing_m_s(state.body)
+        return Outcome(
+            reward=sum(terms),
+            terms=terms,
+            error_rad=missing,
+            success=missing == 0.0 and not fallen,
+            terminated=fallen,
+            counts=self._counts(state.position_rad, state.velocity_rad_s),
+        )
+
+    def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> LegActionMap:
+        return LegActionMap(settings.walk, robot, self.control_period_s)
+
+    def _reading(self, state: RobotState) -> Array:
+        body = state.body
+        if body is None:
+            raise ValueError(f"task {self.name} needs the body's state: the robot needs imu/data and odom")
+        rates = body.angular_velocity_rad_s
+        angles = state.position_rad[: self.action_size] - self._stand_rad
+        return np.array([*angles, body.roll_rad, body.pitch_rad, rates[0], rates[1]], dtype=np.float32)
+
+    def _begin(self, state: RobotState, reading: Array) -> None:
+        """It has always been like this, and nothing has been done."""
+        self._start = state.body
+        yaw = state.body.yaw_rad
+        self._forward = np.array([math.cos(yaw), math.sin(yaw)])
+        self._readings.extend([reading] * (HISTORY + 1))
+        self._actions.extend([np.zeros(self.action_size, dtype=np.float32)] * HISTORY)
+
+    def _speed_m_s(self, before: BodyState, after: BodyState) -> float:
+        """Mean forward velocity between two readings."""
+        elapsed_s = (after.time_ns - before.time_ns) * 1e-9
+        return float((after.position_m - before.position_m)[:2] @ self._forward) / elapsed_s
+
+    def _missing_m_s(self, body: BodyState) -> float:
+        speed = self._speed_m_s(self._start, body)
+        if self.variant.commanded:
+            return max(0.0, abs(speed - self.command_m_s) - COMMAND_TOLERANCE_M_S)
+        return max(0.0, self._walk.success_speed_m_s - speed)
+
+    def _velocity_term(self, body: BodyState) -> float:
+        fastest = self._walk.fastest_m_s
+        speed = min(fastest, max(-fastest, self._speed_m_s(self._body, body)))
+        if self.variant.commanded:  # safemrl: the goal less the distance to it
+            return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
+        return self._walk.velocity * speed
+
+    def _acceleration_term(self, action: Array) -> float:
+        commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]
+        return self._walk.acceleration * float(np.abs(commanded[0] - 2 * commanded[1] + commanded[2]).mean())
+
+    def _posture_terms(self, state: RobotState) -> tuple[float, float]:
+        walk, body = self._walk, state.body
+        lean = sum(max(0.0, abs(angle) - walk.lean_rad) for angle in (body.roll_rad, body.pitch_rad))
+        swing, _ = swing_extension(state.position_rad[: self.action_size])
+        fold = sum(max(0.0, swing[leg] - walk.fold_rad) for leg in (0, 2))
+        return walk.lean * lean, walk.fold * float(fold)
