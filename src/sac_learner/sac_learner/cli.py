@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sac_learner.bus_command import add_options as add_bus_options
     from sac_learner.emulate_command import add_options as add_emulate_options
     from sac_learner.gym_command import add_options
 
@@ -64,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("emulate", help="emulate a robot's servos on a pseudo-terminal (docs/emulator.md)")
     add_emulate_options(command)
     command.set_defaults(function=_emulate)
+    command = commands.add_parser("bus", help="find, check, measure and set up Dynamixel servos (docs/hardware.md)")
+    add_bus_options(command)
+    command.set_defaults(function=_bus)
     command = commands.add_parser("list", help="list the stacks with their arguments, and the runs")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
     command.set_defaults(function=_list)
@@ -143,6 +147,12 @@ def _gym(options: argparse.Namespace, console: object) -> int:
 
 def _emulate(options: argparse.Namespace, console: object) -> int:
     from sac_learner.emulate_command import run
+
+    return run(options, console)
+
+
+def _bus(options: argparse.Namespace, console: object) -> int:
+    from sac_learner.bus_command import run
 
     return run(options, console)
 

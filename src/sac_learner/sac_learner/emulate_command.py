@@ -9,15 +9,13 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-from ament_index_python.packages import get_package_share_directory
 from rich.console import Console
 from rich.table import Table
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.emulator.faults import FAULTS, FaultError, parse_fault
-from robot_bridge.robot import RobotSettings, load_robot
-from rosac_common.settings import SettingsError
 
+from sac_learner.robot_files import find_robot_file, load_servo_robot
 from sac_learner.stacks import STACKS
 
 # How often to look whether the emulator is still there.
@@ -43,7 +41,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Emulate until Ctrl-C; lines on standard input are orders. Returns the exit code."""
-    robot = find_robot(options.robot)
+    robot = load_servo_robot(find_robot_file(options.robot))
     link = options.port_link or Path(tempfile.gettempdir()) / f"rosac-{robot.name}"
     with EmulatorProcess(
         robot, seed=options.seed, baud_rate=options.baud_rate, link=link, script=options.script
@@ -59,23 +57,6 @@ def run(options: argparse.Namespace, console: Console) -> int:
             return _serve(emulator, sys.stdin, console)
         except KeyboardInterrupt:
             return 0
-
-
-def find_robot(name: str) -> RobotSettings:
-    """A robot by the name of its file in config/robots, or by a path.
-
-    Raises:
-        SettingsError: no such file, or one that describes no servos.
-    """
-    folder = Path(get_package_share_directory("sac_learner")) / "config" / "robots"
-    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        raise SettingsError(f"there is no robot file {path}; give a path that ends in .yaml, or one of: {known}")
-    robot = load_robot(path)
-    if not robot.servos.present:
-        raise SettingsError(f"{path} has no servos to emulate: robot.servos.model is empty")
-    return robot
 
 
 def _serve(emulator: EmulatorProcess, lines: TextIO, console: Console) -> int:
