@@ -1,6 +1,7 @@
 """Direct-drive motors with their PD loop: voltage, back-EMF, saturation, thermal cut-out. Numbers only, no physics.
 
-After bulletphysics/bullet3, pybullet_envs/minitaur/envs/motor.py; every figure is from there and minitaur.py.
+After bulletphysics/bullet3, pybullet_envs/minitaur/envs/motor.py; every figure is from there and minitaur.py. Its
+limit of the net voltage, 50 V, is left out: the table of torques ends long before it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ Flags = npt.NDArray[np.bool_]
 
 RESISTANCE_OHM = 0.186
 TORQUE_CONSTANT_NM_A = 0.0954  # also the back-EMF constant [V s/rad]
-NET_VOLTAGE_LIMIT_V = 50.0
 CURRENT_TABLE_A = np.array([0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0])
 TORQUE_TABLE_NM = np.array([0.0, 1.0, 1.9, 2.45, 3.0, 3.25, 3.5])
 HOT_TORQUE_NM = 2.45
@@ -48,7 +48,7 @@ class MotorModel:
     def torque_nm(self, duty: Vector, velocity_rad_s: Vector) -> Vector:
         """Torque of the motors at their true velocity, and one time step's heat. A motor that is cut out gives none."""
         net = duty * self.voltage_v - (TORQUE_CONSTANT_NM_A + self.viscous_v_s) * velocity_rad_s
-        current = np.minimum(np.abs(net), NET_VOLTAGE_LIMIT_V) / RESISTANCE_OHM
+        current = np.abs(net) / RESISTANCE_OHM
         torque = np.copysign(np.interp(current, CURRENT_TABLE_A, TORQUE_TABLE_NM), net) * self.strength
         if self._thermal_cutout:
             self._heat(np.abs(torque))

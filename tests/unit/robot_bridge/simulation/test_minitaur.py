@@ -1,0 +1,356 @@
+"""The simulated Minitaur as a backend: masses, legs, motors, latency, noise, randomisation, standing and falling."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from robot_bridge.backend import SimulatedBackend
+from robot_bridge.leg_kinematics import LEGS, motor_angles, swing_extension
+from robot_bridge.robot import load_robot
+from robot_bridge.servos import ServoSettings
+from robot_bridge.simulation import make_simulation, minitaur
+from robot_bridge.simulation.minitaur import MinitaurSimulation
+from robot_bridge.simulation.minitaur_model import FIGURES, FOOT_RADIUS, minitaur_mjcf
+from robot_bridge.simulation.settings import MinitaurSettings, SimulationSettings
+from robot_bridge.simulation.terrain import TERRAINS, ground_mjcf
+from rosac_common.settings import SettingsError
+
+ALL, NONE = np.ones(8, dtype=bool), np.zeros(8, dtype=bool)
+STAND = motor_angles(np.zeros(4), np.full(4, 2.0))
+PERIOD_S = 0.02
+
+
+@pytest.fixture(scope="module")
+def robot():
+    return load_robot(Path(__file__).parents[4] / "config" / "robots" / "minitaur.yaml")
+
+
+@pytest.fixture
+def simulation(robot):
+    return MinitaurSimulation(robot)
+
+
+def with_settings(robot, seed=0, **values):
+    return MinitaurSimulation(robot, SimulationSettings(minitaur=MinitaurSettings(**values)), seed)
+
+
+def stand(simulation, seconds, goals=STAND):
+    for _ in range(round(seconds / PERIOD_S)):
+        simulation.write(goals, ALL)
+        simulation.advance(PERIOD_S)
+    return simulation.read()
+
+
+def opening_m(simulation):
+    """The widest gap between the two halves of a leg."""
+    rear, front = (simulation.site_position_m([f"{leg}_{half}_pin" for leg in LEGS]) for half in ("rear", "front"))
+    return np.linalg.norm(rear - front, axis=1).max()
+
+
+def test_is_a_simulated_backend(robot):
+    assert isinstance(make_simulation(robot, SimulationSettings(), seed=0, epoch_ns=0), SimulatedBackend)
+
+
+@pytest.mark.parametrize(("figures", "mass"), [("identified", 7.473), ("default", 6.0)])
+def test_weighs_what_the_source_says(robot, figures, mass):
+    simulation = with_settings(robot, figures=figures)
+    assert simulation.model.body_mass.sum() == pytest.approx(mass)
+    assert FIGURES[figures].mass == pytest.approx(mass)
+
+
+def test_another_number_of_joints_is_refused(robot):
+    other = dataclasses.replace(robot, joint_symmetries=[], auxiliary_joint_names=[])
+    object.__setattr__(other, "joint_names", robot.joint_names[:6])
+    with pytest.raises(ValueError, match="needs 8 joints and no auxiliary joint; robot 'minitaur' has 6 and 0"):
+        minitaur_mjcf(other, FIGURES["default"], ground_mjcf("flat", 0))
+
+
+class TestLegs:
+    @pytest.mark.parametrize("figures", ["identified", "default"])
+    def test_are_where_the_closed_form_says_all_over_the_workspace(self, robot, figures):
+        simulation, leg = with_settings(robot, figures=figures), FIGURES[figures].leg
+        low, high = leg.extension_range_rad
+        hips = np.array([simulation.data.body(f"{name}_rear_motor").xpos for name in LEGS])
+        hips -= simulation.data.body("chassis").xpos
+        for swing in np.linspace(-1.2, 1.2, 5):
+            for extension in np.linspace(low + 0.01, high - 0.01, 7):
+                swings = swing * np.array([1.0, 0.5, -1.0, 0.3])
+                extensions = np.full(4, extension)
+                simulation.set_state(motor_angles(swings, extensions))
+                assert opening_m(simulation) < 1e-9
+                expected = leg.pin(swings, extensions)
+                pins = simulation.site_position_m([f"{name}_rear_pin" for name in LEGS])
+                pins -= simulation.data.body("chassis").xpos + hips
+                np.testing.assert_allclose(pins[:, [0, 2]], expected, atol=1e-9)
+                np.testing.assert_allclose(pins[:, 1], 0.0, atol=1e-9)
+
+    def test_the_lowest_foot_touches_the_ground_after_a_state_is_set(self, simulation):
+        swings = np.array([0.3, 0.0, -0.2, 0.1])
+        simulation.set_state(motor_angles(swings, np.array([2.2, 2.0, 1.9, 2.0])))
+        toes = simulation.site_position_m([f"{leg}_rear_toe" for leg in LEGS])
+        assert toes[:, 2].min() == pytest.approx(FOOT_RADIUS)
+
+    def test_loops_stay_closed_under_load(self, simulation):
+        widest = 0.0
+        for step in range(150):
+            swing = 0.5 * math.sin(step) * np.array([1.0, -1.0, -1.0, 1.0])
+            simulation.write(motor_angles(swing, np.full(4, 2.0 - 0.5 * math.cos(1.7 * step))), ALL)
+            simulation.advance(PERIOD_S)
+            widest = max(widest, opening_m(simulation))
+        assert widest < 0.005  # of legs of 0.25 m, thrashed with all the torque there is
+
+
+class TestStanding:
+    @pytest.mark.parametrize("figures", ["identified", "default"])
+    def test_stands_still_without_drift(self, robot, figures):
+        simulation = with_settings(robot, figures=figures)
+        settled = stand(simulation, 2.0)
+        later = stand(simulation, 5.0)
+        assert later.body.upright > 0.999
+        assert np.abs(later.velocity_rad_s).max() < 0.05
+        assert np.linalg.norm(later.body.position_m - settled.body.position_m) < 0.003
+        assert simulation.foot_contacts().all()
+
+    def test_the_sensors_agree_with_standing(self, simulation):
+        state = stand(simulation, 2.0)
+        np.testing.assert_allclose(state.body.linear_acceleration_m_s2, [0.0, 0.0, 9.81], atol=0.1)
+        np.testing.assert_allclose(np.linalg.norm(state.body.quaternion), 1.0)
+        # the weight is carried: mean torque against the closed form's slope dr/de of the leg
+        leg = FIGURES["identified"].leg
+        _, extension = swing_extension(state.position_rad)
+        slope = np.gradient(-leg.pin(np.zeros(2), extension.mean() + np.array([0.0, 1e-4]))[:, 1], 1e-4)[0]
+        expected = simulation.model.body_mass.sum() * 9.81 / 8 * slope
+        assert state.effort_nm.mean() == pytest.approx(expected, rel=0.1)
+
+    def test_without_torque_it_sinks(self, robot):
+        simulation = MinitaurSimulation(robot)
+        simulation.advance(1.0)
+        assert (simulation.read().effort_nm == 0).all()
+        assert simulation.read().body.position_m[2] < 0.15
+
+    def test_energy_does_not_grow_in_flight(self, robot):
+        simulation = MinitaurSimulation(robot)
+        simulation.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
+        simulation.set_state(STAND, np.linspace(-8.0, 8.0, 8))
+        simulation.data.qpos[2] = 30.0
+        simulation.data.qvel[3:6] = [1.0, -2.0, 0.5]
+        energies = []
+        for _ in range(250):
+            simulation.advance(simulation.time_step_s)
+            energies.append(simulation.data.energy.sum())
+        assert np.max(np.array(energies) - np.minimum.accumulate(energies)) < 0.001  # J, of 2198
+
+    def test_put_back_stands_it_on_its_mark_and_time_goes_on(self, simulation):
+        simulation.write(STAND, ALL)
+        simulation.data.qpos[:7] = [1.0, 2.0, 0.3, 0.0, 1.0, 0.0, 0.0]
+        simulation.advance(1.0)
+        assert simulation.read().body.upright < 0
+        before = simulation.time_ns
+        simulation.put_back()
+        state = simulation.read()
+        assert state.time_ns == before
+        assert state.body.upright == 1.0
+        np.testing.assert_allclose(state.body.position_m[:2], 0.0)
+        assert stand(simulation, 0.5).body.upright > 0.99
+
+    def test_an_open_loop_trot_walks(self, simulation):
+        stand(simulation, 0.5)
+        phase = np.array([0.0, math.pi, math.pi, 0.0])
+        for step in range(250):
+            angle = 2 * math.pi * 2.0 * step * PERIOD_S + phase
+            extension = 2.0 - 0.5 * np.maximum(0.0, np.sin(angle - 0.3))
+            simulation.write(motor_angles(0.5 * np.cos(angle), extension), ALL)
+            simulation.advance(PERIOD_S)
+        body = simulation.read().body
+        assert body.position_m[0] / 5.0 > 0.3
+        assert body.upright > 0.95
+
+
+class TestMotors:
+    def test_torque_is_that_of_the_motor_model(self, robot):
+        simulation = with_settings(robot, pd_latency_s=0.0, sensor_latency_s=0.0)
+        simulation.write(STAND + 0.05, ALL)
+        simulation.advance(simulation.time_step_s)
+        # at rest: 0.05 x 16 / 0.186 = 4.301 A
+        np.testing.assert_allclose(simulation.read().effort_nm, 0.4301, atol=1e-4)
+
+    def test_torque_is_switched_per_motor(self, robot):
+        simulation = with_settings(robot, sensor_latency_s=0.0)
+        torque_on = ALL.copy()
+        torque_on[3] = False
+        simulation.write(STAND + 0.2, torque_on)
+        simulation.advance(PERIOD_S)
+        assert np.flatnonzero(simulation.read().effort_nm == 0).tolist() == [3]
+        simulation.write(STAND + 0.2, NONE)
+        simulation.advance(simulation.time_step_s)
+        assert not simulation.read().effort_nm.any()
+
+    def test_an_overheated_motor_shows_in_its_health_until_it_has_recovered(self, simulation):
+        simulation.write(STAND - 1.2, ALL)  # the legs fold up and push against what cannot move
+        simulation.motors._hot_steps[:] = 1000.0
+        simulation.motors._hot_steps[2:] = 0.0
+        simulation.motors.torque_nm(np.ones(8), np.zeros(8))
+        assert simulation.poll_health().hardware_error.tolist() == [4, 4, 0, 0, 0, 0, 0, 0]
+        simulation.recover()
+        assert not simulation.poll_health().hardware_error.any()
+
+    def test_a_robot_file_with_servos_gets_position_servos(self, robot):
+        servos = ServoSettings(
+            model=["XM430-W210"] * 8,
+            current_limit_a=[1.6] * 8,
+            torque_constant_nm_a=[1.3] * 8,
+            position_p_gain=[800] * 8,
+            position_i_gain=[0] * 8,
+            position_d_gain=[0] * 8,
+        )
+        simulation = MinitaurSimulation(dataclasses.replace(robot, servos=servos, kp_nm_rad=[30.0] * 8))
+        assert simulation.motors is None
+        assert simulation.poll_health() is None
+        simulation._sensor_latency_s = 0.0
+        state = stand(simulation, 1.0)
+        np.testing.assert_allclose(state.effort_nm, 30.0 * (STAND - state.position_rad), atol=0.2)
+        np.testing.assert_allclose(state.position_rad, STAND, atol=0.1)
+
+
+class TestSensors:
+    def test_readings_are_as_old_as_the_latency(self, robot):
+        prompt, late = with_settings(robot, sensor_latency_s=0.0), with_settings(robot, sensor_latency_s=0.022)
+        readings = []
+        for step in range(10):
+            for simulation in (prompt, late):
+                simulation.write(STAND + 0.3 * math.sin(step), ALL)
+            for _ in range(5):
+                readings.append(prompt.read())
+                prompt.advance(0.004)
+            late.advance(PERIOD_S)
+        # 50 physics steps: the present one is 50; 5.5 steps ago lies between 44 and 45
+        expected = (readings[44].position_rad + readings[45].position_rad) / 2
+        np.testing.assert_allclose(late.read().position_rad, expected, atol=1e-12)
+        rates = (readings[44].body.angular_velocity_rad_s + readings[45].body.angular_velocity_rad_s) / 2
+        np.testing.assert_allclose(late.read().body.angular_velocity_rad_s, rates, atol=1e-12)
+        # the odometry is prompt
+        np.testing.assert_array_equal(late.read().body.position_m, prompt.read().body.position_m)
+
+    def test_the_pd_loop_sees_the_latency_too(self, robot):
+        # moving with 10 rad/s, a reading 3 ms old is 0.03 rad behind: 0.03 x 16 / 0.186 = 2.581 A more
+        simulation = with_settings(robot, pd_latency_s=0.003)
+        history = simulation._history
+        for position in (-0.04, 0.0):
+            row = simulation._measured().copy()
+            row[:8] = STAND + position
+            history.add(row)
+        seen = history.at(0.003)[:8]
+        np.testing.assert_allclose(STAND - seen, 0.03)
+
+    @pytest.mark.parametrize(
+        ("name", "read"),
+        [
+            ("position_noise_rad", lambda state: state.position_rad),
+            ("velocity_noise_rad_s", lambda state: state.velocity_rad_s),
+            ("torque_noise_nm", lambda state: state.effort_nm),
+            ("rate_noise_rad_s", lambda state: state.body.angular_velocity_rad_s),
+            ("orientation_noise_rad", lambda state: np.array([state.body.roll_rad, state.body.pitch_rad])),
+        ],
+    )
+    def test_noise_has_that_deviation(self, robot, name, read):
+        simulation = with_settings(robot, **{name: 0.02})
+        draws = np.array([read(simulation.read()) for _ in range(800)])
+        assert draws.std(axis=0) == pytest.approx(0.02, rel=0.15)
+        clean = with_settings(robot)
+        assert draws.mean(axis=0) == pytest.approx(read(clean.read()), abs=0.004)
+        quaternions = [np.linalg.norm(simulation.read().body.quaternion) for _ in range(5)]
+        np.testing.assert_allclose(quaternions, 1.0)
+
+    def test_noise_is_seeded(self, robot):
+        a, b, c = (with_settings(robot, seed, position_noise_rad=0.1).read().position_rad for seed in (1, 1, 2))
+        assert (a == b).all()
+        assert (a != c).all()
+
+    def test_the_hands_noise_setting_is_refused(self, robot):
+        with pytest.raises(SettingsError, match="position_noise_rad and its neighbours"):
+            MinitaurSimulation(robot, SimulationSettings(observation_noise=0.1))
+
+
+class TestRandomise:
+    def test_stays_in_its_ranges_and_does_not_add_up(self, robot):
+        simulation, fresh = MinitaurSimulation(robot), MinitaurSimulation(robot)
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            simulation.randomise(rng)
+            mass = simulation.model.body_mass[1:] / fresh.model.body_mass[1:]
+            inertia = simulation.model.body_inertia[1:] / fresh.model.body_inertia[1:]
+            assert 0.8 <= mass.min() <= mass.max() <= 1.2
+            assert 0.5 <= inertia.min() <= inertia.max() <= 1.5
+            motors = simulation.motors
+            for value, (low, high) in (
+                (motors.strength, minitaur.RANDOM_STRENGTH),
+                (motors.voltage_v, minitaur.RANDOM_VOLTAGE_V),
+                (motors.viscous_v_s, minitaur.RANDOM_VISCOUS_V_S),
+                (simulation._sensor_latency_s, minitaur.RANDOM_LATENCY_S),
+            ):
+                assert low <= np.min(value) <= np.max(value) <= high
+        assert len(set(motors.strength)) == 8
+
+    def test_is_reproducible_and_walks_on(self, robot):
+        ends = []
+        for _ in range(2):
+            simulation = MinitaurSimulation(robot)
+            simulation.randomise(np.random.default_rng(5))
+            ends.append(stand(simulation, 1.0).body.position_m)
+        assert (ends[0] == ends[1]).all()
+        assert ends[0][2] != stand(MinitaurSimulation(robot), 1.0).body.position_m[2]
+
+    def test_friction_of_the_feet_counts(self, robot):
+        """A foot has its own friction, whatever the ground's is: pushed sideways, the slippery robot slides."""
+        slid = []
+        for friction in (0.05, 1.0):
+            simulation = MinitaurSimulation(robot)
+            simulation.model.geom_friction[:, 0] = friction
+            simulation.model.geom_friction[simulation.model.geom("ground").id, 0] = 1.0
+            stand(simulation, 1.0)
+            simulation.data.qvel[1] = 0.5
+            slid.append(stand(simulation, 0.5).body.position_m[1])
+        assert slid[0] > 2 * slid[1]
+
+
+@pytest.mark.parametrize("terrain", TERRAINS)
+class TestTerrain:
+    def test_it_stands_at_the_start(self, robot, terrain):
+        simulation = with_settings(robot, terrain=terrain)
+        state = stand(simulation, 1.0)
+        assert state.body.upright > 0.99
+        assert simulation.foot_contacts().all()
+
+    def test_the_ground_ahead_is_what_it_is_called(self, robot, terrain):
+        model = with_settings(robot, terrain=terrain).model
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        hit = np.zeros(1, dtype=np.int32)
+        heights = []
+        for x in np.linspace(0.7, 2.0, 53):
+            for y in (-0.3, 0.05, 0.3):
+                distance = mujoco.mj_ray(model, data, [x, y, 2.0], [0, 0, -1], None, 1, -1, hit)
+                heights.append(2.0 - distance)
+        heights = np.array(heights).reshape(-1, 3)
+        low, high = {
+            "flat": (0.0, 0.0),
+            "slope_up": (math.tan(math.radians(10)) * 0.1, math.tan(math.radians(10)) * 1.4),
+            "slope_down": (-math.tan(math.radians(10)) * 1.4, -math.tan(math.radians(10)) * 0.1),
+            "blocks": (0.0, 0.025),
+            "stairs": (-0.035 * 5, -0.035),
+        }[terrain]
+        assert heights.min() == pytest.approx(low, abs=2e-3)
+        assert heights.max() == pytest.approx(high, abs=4e-3)
+
+
+def test_blocks_are_placed_by_the_seed(robot):
+    assert ground_mjcf("blocks", 1) == ground_mjcf("blocks", 1)
+    assert ground_mjcf("blocks", 1) != ground_mjcf("blocks", 2)
+
+
+def test_an_unknown_terrain_is_refused():
+    with pytest.raises(ValueError, match="unknown terrain 'mud': choose one of flat, slope_up"):
+        ground_mjcf("mud", 0)
