@@ -93,3 +93,11 @@ class SimulatedBackend(RobotBackend, Protocol):
 
     def randomise(self, rng: np.random.Generator) -> None:
         """Draw the dynamics anew."""
+
+
+@runtime_checkable
+class MovableBackend(SimulatedBackend, Protocol):
+    """A simulated robot that moves about: its states hold the body's."""
+
+    def put_back(self) -> None:
+        """Back on its mark, standing and at rest, as a person would put it. Torque stays as it is; time goes on."""

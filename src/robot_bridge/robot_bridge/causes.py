@@ -23,6 +23,8 @@ class Cause(enum.StrEnum):
     MOTOR_CURRENT = "motor_current"
     TEMPERATURE = "temperature"
     HARDWARE_ERROR = "hardware_error"
+    BODY_SENSOR = "body_sensor"
+    UPSIDE_DOWN = "upside_down"
     READ_FAILED = "read_failed"
     STALE_STATE = "stale_state"
     CONNECTION_LOST = "connection_lost"
@@ -70,6 +72,12 @@ RULES: Mapping[Cause, Rule] = {
     ),
     Cause.TEMPERATURE: Rule(Reaction.CONTROLLED_STOP, "robot.safety.temperature_stop_c", "a motor is too warm"),
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),
+    Cause.BODY_SENSOR: Rule(
+        Reaction.CONTROLLED_STOP,
+        "robot.body.imu_timeout_s, odometry_timeout_s, fastest_m_s",
+        "imu/data or odom is silent, senseless or jumps",
+    ),
+    Cause.UPSIDE_DOWN: Rule(Reaction.TORQUE_OFF, "robot.body.arm_upright", "a robot on its back was to be armed"),
     Cause.READ_FAILED: Rule(
         Reaction.TORQUE_OFF, "robot.safety.read_failures_hold, read_failures_stop", "the joints cannot be read"
     ),

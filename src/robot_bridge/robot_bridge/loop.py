@@ -28,6 +28,8 @@ class LockstepLoop(MotionLoop):
     _published_s = -math.inf
 
     def start(self, now_s: float) -> None:
+        super().start(now_s)
+        self._judge_body(now_s)
         self._publish_state(now_s)
 
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
@@ -79,6 +81,7 @@ class RealtimeLoop(MotionLoop):
         self.skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
 
     def start(self, now_s: float) -> None:
+        super().start(now_s)
         self._origin_s = self._read_s = now_s
         self.tick(now_s)
 

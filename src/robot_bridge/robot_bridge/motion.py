@@ -20,6 +20,7 @@ from robot_bridge.backend import (
     RobotState,
     Vector,
 )
+from robot_bridge.body_link import BodyWatch, imu_of, odometry_of
 from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command
@@ -99,19 +100,22 @@ class MotionLoop(abc.ABC):
         self._limits = settings.robot.safety
         self._monitor = JointMonitor(settings.robot)
         self.beats = Beats(settings.robot)
+        self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
         self._obeyed = gate.orders  # how many of the gate's orders the robot has heard
         self._tell_again_s = -math.inf
         self.health: RobotHealth | None = None
         self._health_s = -math.inf
         self.executed: Executed | None = None
+        self._body_limits = settings.robot.body
         self.state = backend.read()
         self.periods = PeriodStatistics()
         self.duplicates = 0  # lockstep: commands that answer a state already answered
 
-    @abc.abstractmethod
     def start(self, now_s: float) -> None:
         """Begin: publish the first state."""
+        if self._body_limits.sensed:
+            self.body = BodyWatch(self._body_limits, now_s)
 
     @abc.abstractmethod
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:
@@ -166,6 +170,30 @@ class MotionLoop(abc.ABC):
         self.health = None
         for cause in failed:
             self._gate.stop(cause, False, "")
+
+    def arm_problem(self, now_s: float) -> tuple[Cause, str] | None:
+        """Why the robot must not be armed as it lies there, or None."""
+        if self.body is None:
+            return None
+        if problem := self.body.problem(now_s):
+            return Cause.BODY_SENSOR, problem
+        problem = self.body.arm_problem()
+        return (Cause.UPSIDE_DOWN, problem) if problem else None
+
+    def _judge_body(self, now_s: float) -> None:
+        """Readings of the body: a simulation brings its own with the state, others come by topic."""
+        if self.body is None:
+            return
+        if self.state.body is not None:
+            self.body.imu(imu_of(self.state.body), now_s)
+            self.body.odometry(odometry_of(self.state.body), now_s)
+        problem = self.body.problem(now_s)
+        if not problem:
+            self._gate.stop(Cause.BODY_SENSOR, False, "")
+        elif self._gate.torque_on.any() or self._gate.is_active(Cause.BODY_SENSOR):
+            self._stop(Cause.BODY_SENSOR, problem, now_s)
+        if self._gate.is_active(Cause.UPSIDE_DOWN) and not self.body.arm_problem():
+            self._gate.stop(Cause.UPSIDE_DOWN, False, "")
 
     def watch(self, now_s: float) -> None:
         """Look at those who must beat; while the robot stands, only whether they are back."""
@@ -256,6 +284,7 @@ class MotionLoop(abc.ABC):
 
     def _judge(self, now_s: float) -> None:
         """Measured values against their limits."""
+        self._judge_body(now_s)
         found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
         for cause in _MEASURED:
             if cause in found:

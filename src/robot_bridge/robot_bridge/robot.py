@@ -10,6 +10,7 @@ from typing import Any
 
 from rosac_common.settings import SettingsError, from_mapping, load_parameter_file, setting
 
+from robot_bridge.body_limits import BodyLimits
 from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.servos import ServoSettings
 
@@ -52,6 +53,7 @@ class RobotSettings:
     auxiliary_kp_nm_rad: list[float] = setting([], "as kp_nm_rad, for the auxiliary joints [Nm/rad]", minimum=0.0)
     servos: ServoSettings = dataclasses.field(default_factory=ServoSettings)
     safety: SafetyLimits = dataclasses.field(default_factory=SafetyLimits)
+    body: BodyLimits = dataclasses.field(default_factory=BodyLimits)
 
     def __post_init__(self) -> None:
         problems = _problems(self, "") + _problems(self, "auxiliary_")

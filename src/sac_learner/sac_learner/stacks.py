@@ -16,6 +16,7 @@ import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
+from robot_bridge.simulation.terrain import TERRAINS
 from rosac_common.priority import LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
 from valve_task.settings import TaskNodeSettings
@@ -54,6 +55,15 @@ NODES = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Option:
+    """A launch argument that one stack has and others have not: it sets one parameter of one node."""
+
+    argument: Argument
+    node: str
+    parameter: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Stack:
     """A robot, a task and the graph that learns it."""
 
@@ -64,6 +74,7 @@ class Stack:
     tasks: tuple[str, ...]
     default_task: str
     default_steps: int
+    options: tuple[Option, ...] = ()
 
     def arguments(self) -> tuple[Argument, ...]:
         """All launch arguments with their defaults."""
@@ -96,6 +107,7 @@ class Stack:
                 "who can see and command the robot: this machine only, or the whole network",
                 ("localhost", "subnet"),
             ),
+            *(option.argument for option in self.options),
         )
 
 
@@ -110,6 +122,22 @@ STACKS = {
             tasks=tasks_of("dclaw"),
             default_task="DClawTurn",
             default_steps=20_000,
+        ),
+        Stack(
+            name="minitaur_walk",
+            description="Minitaur, a quadruped with eight direct-drive motors, learns to walk",
+            robot_file="robots/minitaur.yaml",
+            task_file="tasks/minitaur_walk.yaml",
+            tasks=tasks_of("minitaur"),
+            default_task="MinitaurWalk",
+            default_steps=80_000,
+            options=(
+                Option(
+                    Argument("terrain", "flat", "ground that the simulation puts before the robot", TERRAINS),
+                    "bridge",
+                    "simulation.minitaur.terrain",
+                ),
+            ),
         ),
     )
 }
@@ -196,6 +224,9 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     robot = single_block(config / stack.robot_file)
     task = {**single_block(config / stack.task_file), "task.name": arguments["task"]}
     mode = mode_parameters(arguments["mode"])
+    options = {option.node: {} for option in stack.options}
+    for option in stack.options:
+        options[option.node][option.parameter] = arguments[option.argument.name]
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
     on_hardware = arguments["backend"] == "dynamixel" and arguments["port"] != EMULATOR
@@ -216,6 +247,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "auto_arm": not on_hardware,  # a person arms what can hurt
         "seed": seeds["bridge"],
         **priority,
+        **options.get("bridge", {}),
         **own.get("bridge", {}),
     }
     sizes = {"observation_size": made.observation_size, "action_size": made.action_size}

@@ -19,10 +19,12 @@ from valve_task.rest import ThermalPause
 from valve_task.runner import Commander
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import Task
+from valve_task.walk_reset import WalkReset
 
 _ASK_AGAIN_S = 1.0
 _AFTER_FAILURE = "Free the robot by hand, its torque is off; then call operator/done: the reset begins anew"
 _AFTER_CANCEL = "The reset was cancelled. Call operator/done when the task may go on, or ask for another reset"
+_PUT_BACK = "Set the robot on its mark, its torque is off; then call operator/done"
 _NO_REPORT = ResetReport(0, 0.0)
 
 
@@ -56,9 +58,9 @@ class Interlude:
         self.pause = ThermalPause(settings.rest, clock)
         self.phase = Phase.RESETTING
         self.request: ResetRequest | None = None
-        self._reset: EpisodeReset | None = None
+        self._reset: EpisodeReset | WalkReset | None = None
         self._before = _NO_REPORT  # of resets that failed, before the operator helped
-        self._randomise_s = clock()
+        self._asked_s = clock()  # when the simulation was asked for something
         self._held_rad: Vector | None = None  # while the operator is waited for; None: torque off
         self._let_go = False  # while the operator is waited for: the command for that has been sent
 
@@ -98,12 +100,19 @@ class Interlude:
         moving = self.phase in (Phase.RESETTING, Phase.RANDOMISING) and state is not None
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             self._wait_for_operator(_AFTER_CANCEL, state.position_rad if moving else None)
-        self._end_request(False, "cancelled: the task waits for operator/done or another reset", np.zeros(0) if state is None else state.position_rad)
+        self._end_request(
+            False,
+            "cancelled: the task waits for operator/done or another reset",
+            np.zeros(0) if state is None else state.position_rad,
+        )
 
     def operator_done(self) -> tuple[bool, str]:
         """The operator has done what was asked; returns whether anything was, and what happens now."""
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             return False, f"nothing is asked of the operator: the task is {self.phase.value}"
+        if self._reset is not None and self._reset.wants_put_back:
+            self._put_back()
+            return True, "the robot stands up"
         self._before = self.report
         self._go_on()
         return True, "the reset begins"
@@ -113,7 +122,7 @@ class Interlude:
     def advance(self, state: RobotState) -> bool:
         """Answer the newest state; returns whether the robot is at the start of an episode now."""
         over = False
-        if self.phase is Phase.RANDOMISING:
+        if self.phase in (Phase.RANDOMISING, Phase.PUTTING_BACK):
             return False
         if state.time_ns == self._commander.answered_ns:
             self._commander.repeat()
@@ -144,10 +153,24 @@ class Interlude:
         self.phase = Phase.RESETTING
         return True
 
+    def was_put_back(self, success: bool, message: str) -> bool:
+        """Answer of simulation/put_back; returns whether the reset goes on."""
+        if self.phase is not Phase.PUTTING_BACK:
+            return False
+        if not success:
+            self._problems.add(Problem.PUT_BACK, f"simulation/put_back failed: {message}; asking again")
+            return False
+        self._put_back()
+        return True
+
     def watch(self, now_s: float) -> None:
         """Look whether somebody has been silent for too long."""
-        if self.phase is Phase.RANDOMISING and now_s - self._randomise_s > _ASK_AGAIN_S:
+        if now_s - self._asked_s <= _ASK_AGAIN_S:
+            return
+        if self.phase is Phase.RANDOMISING:
             self._ask_randomise()
+        elif self.phase is Phase.PUTTING_BACK:
+            self._ask_put_back()
 
     # Within
 
@@ -167,7 +190,9 @@ class Interlude:
         if self._task.random_dynamics:
             self._ask_randomise()
 
-    def _new_reset(self) -> EpisodeReset:
+    def _new_reset(self) -> EpisodeReset | WalkReset:
+        if self._task.moves_about:
+            return WalkReset(self._settings.robot, self._settings.walk_reset, self._task, self._rng)
         start_rad = None
         if self.request is not None and len(self.request.start_rad):
             start_rad = np.array(self.request.start_rad)
@@ -175,15 +200,36 @@ class Interlude:
 
     def _ask_randomise(self) -> None:
         """New dynamics before the reset. In real time nobody may offer that: a real robot keeps its own."""
-        self._randomise_s = self._clock()
+        self._asked_s = self._clock()
         if self._outputs.randomise():
             self.phase = Phase.RANDOMISING
         elif self._lockstep:
             self.phase = Phase.RANDOMISING
             self._problems.add(Problem.RANDOMISE, "the bridge offers no service simulation/randomise yet; asking again")
 
+    def _ask_put_back(self) -> None:
+        """A simulated robot is put back by the simulation, a real one by the operator."""
+        self._asked_s = self._clock()
+        if self._outputs.put_back():
+            self.phase = Phase.PUTTING_BACK
+        elif self._lockstep:
+            self.phase = Phase.PUTTING_BACK
+            self._problems.add(Problem.PUT_BACK, "the bridge offers no service simulation/put_back yet; asking again")
+        else:
+            self._wait_for_operator(_PUT_BACK, None)
+
+    def _put_back(self) -> None:
+        self._outputs.ask_operator("")
+        self._problems.solve(Problem.PUT_BACK)
+        self._problems.solve(Problem.RESET)
+        self._reset.put_back_done()
+        self.phase = Phase.RESETTING
+
     def _advance_reset(self, state: RobotState) -> bool:
         command = self._reset.step(state)
+        if self._reset.wants_put_back:
+            self._ask_put_back()
+            return False
         if command is not None:
             self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
             return False

@@ -157,6 +157,15 @@ class StepMachine:
         if self._phase is Phase.PREPARING and self._interlude.randomised(success, message) and self._lockstep:
             self._advance()
 
+    def on_put_back(self, success: bool, message: str) -> None:
+        """Answer of simulation/put_back."""
+        if self._phase is Phase.PREPARING and self._interlude.was_put_back(success, message) and self._lockstep:
+            self._advance()
+
+    def on_commanded_velocity(self, forward_m_s: float) -> str:
+        """Somebody asks a walking robot for a velocity; returns why that is ignored, empty when it is not."""
+        return self.task.command(forward_m_s)
+
     def on_health(self, health: HealthView) -> None:
         """Temperatures of the motors."""
         self._interlude.pause.receive(health)

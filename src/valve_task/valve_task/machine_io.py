@@ -22,10 +22,11 @@ class Phase(enum.Enum):
 
     WAITING_FOR_BRIDGE = "waiting for the bridge"
     STOPPED = "the safety gate is closed"
-    PREPARING = "preparing"  # of the machine alone: it shows as one of the next four
+    PREPARING = "preparing"  # of the machine alone: it shows as one of the next five
     RESTING = "resting: the motors cool down"
     RANDOMISING = "waiting for simulation/randomise"
     RESETTING = "resetting"
+    PUTTING_BACK = "waiting for simulation/put_back"
     WAITING_FOR_OPERATOR = "waiting for the operator"
     ACTING = "acting"
     WAITING_FOR_LEARNER = "waiting for the learner"
@@ -42,6 +43,7 @@ class Problem(enum.StrEnum):
     ACTION = "action"
     LEARNER = "learner"
     RANDOMISE = "randomise"
+    PUT_BACK = "put_back"
     RESET = "reset"
     HEAT = "heat"
     HEALTH = "health"
@@ -110,6 +112,10 @@ class Outputs(Protocol):
 
     def randomise(self) -> bool:
         """Ask the simulation for new dynamics; the answer comes back by `on_randomised`. False: nobody offers that."""
+
+    def put_back(self) -> bool:
+        """Ask the simulation to put the robot on its mark; the answer comes back by `on_put_back`. False: nobody offers
+        that."""
 
     def reset_progress(self, progress: ResetProgress) -> None:
         """How far the reset that somebody asked for has come; called at every step of it."""

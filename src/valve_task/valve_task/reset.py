@@ -229,6 +229,8 @@ class EpisodeReset:
         auxiliary_rad: where the auxiliary joints start, whatever is drawn; None: as drawn.
     """
 
+    wants_put_back = False  # by somebody else: a hand gets there by itself
+
     def __init__(
         self,
         robot: RobotSettings,

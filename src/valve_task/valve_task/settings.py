@@ -12,6 +12,7 @@ from valve_task.reset import ResetSettings
 from valve_task.rest import RestSettings
 from valve_task.tasks import TaskSettings
 from valve_task.teleop import TeleopSettings
+from valve_task.walk_reset import WalkResetSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class TaskNodeSettings:
     task: TaskSettings
     reset: ResetSettings
     rest: RestSettings
+    walk_reset: WalkResetSettings
     teleop: TeleopSettings
     time_base: str = setting(
         "lockstep",

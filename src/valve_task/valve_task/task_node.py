@@ -9,9 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TwistStamped
+from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.task import Future
+from robot_bridge.backend import RobotState
+from robot_bridge.body_link import BodyJoiner, BodyWatch
+from robot_bridge.body_messages import imu_reading, odometry_reading
 from rosac_common.messages import float64_array, nanoseconds, stamp_from_nanoseconds, transition_to_message
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
@@ -20,7 +24,7 @@ from rosac_common.transition import Transition
 from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState
 from sac_interfaces.msg import Transition as TransitionMsg
 from sac_interfaces.srv import ResendTransitions
-from sensor_msgs.msg import JointState, Joy
+from sensor_msgs.msg import Imu, JointState, Joy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -43,6 +47,7 @@ from valve_task.messages import (
 from valve_task.reset_request import ResetOutcome, ResetProgress
 from valve_task.reset_server import ResetServer
 from valve_task.settings import TaskNodeSettings
+from valve_task.simulation_request import SimulationRequest
 
 # Lockstep: how often the machine looks for those who have fallen silent.
 _WATCH_PERIOD_S = 0.1
@@ -63,7 +68,8 @@ class TaskNode(Node):
         self._command = JointState(name=self._names)
         self._reset_command = JointState(name=self._all_names)
         self._resends: list[Iterator[Transition]] = []
-        self._randomise_asked: Future | None = None
+        robot_body = BodyWatch(robot.body, time.perf_counter())
+        self._joiner = BodyJoiner(robot_body, self.settings.time_base == "lockstep")
         self._make_interfaces()
         if problem := raise_priority(self.settings.realtime_priority):
             self.get_logger().warning(problem)
@@ -90,7 +96,12 @@ class TaskNode(Node):
         self.create_service(ResendTransitions, "replay/resend", self._on_resend)
         self.create_service(Trigger, "operator/done", self._on_operator_done)
         self._resets = ResetServer(self, self.machine)
-        self._randomise = self.create_client(Trigger, "simulation/randomise")
+        self._randomise = SimulationRequest(self, "simulation/randomise", self.machine.on_randomised)
+        self._put_back = SimulationRequest(self, "simulation/put_back", self._on_put_back)
+        if self.machine.task.moves_about:
+            self.create_subscription(Imu, "imu/data", self._on_imu, qos.STATE)
+            self.create_subscription(Odometry, "odom", self._on_odometry, qos.STATE)
+            self.create_subscription(TwistStamped, "cmd_vel", self._on_velocity, qos.STATE)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         lockstep = self.settings.time_base == "lockstep"
         period_s = _WATCH_PERIOD_S if lockstep else self.machine.task.control_period_s
@@ -106,8 +117,41 @@ class TaskNode(Node):
             state = state_from_message(message, self._all_names)
         except JointStateError as error:
             self.machine.on_unusable_state(str(error))
+            return
+        if self.machine.task.moves_about:
+            self._on_whole_state(self._joiner.joints(state, time.perf_counter()))
         else:
             self.machine.on_state(state)
+
+    def _on_imu(self, message: Imu) -> None:
+        now_s = time.perf_counter()
+        self._on_body(self._joiner.watch.imu(imu_reading(message), now_s), now_s)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        now_s = time.perf_counter()
+        self._on_body(self._joiner.watch.odometry(odometry_reading(message), now_s), now_s)
+
+    def _on_body(self, usable: bool, now_s: float) -> None:
+        if not usable:
+            self.machine.on_unusable_state(self._joiner.watch.problem(now_s))
+        elif self.settings.time_base == "lockstep":
+            self._on_whole_state(self._joiner.complete())
+
+    def _on_whole_state(self, state: RobotState | None) -> None:
+        """Joints and body, or None while something is missing, which counts as silence."""
+        if state is not None:
+            self.machine.on_state(state)
+        elif problem := self._joiner.watch.problem(time.perf_counter()):
+            self.machine.on_unusable_state(problem)
+
+    def _on_velocity(self, message: TwistStamped) -> None:
+        problem = self.machine.on_commanded_velocity(message.twist.linear.x)
+        if problem:
+            self.get_logger().warning(problem, throttle_duration_sec=1.0)
+
+    def _on_put_back(self, success: bool, message: str) -> None:
+        self._joiner.watch.put_back()
+        self.machine.on_put_back(success, message)
 
     def _on_executed(self, message: JointState) -> None:
         try:
@@ -192,19 +236,10 @@ class TaskNode(Node):
         self._episodes.publish(episode_to_message(record))
 
     def randomise(self) -> bool:
-        if not self._randomise.service_is_ready():
-            return False
-        if self._randomise_asked is not None:
-            self._randomise.remove_pending_request(self._randomise_asked)
-        self._randomise_asked = self._randomise.call_async(Trigger.Request())
-        self._randomise_asked.add_done_callback(self._on_randomised)
-        return True
+        return self._randomise.ask()
 
-    def _on_randomised(self, future: Future) -> None:
-        self._randomise_asked = None
-        response = future.result()
-        if response is not None:
-            self.machine.on_randomised(response.success, response.message)
+    def put_back(self) -> bool:
+        return self._put_back.ask()
 
     def reset_progress(self, progress: ResetProgress) -> None:
         self._resets.tell(progress)

@@ -121,6 +121,10 @@ class Task(abc.ABC):
         """What is done of an action that the policy asks for, after `last_action`; episodes count from 0."""
         return action
 
+    def command(self, forward_m_s: float) -> str:
+        """Somebody asks for a velocity [m/s]; returns why it is ignored, empty when it is not."""
+        return f"task {self.name} follows no commanded velocity"
+
     def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> ActionMap:
         """How actions become joint goals."""
         return ActionMap(settings, robot, self.control_period_s)

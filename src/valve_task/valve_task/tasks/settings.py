@@ -63,19 +63,18 @@ class WalkSettings:
         -2.0, "times the mean magnitude of the second difference of the leg angles commanded [1/rad] (EXTENDED: -0.1)"
     )
     lean: float = setting(
-        -20.0,
-        "times the excess of |roll| and of |pitch| over lean_rad [1/rad] (own figure: 0.5 rad too much undoes "
-        "the fastest walk)",
+        -10.0,
+        "times the excess of |roll| and of |pitch| over lean_rad [1/rad] (own figure: less than walking is worth, or the "
+        "learner would rather fall)",
     )
     lean_rad: float = setting(
         0.3, "more is a large pitch or roll [rad] (bullet3, minitaur_reactive_env.py, ends there)", minimum=0.0
     )
     fold: float = setting(
-        -20.0, "times the excess of each front leg's swing over fold_rad [1/rad] (own figure: as lean)"
+        -10.0, "times the excess of each front leg's swing over fold_rad [1/rad] (own figure: as lean)"
     )
     fold_rad: float = setting(
-        0.4,
-        "a front leg that is swung farther back folds under the body [rad] (own figure: half of where EXTENDED ends)",
+        0.6, "a front leg swung farther back folds under the body [rad] (own figure: EXTENDED ends at 0.8)"
     )
     fallen_upright: float = setting(
         0.85,

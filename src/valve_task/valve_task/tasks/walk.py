@@ -112,6 +112,17 @@ class WalkTask(Task):
             counts=self._counts(state.position_rad, state.velocity_rad_s),
         )
 
+    def command(self, forward_m_s: float) -> str:
+        if not self.variant.commanded:
+            return super().command(forward_m_s)
+        low, high = self._command_range
+        if not low <= forward_m_s <= high:
+            return (
+                f"commanded velocity {forward_m_s:g} m/s is outside {low:g} .. {high:g} (task.walk.command_range_m_s)"
+            )
+        self.command_m_s = float(forward_m_s)
+        return ""
+
     def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> LegActionMap:
         return LegActionMap(settings.walk, robot, self.control_period_s)
 

@@ -1,0 +1,173 @@
+"""Readings of the body's sensors: put together with those of the joints, and watched. No ROS and no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_bridge.backend import RobotState
+from robot_bridge.body_limits import BodyLimits
+from robot_bridge.body_state import BodyState, Vector, imu_problem, odometry_problem
+
+
+class ImuReading(NamedTuple):
+    """One message of imu/data."""
+
+    time_ns: int
+    quaternion: Vector  # (4,) w, x, y, z
+    angular_velocity_rad_s: Vector  # (3,) in the body's frame
+    linear_acceleration_m_s2: Vector  # (3,) in the body's frame
+
+
+class OdometryReading(NamedTuple):
+    """One message of odom."""
+
+    time_ns: int
+    position_m: Vector  # (3,) in the world
+    velocity_m_s: Vector  # (3,) in the body's frame (REP-105: child_frame_id)
+
+
+def imu_of(body: BodyState) -> ImuReading:
+    """What an inertial sensor reads of a body."""
+    return ImuReading(body.time_ns, body.quaternion, body.angular_velocity_rad_s, body.linear_acceleration_m_s2)
+
+
+def odometry_of(body: BodyState) -> OdometryReading:
+    """What odometry reads of a body."""
+    return OdometryReading(body.time_ns, body.position_m, rotation(body.quaternion).T @ body.linear_velocity_m_s)
+
+
+def rotation(quaternion: Vector) -> np.ndarray:
+    """The matrix (3, 3) that turns the body's frame into the world's; `quaternion` is w, x, y, z."""
+    w, x, y, z = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+class BodyWatch:
+    """Judges what comes in from the body's sensors: good values, no jumps, no silence.
+
+    Args:
+        limits: the block `robot.body`.
+        now_s: steady time [s]; silence counts from here.
+    """
+
+    def __init__(self, limits: BodyLimits, now_s: float) -> None:
+        self._limits = limits
+        self._imu: ImuReading | None = None
+        self._odometry: OdometryReading | None = None
+        self._imu_s = self._odometry_s = now_s
+        self._bad = {"imu/data": "", "odom": ""}
+
+    def imu(self, reading: ImuReading, now_s: float) -> bool:
+        """Take a reading; returns whether it can be used. One that cannot is as good as none."""
+        problem = imu_problem(reading.quaternion, reading.angular_velocity_rad_s, reading.linear_acceleration_m_s2)
+        self._bad["imu/data"] = problem
+        if not problem and (self._imu is None or reading.time_ns != self._imu.time_ns):
+            self._imu, self._imu_s = reading, now_s
+        return not problem
+
+    def odometry(self, reading: OdometryReading, now_s: float) -> bool:
+        """Take a reading; returns whether it can be used. After a jump the next ones count from the new place."""
+        before = self._odometry
+        elapsed_s = 0.0 if before is None else (reading.time_ns - before.time_ns) * 1e-9
+        known = before.position_m if before is not None and elapsed_s > 0.0 else None
+        problem = odometry_problem(reading.position_m, reading.velocity_m_s, known, elapsed_s, self._limits.fastest_m_s)
+        self._bad["odom"] = problem
+        finite = bool(np.isfinite(reading.position_m).all())
+        if finite and (before is None or reading.time_ns != before.time_ns):
+            self._odometry, self._odometry_s = reading, now_s
+        return not problem
+
+    def put_back(self) -> None:
+        """Somebody moved the robot: the next place is no jump."""
+        self._odometry = None
+
+    def problem(self, now_s: float) -> str:
+        """Why the body's state cannot be trusted; empty: it can."""
+        for problem in self._bad.values():
+            if problem:
+                return problem
+        pauses = (
+            ("imu/data", self._imu, now_s - self._imu_s, self._limits.imu_timeout_s),
+            ("odom", self._odometry, now_s - self._odometry_s, self._limits.odometry_timeout_s),
+        )
+        for topic, reading, silent_s, limit_s in pauses:
+            if silent_s > limit_s:
+                last = "was never heard" if reading is None else f"is silent for {silent_s:.3f} s"
+                return f"{topic} {last}, limit {limit_s:g} s: start its driver, look at its cable"
+        return ""
+
+    def arm_problem(self) -> str:
+        """Why the robot must not be armed as it lies there; empty: it may."""
+        if self._imu is None:
+            return "imu/data was never heard: start its driver"
+        upright = float(rotation(self._imu.quaternion)[2, 2])
+        if upright >= self._limits.arm_upright:
+            return ""
+        return (
+            f"the robot lies with {upright:.2f} of its z axis up, at least {self._limits.arm_upright:g} is needed: set "
+            "it on its feet"
+        )
+
+    def body(self) -> BodyState | None:
+        """The newest readings as one state, at the time of the inertial one; None: one of them is missing."""
+        imu, odometry = self._imu, self._odometry
+        if imu is None or odometry is None:
+            return None
+        velocity = rotation(imu.quaternion) @ odometry.velocity_m_s
+        return BodyState(
+            imu.time_ns,
+            imu.quaternion,
+            imu.angular_velocity_rad_s,
+            imu.linear_acceleration_m_s2,
+            odometry.position_m,
+            velocity,
+        )
+
+    @property
+    def times_ns(self) -> tuple[int | None, int | None]:
+        """Times of the newest usable readings: inertial, odometry."""
+        return (
+            None if self._imu is None else self._imu.time_ns,
+            None if self._odometry is None else self._odometry.time_ns,
+        )
+
+
+class BodyJoiner:
+    """Joins joint states with the readings of the body.
+
+    In lockstep the three have one time, and a state is complete when all have come. In real time each joint state takes
+    the newest readings, if none of them is too old.
+
+    Args:
+        watch: takes the readings.
+        lockstep: time base.
+    """
+
+    def __init__(self, watch: BodyWatch, lockstep: bool) -> None:
+        self.watch, self._lockstep = watch, lockstep
+        self._waiting: RobotState | None = None
+
+    def joints(self, state: RobotState, now_s: float) -> RobotState | None:
+        """The state with its body, or None: it is not complete yet (lockstep), or cannot be used (real time)."""
+        if not self._lockstep:
+            usable = not self.watch.problem(now_s)
+            return dataclasses.replace(state, body=self.watch.body()) if usable else None
+        self._waiting = state
+        return self.complete()
+
+    def complete(self) -> RobotState | None:
+        """Lockstep, after a reading: the state that was waiting for it."""
+        state = self._waiting
+        if state is None or self.watch.times_ns != (state.time_ns, state.time_ns):
+            return None
+        self._waiting = None
+        return dataclasses.replace(state, body=self.watch.body())

@@ -1,0 +1,64 @@
+"""Messages of the body's sensors, made and read: sensor_msgs/Imu (REP-145) and nav_msgs/Odometry (REP-105)."""
+
+from __future__ import annotations
+
+import numpy as np
+from nav_msgs.msg import Odometry
+from rosac_common.messages import nanoseconds, stamp_from_nanoseconds
+from sensor_msgs.msg import Imu
+
+from robot_bridge.body_link import ImuReading, OdometryReading, rotation
+from robot_bridge.body_state import BodyState
+
+WORLD_FRAME, BODY_FRAME = "odom", "base_link"  # REP-105
+
+
+def imu_message(body: BodyState) -> Imu:
+    """The inertial part of a body's state."""
+    message = Imu()
+    message.header.stamp = stamp_from_nanoseconds(body.time_ns)
+    message.header.frame_id = BODY_FRAME
+    _set(message.orientation, "wxyz", body.quaternion)
+    _set(message.angular_velocity, "xyz", body.angular_velocity_rad_s)
+    _set(message.linear_acceleration, "xyz", body.linear_acceleration_m_s2)
+    return message
+
+
+def odometry_message(body: BodyState) -> Odometry:
+    """Where a body is and how fast it moves; velocities in the body's frame."""
+    message = Odometry()
+    message.header.stamp = stamp_from_nanoseconds(body.time_ns)
+    message.header.frame_id, message.child_frame_id = WORLD_FRAME, BODY_FRAME
+    _set(message.pose.pose.position, "xyz", body.position_m)
+    _set(message.pose.pose.orientation, "wxyz", body.quaternion)
+    _set(message.twist.twist.linear, "xyz", rotation(body.quaternion).T @ body.linear_velocity_m_s)
+    _set(message.twist.twist.angular, "xyz", body.angular_velocity_rad_s)
+    return message
+
+
+def imu_reading(message: Imu) -> ImuReading:
+    """A message of imu/data."""
+    return ImuReading(
+        nanoseconds(message.header.stamp),
+        _get(message.orientation, "wxyz"),
+        _get(message.angular_velocity, "xyz"),
+        _get(message.linear_acceleration, "xyz"),
+    )
+
+
+def odometry_reading(message: Odometry) -> OdometryReading:
+    """A message of odom."""
+    return OdometryReading(
+        nanoseconds(message.header.stamp),
+        _get(message.pose.pose.position, "xyz"),
+        _get(message.twist.twist.linear, "xyz"),
+    )
+
+
+def _set(target: object, names: str, values: np.ndarray) -> None:
+    for name, value in zip(names, values.tolist(), strict=True):
+        setattr(target, name, value)
+
+
+def _get(source: object, names: str) -> np.ndarray:
+    return np.array([getattr(source, name) for name in names])
