@@ -42,7 +42,8 @@ def test_a_step_makes_a_transition(begun, make_state):
     assert transition.next_observation is begun.observation.observation
     assert transition.next_observation[-1] == pytest.approx(-0.4)  # target 0 minus 0.4
     assert transition.next_observation[11:20] == pytest.approx(np.full(9, 0.1))  # last action
-    assert transition.reward == pytest.approx(begun.task.evaluate(make_state(0.1, joints=0.05, valve=0.4), 1, None).reward)
+    judged = begun.task.evaluate(make_state(0.1, joints=0.05, valve=0.4), 1, transition.executed_action)
+    assert transition.reward == pytest.approx(judged.reward)
     assert (transition.stamp_s, transition.action_latency_s) == (0.1, 0.002)
     assert transition.problem(21, 9) is None
 

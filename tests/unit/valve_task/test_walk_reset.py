@@ -1,0 +1,124 @@
+"""The reset of a robot that walks, with the simulated robot and without."""
+
+import dataclasses
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import valve_task.env  # noqa: F401 - registers the environments
+from robot_bridge.robot import load_robot
+from robot_bridge.simulation.minitaur import MinitaurSimulation
+from valve_task.env import ResetFailedError
+from valve_task.reset import ResetPhase
+from valve_task.tasks import TaskSettings, make_task
+from valve_task.walk_reset import WalkReset, WalkResetSettings
+
+ROBOT = load_robot(Path(__file__).parents[3] / "config" / "robots" / "minitaur.yaml")
+PERIOD_S = 0.02
+
+
+@pytest.fixture
+def simulation():
+    return MinitaurSimulation(ROBOT)
+
+
+def new_reset(**settings):
+    task = make_task(TaskSettings(name="MinitaurWalk"), ROBOT)
+    return WalkReset(ROBOT, WalkResetSettings(**settings), task, np.random.default_rng(0))
+
+
+def carry_out(simulation, reset, put_back=True):
+    """Until it ends; returns how often it was put back."""
+    times = 0
+    while (command := reset.step(simulation.read())) is not None:
+        if reset.wants_put_back and put_back:
+            simulation.put_back()
+            reset.put_back_done()
+            times += 1
+            continue
+        simulation.write(command.goals_rad, command.torque_on)
+        simulation.advance(PERIOD_S)
+        assert simulation.time_ns < 60e9
+    return times
+
+
+def topple(simulation):
+    simulation.data.qpos[:7] = [1.0, 2.0, 0.3, 0.0, 1.0, 0.0, 0.0]
+    simulation.write(np.full(8, 1.5), np.ones(8, dtype=bool))
+    simulation.advance(0.5)
+
+
+def test_a_fallen_robot_stands_on_its_mark_afterwards(simulation):
+    topple(simulation)
+    reset = new_reset()
+    assert carry_out(simulation, reset) == 1
+    assert reset.phase is ResetPhase.DONE
+    state = simulation.read()
+    assert np.linalg.norm(state.body.position_m[:2]) < 0.05
+    assert state.body.upright > 0.99
+    assert np.abs(state.velocity_rad_s).max() <= 0.5
+    assert reset.report.attempts == 1
+    assert 0.1 < reset.report.duration_s < 2.0
+    assert reset.progress.worst_error_rad < 0.3
+
+
+def test_it_waits_for_whoever_puts_it_back(simulation):
+    topple(simulation)
+    reset = new_reset()
+    for _ in range(200):
+        command = reset.step(simulation.read())
+        assert reset.wants_put_back
+        assert command.torque_on.all()
+        simulation.write(command.goals_rad, command.torque_on)
+        simulation.advance(PERIOD_S)
+    simulation.put_back()
+    reset.put_back_done()
+    carry_out(simulation, reset)
+    assert reset.phase is ResetPhase.DONE
+
+
+def test_a_robot_in_its_lane_stays_where_it_is(simulation):
+    simulation.data.qpos[0] = 0.5
+    simulation.advance(0.004)
+    assert carry_out(simulation, new_reset(in_lane_m=1.0)) == 0
+    assert simulation.read().body.position_m[0] == pytest.approx(0.5, abs=0.05)
+    assert carry_out(simulation, new_reset(in_lane_m=0.3)) == 1
+    topple(simulation)
+    assert carry_out(simulation, new_reset(in_lane_m=10.0)) == 1
+
+
+def test_one_that_never_stands_is_put_back_again_and_then_given_up(simulation):
+    lying = dataclasses.replace(
+        simulation.read(), body=dataclasses.replace(simulation.read().body, quaternion=np.array([0.0, 1.0, 0.0, 0.0]))
+    )
+    reset, times = new_reset(retries=2, stand_time_s=0.2), 0
+    while reset.step(lying) is not None:
+        if reset.wants_put_back:
+            reset.put_back_done()
+            times += 1
+    assert reset.phase is ResetPhase.FAILED
+    assert times == reset.report.attempts == 3
+    assert reset.failure.startswith("the robot does not stand: upright -1.00, at least 0.95 needed")
+
+
+def test_the_environment_says_so(monkeypatch):
+    env = gymnasium.make("rosac/MinitaurWalk-v0", walk_reset={"upright": 1.0, "retries": 0, "stand_time_s": 0.1})
+    with pytest.raises(ResetFailedError, match="the robot does not stand"):
+        env.reset(seed=0)
+
+
+def test_an_episode_in_the_environment_ends_with_a_fall_or_with_time():
+    env = gymnasium.make("rosac/MinitaurWalk-v0", task={"horizon_steps": 30})
+    assert env.reset(seed=0)[0].shape == (112,)
+    for step in range(30):
+        _, _, terminated, truncated, info = env.step(np.zeros(8, dtype=np.float32))
+        assert not terminated
+        assert truncated == (step == 29)
+    assert {"reward/velocity", "reward/lean"} <= set(info)
+    env.reset()
+    env.unwrapped._simulation.data.qpos[3:7] = [0.9, 0.43589, 0.0, 0.0]  # tipped over by 0.9 rad
+    env.step(np.zeros(8, dtype=np.float32))  # the sensors are one step late
+    _, _, terminated, truncated, _ = env.step(np.zeros(8, dtype=np.float32))
+    assert terminated
+    assert not truncated
