@@ -64,8 +64,8 @@ class WalkSettings:
     )
     lean: float = setting(
         -10.0,
-        "times the excess of |roll| and of |pitch| over lean_rad [1/rad] (own figure: less than walking is worth, or the "
-        "learner would rather fall)",
+        "times the excess of |roll| and of |pitch| over lean_rad [1/rad] (own figure: less than walking is worth, or "
+        "the learner would rather fall)",
     )
     lean_rad: float = setting(
         0.3, "more is a large pitch or roll [rad] (bullet3, minitaur_reactive_env.py, ends there)", minimum=0.0
@@ -81,6 +81,12 @@ class WalkSettings:
         "the episode ends when the body's z axis points less upwards than this (bullet3, minitaur_gym_env.py)",
         minimum=-1.0,
         maximum=1.0,
+    )
+    folded_rad: float = setting(
+        1.2,
+        "or when a leg is swung farther than this, to the front or the rear [rad] (EXTENDED: 0.8, front legs only; own "
+        "figure: random actions swing up to 1.0, and one that swings on does not come back)",
+        minimum=0.0,
     )
     success_speed_m_s: float = setting(
         0.3,

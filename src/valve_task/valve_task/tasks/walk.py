@@ -101,7 +101,7 @@ class WalkTask(Task):
 
     def evaluate(self, state: RobotState, step: int, action: Array) -> Outcome:
         terms = (self._velocity_term(state.body), self._acceleration_term(action), *self._posture_terms(state))
-        fallen = state.body.upright < self._walk.fallen_upright
+        fallen = self._fallen(state)
         missing = self._missing_m_s(state.body)
         return Outcome(
             reward=sum(terms),
@@ -163,6 +163,11 @@ class WalkTask(Task):
     def _acceleration_term(self, action: Array) -> float:
         commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]
         return self._walk.acceleration * float(np.abs(commanded[0] - 2 * commanded[1] + commanded[2]).mean())
+
+    def _fallen(self, state: RobotState) -> bool:
+        swing, _ = swing_extension(state.position_rad[: self.action_size])
+        folded = np.abs(swing).max() > self._walk.folded_rad
+        return bool(folded or state.body.upright < self._walk.fallen_upright)
 
     def _posture_terms(self, state: RobotState) -> tuple[float, float]:
         walk, body = self._walk, state.body

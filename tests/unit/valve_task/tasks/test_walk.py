@@ -179,6 +179,14 @@ class TestReward:
         assert self.judged(state(1, roll=0.6))[1].terminated  # cos 0.6 = 0.83
         assert self.judged(state(1, pitch=math.pi))[1].terminated
 
+    @pytest.mark.parametrize("leg", range(4))
+    def test_a_leg_swung_through_ends_it_too(self, leg):
+        for swing, expected in ((1.1, False), (1.3, True), (-1.3, True)):
+            swings = np.zeros(4)
+            swings[leg] = swing
+            motors = motor_angles(swings, np.full(4, 2.0))
+            assert self.judged(state(1, motors=motors))[1].terminated == expected
+
     def test_success_is_the_mean_speed_without_a_fall(self):
         task = make()
         task.observe(state(0), 0, NOTHING)
