@@ -34,11 +34,11 @@ def own_parameters(path: Path, parameters: Mapping[str, Mapping[str, Any]]) -> s
 class GraphProcess:
     """`rosac up|train STACK ...` in the background; ended with SIGINT, its nodes checked to be gone."""
 
-    def __init__(self, command: str, *arguments: str, directory: Path) -> None:
+    def __init__(self, command: str, *arguments: str, directory: Path, stack: str = "dclaw_valve") -> None:
         self.directory = directory
         self._log = (directory / "rosac.log").open("w+")
         self.process = subprocess.Popen(
-            [*ROSAC, command, "dclaw_valve", *arguments],
+            [*ROSAC, command, stack, *arguments],
             cwd=directory,
             env=ros_environment(),
             stdout=self._log,

@@ -11,23 +11,21 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_profile_sensor_data
 from rosac_common.messages import nanoseconds, stamp_from_nanoseconds
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
 from rosgraph_msgs.msg import Clock as ClockMsg
 from sac_interfaces.msg import JointHealth, SafetyState
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
 from robot_bridge.backend import BackendError, MovableBackend, RobotState, SimulatedBackend
 from robot_bridge.backends import make_backend
-from robot_bridge.body_messages import imu_message, imu_reading, odometry_message, odometry_reading
+from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
@@ -82,6 +80,7 @@ class BridgeNode(LifecycleNode):
         self._tick_timer: Any = None
         self._published_revision = -1
         self._clock_publisher: Any = None
+        self._body: BodyTopics | None = None
         self._clock_message = ClockMsg()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._make_interfaces()
@@ -109,22 +108,12 @@ class BridgeNode(LifecycleNode):
         if isinstance(self._backend, SimulatedBackend):
             self._clock_publisher = self.create_lifecycle_publisher(ClockMsg, "clock", qos.COMMAND)
             self.create_service(Trigger, "simulation/randomise", self._on_randomise)
-        if isinstance(self._backend, MovableBackend):
+        moves_about = isinstance(self._backend, MovableBackend)
+        if moves_about:
             self.create_service(Trigger, "simulation/put_back", self._on_put_back)
-        self._make_body_interfaces()
+        if self.settings.robot.body.sensed:
+            self._body = BodyTopics(self, moves_about, lambda: None if self._loop is None else self._loop.body)
         self.create_timer(_REPORT_PERIOD_S, self._on_report, clock=self._steady)
-
-    def _make_body_interfaces(self) -> None:
-        """A simulation publishes what its body's sensors measure; on hardware their drivers do, and are watched."""
-        self._body_publishers: tuple[Any, Any] | None = None
-        if not self.settings.robot.body.sensed:
-            return
-        if isinstance(self._backend, MovableBackend):
-            imu = self.create_lifecycle_publisher(Imu, "imu/data", qos.STATE)
-            self._body_publishers = imu, self.create_lifecycle_publisher(Odometry, "odom", qos.STATE)
-        else:
-            self.create_subscription(Imu, "imu/data", self._on_imu, qos_profile_sensor_data)
-            self.create_subscription(Odometry, "odom", self._on_odometry, qos_profile_sensor_data)
 
     @_guarded
     def _autostart(self) -> None:
@@ -254,16 +243,6 @@ class BridgeNode(LifecycleNode):
             self._loop.beats.manager.beat(time.monotonic())
 
     @_guarded
-    def _on_imu(self, message: Imu) -> None:
-        if self._loop is not None and self._loop.body is not None:
-            self._loop.body.imu(imu_reading(message), time.monotonic())
-
-    @_guarded
-    def _on_odometry(self, message: Odometry) -> None:
-        if self._loop is not None and self._loop.body is not None:
-            self._loop.body.odometry(odometry_reading(message), time.monotonic())
-
-    @_guarded
     def _on_dead_man(self, message: Bool) -> None:
         if self._loop is not None:
             self._loop.beats.dead_man.beat(time.monotonic(), message.data)
@@ -338,9 +317,8 @@ class BridgeNode(LifecycleNode):
     # publishing
 
     def _publish_state(self, state: RobotState) -> None:
-        if self._body_publishers is not None and state.body is not None:
-            self._body_publishers[0].publish(imu_message(state.body))
-            self._body_publishers[1].publish(odometry_message(state.body))
+        if self._body is not None:
+            self._body.publish(state.body)
         fill_state(self._state_message, state)
         self._states.publish(self._state_message)
         # After the state, which others wait for.

@@ -138,11 +138,11 @@ class TaskNode(Node):
             self._on_whole_state(self._joiner.complete())
 
     def _on_whole_state(self, state: RobotState | None) -> None:
-        """Joints and body, or None while something is missing, which counts as silence."""
+        """Joints and body. None: in lockstep the rest is on its way, in real time it is missing, which is silence."""
         if state is not None:
             self.machine.on_state(state)
-        elif problem := self._joiner.watch.problem(time.perf_counter()):
-            self.machine.on_unusable_state(problem)
+        elif self.settings.time_base == "realtime":
+            self.machine.on_unusable_state(self._joiner.watch.problem(time.perf_counter()))
 
     def _on_velocity(self, message: TwistStamped) -> None:
         problem = self.machine.on_commanded_velocity(message.twist.linear.x)

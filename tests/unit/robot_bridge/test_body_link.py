@@ -1,0 +1,143 @@
+"""Readings of the body's sensors: which are used, what is said of the others, and how they join the joints."""
+
+import numpy as np
+import pytest
+from robot_bridge.backend import RobotState
+from robot_bridge.body_limits import BodyLimits
+from robot_bridge.body_link import BodyJoiner, BodyWatch, ImuReading, OdometryReading, imu_of, odometry_of, rotation
+from robot_bridge.body_state import BodyState
+
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
+ON_ITS_BACK = np.array([0.0, 1.0, 0.0, 0.0])
+MS = 1_000_000
+
+
+def imu(time_ns, quaternion=UPRIGHT, rate=0.1):
+    return ImuReading(time_ns, np.array(quaternion, dtype=float), np.full(3, rate), np.array([0.0, 0.0, 9.81]))
+
+
+def odometry(time_ns, x=0.0, velocity=0.0):
+    return OdometryReading(time_ns, np.array([x, 0.0, 0.2]), np.array([velocity, 0.0, 0.0]))
+
+
+@pytest.fixture
+def watch():
+    made = BodyWatch(BodyLimits(sensed=True), 0.0)
+    made.imu(imu(0), 0.0)
+    made.odometry(odometry(0), 0.0)
+    return made
+
+
+def test_good_readings_make_a_body(watch):
+    assert watch.imu(imu(10 * MS), 0.01)
+    assert watch.odometry(odometry(10 * MS, 0.004, 0.4), 0.01)
+    assert watch.problem(0.01) == ""
+    body = watch.body()
+    assert body.time_ns == 10 * MS
+    np.testing.assert_allclose(body.position_m, [0.004, 0.0, 0.2])
+    np.testing.assert_allclose(body.linear_velocity_m_s, [0.4, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (imu(MS, [0.0, 0.0, 0.0, 0.0]), "quaternion has norm 0.0000"),
+        (imu(MS, [1.1, 0.0, 0.0, 0.0]), "quaternion has norm 1.1000"),
+        (imu(MS, [np.nan, 0.0, 0.0, 0.0]), "not finite"),
+        (imu(MS, rate=np.inf), "not finite"),
+    ],
+)
+def test_a_senseless_inertial_reading_is_not_used(watch, reading, expected):
+    assert not watch.imu(reading, 0.001)
+    assert expected in watch.problem(0.001)
+    assert watch.body().time_ns == 0
+    assert watch.imu(imu(2 * MS), 0.002)
+    assert watch.problem(0.002) == ""
+
+
+def test_a_jump_of_the_odometry_is_named_and_over_with_the_next_reading(watch):
+    assert not watch.odometry(odometry(10 * MS, x=0.06), 0.01)
+    assert "jumps by 0.060 m in 0.010 s, at most 0.050 m" in watch.problem(0.01)
+    assert watch.odometry(odometry(20 * MS, x=0.062), 0.02)
+    assert watch.problem(0.02) == ""
+
+
+def test_being_put_back_is_no_jump(watch):
+    watch.put_back()
+    assert watch.odometry(odometry(10 * MS, x=-3.0), 0.01)
+
+
+def test_odometry_that_is_not_finite_is_not_used(watch):
+    assert not watch.odometry(odometry(MS, x=np.nan), 0.001)
+    assert "not finite" in watch.problem(0.001)
+    assert np.isfinite(watch.body().position_m).all()
+
+
+@pytest.mark.parametrize(("topic", "limit_s"), [("imu/data", 0.1), ("odom", 0.2)])
+def test_silence_and_a_repeated_reading_are_found(watch, topic, limit_s):
+    now_s = 0.0
+    while now_s < limit_s + 0.02:
+        now_s += 0.01
+        fresh = int(now_s * 1e9)
+        watch.imu(imu(0 if topic == "imu/data" else fresh), now_s)  # the same reading over and over is no reading
+        watch.odometry(odometry(0 if topic == "odom" else fresh), now_s)
+        assert bool(watch.problem(now_s)) == (now_s > limit_s)
+    assert f"{topic} is silent for" in watch.problem(now_s)
+
+
+def test_what_was_never_heard_is_said_so():
+    watch = BodyWatch(BodyLimits(), 0.0)
+    assert watch.problem(0.05) == ""
+    assert "imu/data was never heard" in watch.problem(0.15)
+    assert watch.body() is None
+    assert "never heard" in watch.arm_problem()
+
+
+def test_a_robot_on_its_back_is_not_armed(watch):
+    assert watch.arm_problem() == ""
+    watch.imu(imu(MS, ON_ITS_BACK), 0.001)
+    assert "-1.00 of its z axis up, at least 0.5" in watch.arm_problem()
+
+
+def test_a_state_goes_through_readings_unchanged():
+    rng = np.random.default_rng(0)
+    quaternion = rng.standard_normal(4)
+    quaternion /= np.linalg.norm(quaternion)
+    body = BodyState(5, quaternion, *rng.standard_normal((4, 3)))
+    watch = BodyWatch(BodyLimits(), 0.0)
+    watch.imu(imu_of(body), 0.0)
+    watch.odometry(odometry_of(body), 0.0)
+    for name in ("quaternion", "angular_velocity_rad_s", "position_m", "linear_velocity_m_s"):
+        np.testing.assert_allclose(getattr(watch.body(), name), getattr(body, name), atol=1e-12)
+    np.testing.assert_allclose(rotation(quaternion) @ rotation(quaternion).T, np.eye(3), atol=1e-12)
+
+
+def joints(time_ns):
+    return RobotState(time_ns, np.zeros(8), np.zeros(8), np.zeros(8))
+
+
+class TestJoiner:
+    @pytest.mark.parametrize("order", ["jio", "oij", "ijo", "oji"])
+    def test_in_lockstep_a_state_is_complete_when_all_three_have_come(self, watch, order):
+        joiner, found = BodyJoiner(watch, lockstep=True), []
+        for kind in order:
+            if kind == "j":
+                found.append(joiner.joints(joints(20 * MS), 0.02))
+                continue
+            (watch.imu if kind == "i" else watch.odometry)((imu if kind == "i" else odometry)(20 * MS), 0.02)
+            found.append(joiner.complete())
+        complete = [state for state in found if state is not None]
+        assert len(complete) == 1
+        assert found[-1] is complete[0]
+        assert complete[0].body.time_ns == 20 * MS
+
+    def test_in_lockstep_silence_is_no_reason(self, watch):
+        joiner = BodyJoiner(watch, lockstep=True)
+        watch.imu(imu(20 * MS), 100.0)
+        watch.odometry(odometry(20 * MS), 100.0)
+        assert joiner.joints(joints(20 * MS), 200.0) is not None
+
+    def test_in_real_time_the_newest_readings_count_while_they_are_fresh(self, watch):
+        joiner = BodyJoiner(watch, lockstep=False)
+        assert joiner.joints(joints(50 * MS), 0.05).body.time_ns == 0
+        assert joiner.joints(joints(150 * MS), 0.15) is None
