@@ -30,7 +30,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         return tool
 
     tool = add("scan", "find servos and show how they are", json=True)
-    tool.add_argument("--all-baud-rates", action="store_true", help="look at every baud rate (AAA s)")
+    tool.add_argument("--all-baud-rates", action="store_true", help="look at every baud rate (about 15 s)")
     tool = add("check", "compare the servos with the robot file, say what is wrong and what mends it", json=True)
     tool.add_argument("--fix", action="store_true", help="torque off, and set what the robot file determines")
     tool = add("rate", "measure the cycle rate and where its time goes (torque must be off)", json=True)

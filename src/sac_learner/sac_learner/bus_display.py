@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from robot_bridge.dynamixel.connection import describe_errors
+from robot_bridge.dynamixel.control_table import TICKS_PER_REVOLUTION
 from robot_bridge.dynamixel.tools.calibration import JointOffset
 from robot_bridge.dynamixel.tools.findings import Finding
 from robot_bridge.dynamixel.tools.rate import Rate
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable
-from robot_bridge.dynamixel.units import RAD_PER_TICK
 from robot_bridge.robot import RobotSettings
 
 
@@ -62,13 +61,9 @@ def servo_document(rate: int, servo: ServoState | Unreadable, robot: RobotSettin
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
-    """Two lines each, which can be copied: what it is, and what mends it. What is the same of several is said once."""
-    groups: dict[Finding, list[str]] = {}
+    """Two lines each, which can be copied: what it is, and what mends it."""
     for finding in findings:
-        groups.setdefault(dataclasses.replace(finding, who=""), []).append(finding.who)
-    for finding, who in groups.items():
-        print(dataclasses.replace(finding, who=", ".join(who)))
-        print(f"    {finding.remedy}")
+        print(f"{finding}\n    {finding.remedy}")
 
 
 def show_rates(rates: Sequence[Rate], console: Console) -> None:
@@ -93,10 +88,10 @@ def show_rates(rates: Sequence[Rate], console: Console) -> None:
 
 def show_offsets(found: Sequence[JointOffset], console: Console) -> None:
     """Old and new offsets of the joints."""
-    table = _table("id", "joint", "tick", "stands at [rad]", "old offset", "new offset", "change")
+    table = _table("id", "joint", "tick", "stands at [rad]", "old offset", "new offset", "change [ticks]")
     for joint in found:
         ticks = joint.change_ticks
-        change = f"{ticks:+d} ticks ({360.0 / 6.283185307179586 * ticks * RAD_PER_TICK:+.1f} deg)" if ticks else "none"
+        change = f"{ticks:+d} ({360.0 * ticks / TICKS_PER_REVOLUTION:+.1f} deg)" if ticks else "none"
         row = [str(joint.identifier), joint.joint, str(joint.ticks), f"{joint.pose_rad:g}"]
         table.add_row(*row, f"{joint.old_rad:.6f}", f"{joint.new_rad:.6f}" if ticks else "same", change)
     console.print(table)

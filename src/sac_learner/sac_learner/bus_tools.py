@@ -17,7 +17,7 @@ from robot_bridge.dynamixel.connection import servos_of, set_up, watchdog_ticks
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.dynamixel.tools import calibration, changes
 from robot_bridge.dynamixel.tools.checks import check
-from robot_bridge.dynamixel.tools.findings import Commands, Finding, RefusedError
+from robot_bridge.dynamixel.tools.findings import Commands, Finding, RefusedError, grouped
 from robot_bridge.dynamixel.tools.rate import advice, knows_fast_reads, measure
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at
 from robot_bridge.dynamixel.tools.survey import RATES, Survey, find_all, survey
@@ -93,11 +93,13 @@ def _check(desk: Desk) -> int:
     found = [(seen.baud_rate, servo) for servo in [*seen.states.values(), *seen.unreadable.values()]]
     if found:
         display.show_servos(found, desk.robot, desk.console)
-    display.show_findings(findings)
-    problems = sum(finding.is_problem for finding in findings)
-    total = len(desk.robot.all_joint_ids)
-    print(f"{sum(i in seen.states for i in desk.robot.all_joint_ids)} of {total} servos read, ", end="")
-    print(f"{problems} problems, {len(findings) - problems} notes")
+    shown = grouped(findings)
+    display.show_findings(shown)
+    problems = sum(finding.is_problem for finding in shown)
+    read = sum(identifier in seen.states for identifier in desk.robot.all_joint_ids)
+    print(
+        f"{read} of {len(desk.robot.all_joint_ids)} servos read; problems: {problems}, notes: {len(shown) - problems}"
+    )
     _write(
         desk.options,
         {
@@ -158,8 +160,9 @@ def _calibrate(desk: Desk) -> int:
     calibration.require_plain_counting(desk.bus, servos, desk.commands)
     calibration.release(desk.bus, servos)
     if not options.yes:
-        print("Torque is off. Put these joints where they shall stand, and hold them still:")
-        print("  " + ", ".join(f"{servo.joint} at {pose[servo.joint]:g} rad" for servo in servos))
+        print("Torque is off. Put the joints where they shall stand, and hold them still:")
+        for servo in servos:
+            print(f"  {servo.joint} at {pose[servo.joint]:g} rad")
         _ask("Then press Enter. ")
     found = calibration.offsets(robot, calibration.read_still(desk.bus, servos), pose)
     display.show_offsets(found, desk.console)
@@ -235,7 +238,7 @@ def _present(desk: Desk, identifier: int) -> ServoState | Unreadable:
 def _set_id(desk: Desk) -> int:
     options = desk.options
     servo = changes.set_id(desk.bus, options.id, options.new_id, desk.commands)
-    print(f"servo {options.id} is servo {servo.identifier} now, a {servo.model_name} at {desk.bus.baud_rate} baud")
+    print(f"servo {options.id} ({servo.model_name}) is servo {servo.identifier} now, at {desk.bus.baud_rate} baud")
     return 0
 
 
@@ -244,7 +247,7 @@ def _set_baud(desk: Desk) -> int:
     identifiers = desk.options.id or _answering(desk)
     for identifier in identifiers:
         servo = changes.set_baud_rate(desk.bus, identifier, rate, desk.commands)
-        print(f"servo {identifier}, a {servo.model_name}, answers at {rate} baud now", flush=True)
+        print(f"servo {identifier} ({servo.model_name}) answers at {rate} baud now", flush=True)
     if rate != desk.robot.servos.baud_rate:
         print(f"the robot file says {desk.robot.servos.baud_rate}: change robot.servos.baud_rate in {desk.path}")
     return 0

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from rosac_common.settings import SettingsError
 
 from robot_bridge.backend import BackendError
 from robot_bridge.dynamixel.bus import DynamixelBus
@@ -134,14 +135,20 @@ def calibrated(robot: RobotSettings, found: Sequence[JointOffset]) -> RobotSetti
     """The robot with these offsets; where one has not moved by a tick, the old one stays as it is.
 
     Raises:
-        SettingsError: a joint's range would lie beyond the one turn of its servo.
+        RefusedError: a joint's range would lie beyond the one turn of its servo.
     """
     new = {joint.joint: joint.new_rad for joint in found if joint.change_ticks}
     own = [new.get(n, v) for n, v in zip(robot.joint_names, robot.position_offset_rad, strict=True)]
     names, values = robot.auxiliary_joint_names, robot.auxiliary_position_offset_rad
     auxiliary = [new.get(n, v) for n, v in zip(names, values, strict=True)]
     changed = dataclasses.replace(robot, position_offset_rad=own, auxiliary_position_offset_rad=auxiliary)
-    servos_of(changed)
+    try:
+        servos_of(changed)
+    except SettingsError as error:
+        raise RefusedError(
+            f"{error}. Does the robot stand in the pose that was named? Else turn the horn: where the middle of "
+            f"the range shall be, `rosac bus scan` should show about tick {TICKS_PER_REVOLUTION // 2}"
+        ) from error
     return changed
 
 

@@ -55,7 +55,7 @@ def baud_code(identifier: int, ping: Ping, rate: int) -> int:
         raise RefusedError(f"servo {identifier} has model number {ping.model_number}, which rosac does not know")
     highest = model.register("baud_rate").maximum
     if highest is not None and codes[rate] > highest:
-        raise RefusedError(f"servo {identifier}, a {model.name}, ends at {BAUD_RATES[highest]} baud")
+        raise RefusedError(f"servo {identifier} ({model.name}) ends at {BAUD_RATES[highest]} baud")
     return codes[rate]
 
 
@@ -137,7 +137,7 @@ def _only_servo(bus: DynamixelBus, identifier: int, commands: Commands) -> Servo
 def _write_answered_or_not(bus: DynamixelBus, state: ServoState, name: str, value: int) -> None:
     """Write a register that changes how the servo answers: whether an answer comes is not said anywhere."""
     if state.model is None:
-        raise RefusedError(f"servo {state.identifier} is a {state.model_name}, which rosac does not know")
+        raise RefusedError(f"servo {state.identifier} has {state.model_name}, which rosac does not know")
     with contextlib.suppress(ReadError):  # counted by the bus; the caller looks whether it was heard
         bus.write(state.identifier, state.model.register(name), value)
 

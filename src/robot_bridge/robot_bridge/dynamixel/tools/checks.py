@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 from robot_bridge.dynamixel.connection import OLDEST_FIRMWARE, Servo, describe_errors, servos_of
@@ -57,18 +58,25 @@ def check(
     """
     findings = [*_check_port(port, latency_timer_ms), *_check_rate(survey, robot, commands)]
     servos = {servo.identifier: servo for servo in servos_of(robot)}
-    for servo in servos.values():
-        state = survey.states.get(servo.identifier)
-        if state is None:
-            findings += _check_absent(survey, servo, commands)
-        elif state.ping.model_number != servo.model.number:
-            findings.append(_wrong_model(servo, state))
-        else:
-            findings += _check_health(servo, state, robot, commands)
-            findings += _check_settings(servo, state, commands)
+    for identifier, servo in servos.items():
+        found = _check_servo(survey, servo, robot, commands)
+        findings += [dataclasses.replace(finding, identifier=identifier) for finding in found]
     findings += _check_strangers(survey, set(servos), commands)
     order = list(Severity)
     return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def _check_servo(survey: Survey, servo: Servo, robot: RobotSettings, commands: Commands) -> Iterator[Finding]:
+    state = survey.states.get(servo.identifier)
+    if state is None:
+        yield from _check_absent(survey, servo, commands)
+    elif state.ping.model_number != servo.model.number:
+        remedy = "correct robot.servos.model in the robot file, or connect the right servo"
+        limit = f"{servo.model.name} (robot.servos.model)"
+        yield Finding(ERROR, str(servo), "model", state.model_name, limit, remedy)
+    else:
+        yield from _check_health(servo, state, robot, commands)
+        yield from _check_settings(servo, state, commands)
 
 
 def guard_values(servo: Servo, state: ServoState) -> dict[str, int]:
@@ -106,7 +114,7 @@ def _check_rate(survey: Survey, robot: RobotSettings, commands: Commands) -> Ite
 
 def _check_absent(survey: Survey, servo: Servo, commands: Commands) -> Iterator[Finding]:
     """Why a servo of the robot file cannot be read."""
-    identifier, expected = servo.identifier, f"a {servo.model.name}"
+    identifier, expected = servo.identifier, servo.model.name
     unreadable = survey.unreadable.get(identifier)
     if unreadable is not None and unreadable.twins:
         yield Finding(
@@ -123,7 +131,7 @@ def _check_absent(survey: Survey, servo: Servo, commands: Commands) -> Iterator[
         yield Finding(ERROR, str(servo), "answers", unreadable.reason, "readable", remedy)
     elif identifier in survey.elsewhere:
         rate = survey.elsewhere[identifier]
-        remedy = commands("set-baud", f"--baud-rate {rate} --id {identifier} --new-baud-rate {survey.baud_rate}")
+        remedy = commands("set-baud", f"--baud-rate {rate} --new-baud-rate {survey.baud_rate}")
         yield Finding(ERROR, str(servo), "baud rate", f"{rate}", f"{survey.baud_rate} (robot.servos.baud_rate)", remedy)
     elif identifier in survey.protocol_1:
         remedy = "set its register 13 (protocol type) to 2 with DYNAMIXEL Wizard"
@@ -139,11 +147,6 @@ def _check_absent(survey: Survey, servo: Servo, commands: Commands) -> Iterator[
 
 def _take_new(commands: Commands, identifier: str) -> str:
     return commands("set-id", f"--baud-rate 57600 --id 1 --new-id {identifier}")
-
-
-def _wrong_model(servo: Servo, state: ServoState) -> Finding:
-    remedy = "correct robot.servos.model in the robot file, or connect the right servo"
-    return Finding(ERROR, str(servo), "model", state.model_name, f"{servo.model.name} (robot.servos.model)", remedy)
 
 
 def _check_health(servo: Servo, state: ServoState, robot: RobotSettings, commands: Commands) -> Iterator[Finding]:
@@ -265,7 +268,7 @@ def _check_strangers(survey: Survey, known: set[int], commands: Commands) -> Ite
                 WARNING,
                 f"servo {identifier}",
                 "joint",
-                f"none; a {state.model_name}",
+                f"none ({state.model_name})",
                 "in the robot file",
                 "add it to the robot file, take it off the bus, or give it the id it should have: "
                 f"{commands('set-id', f'--id {identifier} --new-id ID')}",

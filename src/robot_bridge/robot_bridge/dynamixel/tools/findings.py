@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterable
 
 
 class Severity(enum.StrEnum):
@@ -28,6 +29,7 @@ class Finding:
     value: str
     limit: str  # what it should be
     remedy: str  # the command or setting that mends it
+    identifier: int | None = None  # of the servo
 
     @property
     def is_problem(self) -> bool:
@@ -36,6 +38,18 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity.upper()} {self.who}: {self.what}: {self.value}; should be {self.limit}"
+
+
+def grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding for all servos of which the same is to be said."""
+    groups: dict[Finding, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(dataclasses.replace(finding, who="", identifier=None), []).append(finding)
+    result = []
+    for common, members in groups.items():
+        ids = [str(member.identifier) for member in members]
+        result.append(members[0] if len(members) == 1 else dataclasses.replace(common, who=f"servos {', '.join(ids)}"))
+    return result
 
 
 @dataclasses.dataclass(frozen=True)
