@@ -145,18 +145,18 @@ def _clear(bus: DynamixelBus, servo: Servo) -> None:
     set_register(bus, servo, "torque_enable", 0)
     bits = read_register(bus, servo, "hardware_error_status")
     if bits:
-        raise BackendError(f"{servo} reports {describe_errors(bits)}: look for the reason, then call safety/reset")
+        raise BackendError(
+            f"{servo} reports {describe_errors(bits)}: look for the reason, then restart it, with safety/reset, or "
+            "`rosac bus reboot` while no bridge runs"
+        )
     set_register(bus, servo, "bus_watchdog", 0)
 
 
-def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> list[str]:
-    """Reboot the servos with a latched hardware error; returns what each of them had."""
-    had = []
+def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> None:
+    """Reboot the servos with a latched hardware error."""
     for servo in servos:
-        bits = read_register(bus, servo, "hardware_error_status")
-        if not bits:
+        if not read_register(bus, servo, "hardware_error_status"):
             continue
-        had.append(f"{servo}: {describe_errors(bits)}")
         repeat(lambda servo=servo: bus.reboot(servo.identifier))
         for attempt in range(_PINGS_AFTER_REBOOT):
             try:
@@ -165,7 +165,6 @@ def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> list[str]:
             except ReadError:
                 if attempt == _PINGS_AFTER_REBOOT - 1:
                     raise
-    return had
 
 
 def describe_errors(bits: int) -> str:

@@ -23,7 +23,7 @@ CYCLE_S = 0.02
 @pytest.fixture(scope="module")
 def lockstep(servo_robot):
     """With an emulator whose time passes on command."""
-    made = impatient(LockstepEmulatedRobot(servo_robot, SETTINGS, time.monotonic))
+    made = LockstepEmulatedRobot(servo_robot, SETTINGS, time.monotonic)
     yield made
     made.emulator.close()
 
@@ -48,10 +48,11 @@ def realtime(in_real_time):
     yield from connected(in_real_time)
 
 
-def impatient(made):
+@pytest.fixture
+def impatient(driver, monkeypatch):
     """In lockstep an answer may take a second; where answers are missing on purpose, that is long."""
-    made.bus._port.reply_timeout_s = SETTINGS.reply_timeout_s
-    return made
+    monkeypatch.setattr(driver.bus._port, "reply_timeout_s", 0.2)
+    return driver
 
 
 def connected(made):
@@ -210,27 +211,27 @@ def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
     driver.close()
 
 
-def test_a_silent_servo_is_named_and_no_old_value_returned(driver, servo_robot):
+def test_a_silent_servo_is_named_and_no_old_value_returned(impatient, servo_robot):
     victim = servo_robot.all_joint_ids[4]
-    driver.read()
-    driver.emulator.fault("silent", id=victim)
+    impatient.read()
+    impatient.emulator.fault("silent", id=victim)
     with pytest.raises(ReadError, match=rf"servo {victim}, .*: no answer"):
-        driver.read()
-    driver.emulator.clear_faults()
-    driver.read()
-    assert driver.figures()["bus_no_answer"] >= 2
+        impatient.read()
+    impatient.emulator.clear_faults()
+    impatient.read()
+    assert impatient.figures()["bus_no_answer"] >= 2
 
 
-def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(driver, servo_robot):
-    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(impatient, servo_robot):
+    drive(impatient, inner_goals(servo_robot), everyone(impatient), 0.1)
     victim = servo_robot.all_joint_ids[2]
-    driver.emulator.fault("silent", id=victim)
+    impatient.emulator.fault("silent", id=victim)
     with pytest.raises(BackendError, match=rf"servo {victim} \(.*torque_enable is not 0 after 3 tries: cut the power"):
-        driver.write(inner_goals(servo_robot), nobody(driver))
-    assert sum(torques(driver)) == 1  # all that could hear are off
-    driver.emulator.clear_faults()
-    driver.write(inner_goals(servo_robot), nobody(driver))
-    assert not any(torques(driver))
+        impatient.write(inner_goals(servo_robot), nobody(impatient))
+    assert sum(torques(impatient)) == 1  # all that could hear are off
+    impatient.emulator.clear_faults()
+    impatient.write(inner_goals(servo_robot), nobody(impatient))
+    assert not any(torques(impatient))
 
 
 def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_robot, monkeypatch):
@@ -253,9 +254,10 @@ def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_ro
 
 def test_fast_reads_are_given_up_after_failing_again_and_again(servo_robot):
     settings = dataclasses.replace(SETTINGS, fast_read_failures=3)
-    driver = impatient(LockstepEmulatedRobot(servo_robot, settings, time.monotonic))
+    driver = LockstepEmulatedRobot(servo_robot, settings, time.monotonic)
     try:
         driver.open()
+        driver.bus._port.reply_timeout_s = 0.3
         plain = driver.bus.sync_read
         driver.bus.sync_read = lambda ids, address, size, fast=False: (
             plain([*ids, 200], address, size, True) if fast else plain(ids, address, size)
