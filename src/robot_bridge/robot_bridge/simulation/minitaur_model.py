@@ -166,19 +166,23 @@ def minitaur_mjcf(robot: RobotSettings, figures: Figures, ground: str) -> str:
 
 
 def _leg(figures: Figures, index: int, names: list[str]) -> str:
-    """Both halves of a leg. Both lie in the plane of the frame: they cross there, which nothing notices."""
+    """Both halves of a leg, the left motor's first. Both lie in the plane of the frame: they cross there, which nothing
+    notices.
+    """
     leg = LEGS[index]
     x = figures.motor_x if leg.startswith("front") else -figures.motor_x
     left = leg.endswith("left")
     y = figures.frame_y if left else -figures.frame_y
-    rear, front = names if left else reversed(names)
-    sides = {True: figures.motor_y, False: -figures.motor_y}
     length = figures.leg
+    rear = ("rear", -1, figures.rear, length.rear_m, length.foot_m)
+    # a little short of the pin, so that the foot alone stands on the ground
+    front = ("front", 1, figures.front, length.front_m, length.front_m - 2 * FOOT_RADIUS)
+    halves = (rear, front) if left else (front, rear)
     return "".join(
         f"""
       <body name="{leg}_{half}_motor" pos="{x} {y} {figures.frame_z}">
         <joint name="{name}" axis="0 {axis} 0"/>
-        {_motor(figures.motor, sides[left is (half == "rear")])}
+        {_motor(figures.motor, motor_y)}
         {_body(f"{leg}_{half}_upper", (0.0, 0.0, 0.0), figures.upper, "link", collides=False)}
         <body name="{leg}_{half}_lower" pos="0 0 {length.upper_m}">
           <joint name="{leg}_{half}_knee" axis="0 {axis} 0"/>
@@ -189,10 +193,8 @@ def _leg(figures: Figures, index: int, names: list[str]) -> str:
           <site name="{leg}_{half}_toe" pos="0 0 {end - FOOT_RADIUS}" size="0.004"/>
         </body>
       </body>"""
-        for half, name, axis, part, pin, end in (
-            ("rear", rear, -1, figures.rear, length.rear_m, length.foot_m),
-            # a little short of the pin, so that the foot alone stands on the ground
-            ("front", front, 1, figures.front, length.front_m, length.front_m - 2 * FOOT_RADIUS),
+        for name, motor_y, (half, axis, part, pin, end) in zip(
+            names, (figures.motor_y, -figures.motor_y), halves, strict=True
         )
     )
 

@@ -61,9 +61,11 @@ class MotorModel:
         self.cut_out[:] = False
 
     def _heat(self, load_nm: Vector) -> None:
-        self._hot_steps = (self._hot_steps + 1.0) * (load_nm > HOT_TORQUE_NM)
-        if self._hot_steps.max() > self._hot_limit:
-            self.cut_out |= self._hot_steps > self._hot_limit
+        self._hot_steps += 1.0
+        self._hot_steps *= load_nm > HOT_TORQUE_NM
+        overheated = self._hot_steps > self._hot_limit
+        if overheated.any():
+            self.cut_out |= overheated
 
 
 class History:
