@@ -313,7 +313,8 @@ class TestRandomise:
             stand(simulation, 1.0)
             simulation.data.qvel[1] = 0.5
             slid.append(stand(simulation, 0.5).body.position_m[1])
-        assert slid[0] > 2 * slid[1]
+        assert slid[0] > 0.1
+        assert slid[1] < 0.05
 
 
 @pytest.mark.parametrize("terrain", TERRAINS)
