@@ -61,6 +61,7 @@ class Interlude:
         self._reset: EpisodeReset | WalkReset | None = None
         self._before = _NO_REPORT  # of resets that failed, before the operator helped
         self._asked_s = clock()  # when the simulation was asked for something
+        self._question = ""  # to the operator
         self._held_rad: Vector | None = None  # while the operator is waited for; None: torque off
         self._let_go = False  # while the operator is waited for: the command for that has been sent
 
@@ -91,7 +92,7 @@ class Interlude:
 
     def leave(self, reason: str) -> None:
         """The robot cannot be commanded any more, for that reason. The next interlude begins from the start."""
-        self._outputs.ask_operator("")
+        self._ask_operator("")
         self._problems.solve(Problem.HEAT)
         self._end_request(False, reason, np.zeros(0))
 
@@ -176,7 +177,7 @@ class Interlude:
 
     def _go_on(self) -> None:
         """Rest if need be, then reset."""
-        self._outputs.ask_operator("")
+        self._ask_operator("")
         if self.pause.due:
             self.phase = Phase.RESTING
             self._reset = self._new_reset()
@@ -219,7 +220,7 @@ class Interlude:
             self._wait_for_operator(_PUT_BACK, None)
 
     def _put_back(self) -> None:
-        self._outputs.ask_operator("")
+        self._ask_operator("")
         self._problems.solve(Problem.PUT_BACK)
         self._problems.solve(Problem.RESET)
         self._reset.put_back_done()
@@ -252,7 +253,12 @@ class Interlude:
         self.phase = Phase.WAITING_FOR_OPERATOR
         self._held_rad, self._let_go = held_rad, False
         self._problems.add(Problem.RESET, text)
-        self._outputs.ask_operator(text)
+        self._ask_operator(text)
+
+    def _ask_operator(self, text: str) -> None:
+        if text != self._question:
+            self._question = text
+            self._outputs.ask_operator(text)
 
     def _stand_by(self, state: RobotState) -> None:
         """In real time the bridge must go on hearing from the task; in lockstep time stands still."""

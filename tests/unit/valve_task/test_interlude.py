@@ -94,7 +94,7 @@ def test_a_requested_reset_goes_where_it_is_told(world, base):
 
 def test_the_tasks_own_resets_are_told_to_nobody(world):
     w = world().start()
-    assert (w.out.outcomes, w.out.progress) == ([], [])
+    assert (w.out.outcomes, w.out.progress, w.out.questions) == ([], [], [])
 
 
 def test_a_drawn_start_is_the_tasks(world):
