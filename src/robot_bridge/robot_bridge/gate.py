@@ -61,6 +61,7 @@ class SafetyGate:
         self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
         self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
         self._speed = np.array([*robot.speed_limit_rad_s, *robot.auxiliary_speed_limit_rad_s])
+        self._legs = robot.legs
         self._order: tuple[list[str], list[int]] = ([], [])  # names of the last command, their places
         self._causes: dict[Cause, CauseReport] = {}
         self._last_good_s = 0.0
@@ -199,6 +200,8 @@ class SafetyGate:
         if problem:
             return self.refuse(Cause.BAD_COMMAND, problem)
         goals, torque = self._by_joint(command, measured_rad)
+        if problem := self._leaves_workspace(goals, measured_rad):
+            return self.refuse(Cause.BAD_COMMAND, problem)
         goals, detail = self._limit(goals, torque, measured_rad, interval_s)
         return self._pass(goals, torque, detail, now_s)
 
@@ -275,6 +278,12 @@ class SafetyGate:
         torque[order] = True if len(command.effort) == 0 else np.asarray(command.effort) != 0.0
         goals[order] = command.position_rad
         return (goals if torque.all() else np.where(torque, goals, measured_rad)), torque
+
+    def _leaves_workspace(self, goals: Vector, measured_rad: Vector) -> str:
+        """Why a command leads out of the legs' workspace; empty: it does not, or leads back into it."""
+        if self._legs is None or self._legs.problem(measured_rad[: self._required]):
+            return ""
+        return self._legs.problem(goals[: self._required])
 
     def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
         """Clamp to range, then to what the speed limit allows: a joint out of range comes back at limited speed."""

@@ -11,6 +11,7 @@ from typing import Any
 from rosac_common.settings import SettingsError, from_mapping, load_parameter_file, setting
 
 from robot_bridge.body_limits import BodyLimits
+from robot_bridge.leg_kinematics import LEGS, LegGeometry
 from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.servos import ServoSettings
 
@@ -41,6 +42,12 @@ class RobotSettings:
         "ways to turn or mirror robot and surroundings that change nothing, one row of all joints each, the identity "
         "among them: +-(j + 1) at place i means that joint i takes the position, or its negative, that joint j had",
     )
+    five_bar_m: list[float] = setting(
+        [],
+        "five-bar legs of two motors each (robot_bridge.leg_kinematics): lengths from motor to knee, rear knee to pin, "
+        "front knee to pin, rear knee to foot [m]; commands that lead out of their workspace are refused; empty = none",
+        minimum=0.001,
+    )
     auxiliary_joint_names: list[str] = setting([], "names of the auxiliary joints")
     auxiliary_joint_ids: list[int] = setting([], "bus id of each auxiliary servo", minimum=0, maximum=252)
     auxiliary_position_min_rad: list[float] = setting([], "as position_min_rad, for the auxiliary joints [rad]")
@@ -60,11 +67,21 @@ class RobotSettings:
         if not self.joint_names:
             problems = ["robot.joint_names is empty: pass a robot file, such as config/robots/dclaw.yaml"]
         problems += _symmetry_problems(self)
+        if self.five_bar_m and (len(self.five_bar_m) != 4 or len(self.joint_names) != 2 * len(LEGS)):
+            problems.append(
+                f"robot.five_bar_m holds {len(self.five_bar_m)} lengths for {len(self.joint_names)} joints: give 4 "
+                f"lengths, and two joints for each of {', '.join(LEGS)}"
+            )
         problems += _repeated("names", [*self.joint_names, *self.auxiliary_joint_names])
         problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
         if problems:
             raise SettingsError(f"robot '{self.name}': " + "; ".join(problems))
         self.servos.check(len(self.all_joint_names))
+
+    @property
+    def legs(self) -> LegGeometry | None:
+        """The five-bar legs; None: it has none."""
+        return LegGeometry(*self.five_bar_m) if self.five_bar_m else None
 
     @property
     def all_joint_ids(self) -> list[int]:

@@ -1,0 +1,63 @@
+"""The safety gate of a robot with five-bar legs: no command leads out of their workspace."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from robot_bridge.causes import Cause
+from robot_bridge.gate import GateSettings, SafetyGate
+from robot_bridge.gate_types import Command, GateState, Verdict
+from robot_bridge.leg_kinematics import IDENTIFIED_LEG, motor_angles
+from robot_bridge.robot import load_robot
+from rosac_common.settings import SettingsError
+
+ROBOT = load_robot(Path(__file__).parents[3] / "config" / "robots" / "minitaur.yaml")
+STAND = motor_angles(np.zeros(4), np.full(4, 2.0))
+STRETCHED = motor_angles(np.zeros(4), np.array([2.0, 2.0, 3.1, 2.0]))
+SWUNG = motor_angles(np.array([0.0, 1.65, 0.0, 0.0]), np.full(4, 2.0))
+
+
+@pytest.fixture
+def armed():
+    gate = SafetyGate(ROBOT, GateSettings(), command_timeout_s=0.2, command_age_limit_s=0.15)
+    assert gate.arm(STAND, now_s=0.0)[0]
+    return gate
+
+
+def send(gate, goals, measured=STAND):
+    return gate.check(Command(ROBOT.joint_names, list(goals)), measured, 0.02, 0.0)
+
+
+def test_the_robot_file_holds_the_lengths_of_the_model():
+    assert ROBOT.legs == IDENTIFIED_LEG
+
+
+def test_inside_it_passes(armed):
+    goals = motor_angles(np.array([0.3, -0.3, 0.3, -0.3]), np.array([1.7, 2.3, 2.0, 2.0]))
+    assert send(armed, goals).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("goals", "detail"),
+    [(STRETCHED, "leg front_right: extension 3.100 rad"), (SWUNG, "leg back_left: swing 1.650 rad is outside")],
+)
+def test_a_command_that_leads_out_of_it_moves_nothing(armed, goals, detail):
+    for _ in range(GateSettings().bad_command_limit):
+        result = send(armed, goals)
+        assert result.verdict is Verdict.REFUSED
+        assert result.detail.startswith(detail)
+        np.testing.assert_array_equal(result.goals_rad, STAND)
+    assert armed.state is GateState.HOLD
+    assert armed.is_active(Cause.BAD_COMMAND)
+
+
+def test_a_leg_that_is_outside_may_come_back(armed):
+    measured = motor_angles(np.zeros(4), np.array([2.0, 2.0, 3.1, 2.0]))
+    assert send(armed, STAND, measured).verdict is not Verdict.REFUSED
+
+
+@pytest.mark.parametrize("lengths", [[0.1, 0.2, 0.2], [0.1, 0.2, 0.2, 0.2, 0.2]])
+def test_a_robot_file_with_other_lengths_is_refused(lengths):
+    with pytest.raises(SettingsError, match="robot.five_bar_m holds . lengths for 8 joints: give 4 lengths"):
+        dataclasses.replace(ROBOT, five_bar_m=lengths)
