@@ -10,6 +10,10 @@ from pathlib import Path
 from rosac_common.environment import ensure_ros_environment
 
 
+# Launch arguments that make a run what it is.
+_OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
     ensure_ros_environment()
@@ -51,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
     command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
     _add_run(command)
+    command.add_argument(
+        "arguments", nargs="*", metavar="name:=value", help="what differs from the run, such as terrain:=stairs"
+    )
     command.add_argument("--episodes", type=_positive, default=50, help="how many episodes (default 50)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
     command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
@@ -118,11 +125,15 @@ def _up(options: argparse.Namespace, console: object) -> int:
 def _eval(options: argparse.Namespace, console: object) -> int:
     from sac_learner.evaluation import evaluate
     from sac_learner.run_directory import find_run
+    from sac_learner.stacks import ArgumentError, find_stack, parse_arguments
     from sac_learner.train import write_json
 
     run = find_run(options.run, options.runs)
+    given = parse_arguments(find_stack(run.stack), options.arguments)
+    if fixed := sorted(_OF_THE_RUN & set(given)):
+        raise ArgumentError(f"{', '.join(fixed)}: an evaluation takes that from the run, or as an option")
     policy = run.files.untrained_policy if options.untrained else run.files.policy
-    changes = {} if options.seed is None else {"seed": str(options.seed)}
+    changes = given if options.seed is None else {**given, "seed": str(options.seed)}
     result = evaluate(run, policy, options.episodes, changes, lambda line: print(line, file=sys.stderr))
     if options.json:
         write_json(options.json, result.to_json())
