@@ -17,21 +17,40 @@ from std_srvs.srv import Trigger
 from helpers.ros import NodeProcess, call, spin_until
 from rosac_common import qos
 
-ROBOT = load_robot(Path(__file__).parents[2] / "config" / "robots" / "dclaw.yaml")
-PARAMETERS = {f"robot.{name}": value for name, value in to_mapping(ROBOT).items()}
+_ROBOTS = Path(__file__).parents[2] / "config" / "robots"
+ROBOT = load_robot(_ROBOTS / "dclaw.yaml")
+LEGS = load_robot(_ROBOTS / "legs.yaml")
 
 
-def bridge(**parameters):
-    return NodeProcess("robot_bridge", "bridge", {**PARAMETERS, "auto_arm": True, **parameters})
+def robot_parameters(robot):
+    """A robot file as parameters; rcl cannot read empty lists."""
+    return {f"robot.{name}": value for name, value in to_mapping(robot).items() if value != []}
+
+
+PARAMETERS = robot_parameters(ROBOT)
+
+
+def bridge(robot=ROBOT, **parameters):
+    return NodeProcess("robot_bridge", "bridge", {**robot_parameters(robot), "auto_arm": True, **parameters})
+
+
+def hardware_bridge(robot, port, **parameters):
+    """A bridge as it runs on servos, armed by hand: 20 Hz control, 100 Hz states."""
+    settings = {"backend": "dynamixel", "bus.port": port, "time_base": "realtime", "control_period_s": 0.05}
+    return bridge(robot, **{"auto_arm": False, **settings, **parameters})
 
 
 class Commander:
-    """Stands in for the task: hears all the bridge says and commands its joints."""
+    """Stands in for the task: hears all the bridge says and commands its joints.
 
-    def __init__(self, node):
-        self.node = node
+    `goals`: while it is set, every new state is answered at once with the positions that it makes of the state.
+    """
+
+    def __init__(self, node, robot=ROBOT):
+        self.node, self.robot = node, robot
+        self.goals = None
         self.states, self.executed, self.safety, self.clocks, self.diagnostics = [], [], [], [], []
-        node.create_subscription(JointState, "joint_states", self.states.append, qos.STATE)
+        node.create_subscription(JointState, "joint_states", self._on_state, qos.STATE)
         node.create_subscription(JointState, "joint_command/executed", self.executed.append, qos.STATE)
         node.create_subscription(SafetyState, "safety/state", self.safety.append, qos.LATCHED)
         node.create_subscription(Clock, "clock", self.clocks.append, qos.COMMAND)
@@ -39,16 +58,23 @@ class Commander:
         self._command = node.create_publisher(JointState, "joint_command", qos.COMMAND)
         self._stop = node.create_publisher(Bool, "safety/stop", qos.EVENTS)
 
-    def connect(self):
+    def _on_state(self, message):
+        self.states.append(message)
+        if self.goals is not None:
+            self.send(message, position=self.goals(message))
+
+    def connect(self, simulated=True):
         connected = (self._command.get_subscription_count, self._stop.get_subscription_count)
         spin_until(self.node, lambda: all(count() for count in connected), 30, "the bridge listens")
-        spin_until(self.node, lambda: self.states and self.safety and self.clocks, 30, "the bridge speaks")
+        heard = (self.states, self.safety, *([self.clocks] if simulated else []))
+        spin_until(self.node, lambda: all(heard), 30, "the bridge speaks")
 
     def send(self, state, names=None, position=None, effort=()):
         """Answer a state; by default hold the position that it shows."""
-        message = JointState(name=state.name[:9] if names is None else names)
+        own = len(self.robot.joint_names)
+        message = JointState(name=state.name[:own] if names is None else names)
         message.header.stamp = state.header.stamp
-        message.position = array.array("d", state.position[:9] if position is None else position)
+        message.position = array.array("d", state.position[:own] if position is None else position)
         message.effort = array.array("d", effort)
         self._command.publish(message)
 
@@ -70,9 +96,12 @@ class Commander:
     def press(self, pressed):
         self._stop.publish(Bool(data=pressed))
 
+    def try_call(self, name):
+        return call(self.node, Trigger, name)
+
     def call(self, name, expect=True):
-        response = call(self.node, Trigger, name)
-        assert response.success is expect, response.message
+        response = self.try_call(name)
+        assert response.success is expect, (response.message, list(self.safety[-1].causes_detail))
         return response.message
 
     def until_safety(self, state):

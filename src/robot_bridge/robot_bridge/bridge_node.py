@@ -301,9 +301,9 @@ class BridgeNode(LifecycleNode):
         if self._loop is None:
             return False, "the bridge is not active: configure and activate it"
         now_s = time.monotonic()
-        problems = [problem for beat in self._loop.beats.all if (problem := beat.problem(now_s))]
-        if problems:
-            return False, "; ".join(problems)
+        obstacles = self._loop.obstacles(now_s)
+        if obstacles:
+            return False, "; ".join(obstacles)
         problem = self._loop.arm_problem(now_s)
         if problem is not None:
             self._gate.stop(problem[0], True, problem[1])

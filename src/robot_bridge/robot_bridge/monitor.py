@@ -19,23 +19,16 @@ class JointMonitor:
 
     def __init__(self, robot: RobotSettings) -> None:
         self._limits, self._names = robot.safety, robot.all_joint_names
-        margin = robot.safety.position_margin_rad
-        self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad]) - margin
-        self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad]) + margin
+        self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
+        self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
+        self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
 
     def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
         """What is wrong with a new state."""
-        position, speed = state.position_rad, np.abs(state.velocity_rad_s)
-        outside = torque_on & ((position < self._low) | (position > self._high))
-        if outside.any():
-            i = int(np.argmax(outside))
-            yield (
-                Cause.JOINT_RANGE,
-                f"joint '{self._names[i]}' is at {position[i]:.3f} rad, limits {self._low[i]:.3f} .. "
-                f"{self._high[i]:.3f} rad: move it back by hand, check its offset with `rosac bus check`",
-            )
+        yield from self._range(state, torque_on, self._limits.position_margin_rad)
+        speed = np.abs(state.velocity_rad_s)
         fast = torque_on & (speed > self._limits.speed_stop_rad_s)
         if fast.any():
             i = int(np.argmax(np.where(torque_on, speed, 0.0)))
@@ -45,6 +38,23 @@ class JointMonitor:
                 "look for slipping gears, a wrong model or wrong gains",
             )
         yield from self._current(state, torque_on, now_s)
+
+    def arm_problems(self, state: RobotState) -> Iterator[Problem]:
+        """Why the robot must not be armed where it stands."""
+        return self._range(state, self._own, self._limits.arming_margin_rad)
+
+    def _range(self, state: RobotState, which: Flags, margin_rad: float) -> Iterator[Problem]:
+        position = state.position_rad
+        excess = np.maximum(self._low - position, position - self._high)
+        outside = which & (excess > margin_rad)
+        if outside.any():
+            i = int(np.argmax(np.where(which, excess, -np.inf)))
+            yield (
+                Cause.JOINT_RANGE,
+                f"joint '{self._names[i]}' is at {position[i]:.3f} rad, {excess[i]:.3f} outside its range "
+                f"{self._low[i]:g} .. {self._high[i]:g}, limit {margin_rad:g}: move it back by hand, or correct its "
+                "offset with `rosac bus calibrate`",
+            )
 
     def _current(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
         if state.current_a is None:

@@ -171,6 +171,11 @@ class MotionLoop(abc.ABC):
         for cause in failed:
             self._gate.stop(cause, False, "")
 
+    def obstacles(self, now_s: float) -> list[str]:
+        """Why the robot must not be armed now: who does not beat, and joints outside their range."""
+        silent = [problem for beat in self.beats.all if (problem := beat.problem(now_s))]
+        return silent + [detail for _, detail in self._monitor.arm_problems(self.state)]
+
     def arm_problem(self, now_s: float) -> tuple[Cause, str] | None:
         """Why the robot must not be armed as it lies there, or None."""
         if self.body is None:

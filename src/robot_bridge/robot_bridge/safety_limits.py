@@ -19,6 +19,12 @@ class SafetyLimits:
         "a joint under torque this far outside its range stops the robot [rad]; own measurement: pushed up to 0.32",
         minimum=0.0,
     )
+    arming_margin_rad: float = setting(
+        0.1,
+        "a robot with a joint further outside its range is not armed [rad]: its servo, which goes no further than the "
+        "range, would pull the joint back at once (own figure)",
+        minimum=0.0,
+    )
     speed_stop_rad_s: float = setting(
         15.0,
         "a joint under torque that is measured faster stops the robot [rad/s]; own measurement: up to 12.7 with random "

@@ -164,6 +164,19 @@ def test_a_joint_out_of_range_stays_a_cause_until_it_is_back(bench):
     assert bench.gate.reset()[0]
 
 
+def test_a_robot_with_a_joint_outside_its_range_is_not_to_be_armed(robot):
+    bench = Bench(robot)
+    assert bench.loop.obstacles(0.0) == []
+    bench.robot.position[9] = 40.0  # the valve was turned by hand
+    bench.robot.position[3] = -0.57
+    bench.run(0.01)
+    assert bench.loop.obstacles(0.0) == []
+    bench.robot.position[3] = -0.6
+    bench.run(0.01)
+    (obstacle,) = bench.loop.obstacles(0.0)
+    assert "joint 'finger2_top' is at -0.600 rad, 0.120 outside its range -0.48 .. 0.48, limit 0.1" in obstacle
+
+
 def test_a_short_peak_of_current_is_no_cause(bench):
     bench.robot.current[0] = 0.9
     bench.run(0.4)

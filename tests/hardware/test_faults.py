@@ -1,0 +1,92 @@
+"""Faults of bus and servos, through emulator, dynamixel-sdk and the real bridge, on a hand and on legs.
+
+Each must end in a safe robot soon, be named, stay until reset, and move nothing before the robot is armed again.
+"""
+
+import time
+
+import numpy as np
+import pytest
+from helpers.commander import LEGS, ROBOT
+from helpers.rig import Rig
+from sac_interfaces.msg import SafetyState
+
+pytestmark = pytest.mark.ros
+
+FIRST = "id of the first servo"
+CANNOT_READ = ("read_failed", "stale_state")
+
+
+@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+def module_rig(request):
+    with Rig(request.param) as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(module_rig):
+    module_rig.ready()
+    return module_rig
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "causes"),
+    [
+        ("lost", {"rate": 1.0}, CANNOT_READ),
+        ("corrupt", {"rate": 1.0}, CANNOT_READ),
+        ("silent", {"id": FIRST}, CANNOT_READ),
+        ("reboot", {"id": FIRST}, (*CANNOT_READ, "robot_failed")),
+        ("hardware_error", {"id": FIRST, "bit": 5}, ("hardware_error",)),
+        ("voltage", {"id": FIRST, "volts": 5.0}, ("hardware_error",)),
+        ("temperature", {"id": FIRST, "celsius": 78.0}, ("temperature",)),
+        ("unplug", {}, ("connection_lost",)),
+    ],
+)
+def test_a_fault_stops_the_robot_until_it_is_mended_reset_and_armed(rig, kind, values, causes):
+    first = rig.robot.joint_ids[0]
+    since_s = time.monotonic()
+    rig.emulator.fault(kind, **{name: first if value == FIRST else value for name, value in values.items()})
+    detail = rig.assert_stopped(since_s, 2.0, *causes)
+    if "id" in values:
+        assert f"servo {first}" in detail or f"'{rig.robot.joint_names[0]}'" in detail
+    if kind == "temperature":
+        rig.emulator.fault("temperature", id=first, celsius=40.0)
+    rig.emulator.clear_faults()
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_a_pulled_cable_is_told_with_its_remedy_and_reset_fails_until_it_is_back(rig):
+    rig.emulator.unplug()
+    safety = rig.commander.until_safety(SafetyState.STOPPED)
+    assert "plug the adapter in, then call safety/reset" in safety.causes_detail[0]
+    assert "does not come back" in rig.commander.call("safety/reset", expect=False)
+    rig.until_report()  # what was on its way has arrived
+    states = len(rig.commander.states)
+    rig.until_report()
+    assert len(rig.commander.states) == states
+    rig.emulator.replug()
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_single_lost_damaged_doubled_and_late_packets_neither_stop_nor_falsify(rig):
+    broken = sum(rig.emulator.status()["faults"].values())
+    for kind in ("lost", "corrupt", "duplicated"):
+        rig.emulator.fault(kind, rate=0.002)
+    rig.emulator.fault("late", rate=0.002, delay_s=0.01)
+    moved = []
+    since_s = time.monotonic()
+    while time.monotonic() - since_s < 3.0:
+        count = len(rig.commander.states)
+        rig.commander.until(lambda count=count: len(rig.commander.states) > count or rig.stopped, "the next state")
+        assert not rig.stopped, list(rig.commander.safety[-1].causes_detail)
+        moved.append(rig.commander.states[-1].position)
+    assert sum(rig.emulator.status()["faults"].values()) > broken, "no fault happened"
+    steps = np.abs(np.diff(np.array(moved)[:, : len(rig.robot.joint_names)], axis=0))
+    assert steps.max() < 0.3, "a joint leapt"
+    rig.commander.goals = None
+    rig.commander.until_safety(SafetyState.HOLD)
+    rig.emulator.clear_faults()
+    own = len(rig.robot.joint_names)
+    rig.commander.until(
+        lambda: np.abs(rig.commander.states[-1].position[:own] - rig.joints()).max() < 2e-3, "the states tell the truth"
+    )

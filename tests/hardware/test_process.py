@@ -1,0 +1,91 @@
+"""The bridge's process ends, dies or stands still: what the servos do, and what a new bridge finds."""
+
+import signal
+import time
+
+import pytest
+from helpers.commander import LEGS, ROBOT
+from helpers.rig import Rig
+from helpers.ros import call
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from sac_interfaces.msg import SafetyState
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+def rig(request):
+    with Rig(request.param) as rig:
+        rig.ready()
+        yield rig
+
+
+def until_safe_s(rig, since_s):
+    """Time until the last servo was without torque or stopped."""
+    rig.commander.until(lambda: rig.safe_at_s(since_s) is not None, "all servos without torque, or stopped")
+    return rig.safe_at_s(since_s) - since_s
+
+
+def torque(rig):
+    return [servo["torque_on"] for servo in rig.emulator.status()["servos"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_with_torque_off_within_a_second(rig, number):
+    since_s = time.monotonic()
+    rig.process.signal(number)
+    assert rig.process.wait(5.0) == 0, rig.process.output()
+    assert not any(torque(rig))
+    assert until_safe_s(rig, since_s) < 1.0
+    assert "torque off, robot closed" in rig.process.output()
+    assert "Traceback" not in rig.process.output()
+
+
+def test_a_signal_without_a_cable_ends_too_and_says_what_is_not_known(rig):
+    rig.emulator.unplug()
+    rig.process.signal(signal.SIGTERM)
+    assert rig.process.wait(5.0) == 0, rig.process.output()
+    assert "Traceback" not in rig.process.output()
+
+
+@pytest.mark.parametrize(
+    ("transition", "state"),
+    [
+        (Transition.TRANSITION_DEACTIVATE, SafetyState.DISARMED),
+        (Transition.TRANSITION_ACTIVE_SHUTDOWN, SafetyState.DISARMED),
+    ],
+)
+def test_lifecycle_transitions_take_torque_off_within_a_second(rig, transition, state):
+    since_s = time.monotonic()
+    request = ChangeState.Request(transition=Transition(id=transition))
+    assert call(rig.commander.node, ChangeState, "bridge/change_state", request).success
+    assert not any(torque(rig))
+    assert until_safe_s(rig, since_s) < 1.0
+    assert rig.commander.until_safety(state)
+
+
+def test_after_sigkill_the_servos_stop_by_themselves_and_a_new_bridge_stays_disarmed(rig):
+    since_s = time.monotonic()
+    rig.process.signal(signal.SIGKILL)
+    rig.process.wait()
+    assert until_safe_s(rig, since_s) < 1.0
+    assert all(servo["bus_watchdog"] < 0 for servo in rig.emulator.status()["servos"] if servo["torque_on"])
+    rig.commander.goals = rig.sway  # someone goes on commanding
+    rig.restart_bridge()
+    rig.commander.until_safety(SafetyState.DISARMED)
+    count = len(rig.commander.states)
+    rig.commander.until(lambda: len(rig.commander.states) > count + 30, "states")
+    assert not any(torque(rig))
+    rig.commander.call("safety/arm")
+    rig.until_moving()
+
+
+def test_a_bridge_that_stood_still_stops_when_it_goes_on_and_is_reset(rig):
+    since_s = time.monotonic()
+    rig.process.signal(signal.SIGSTOP)
+    assert until_safe_s(rig, since_s) < 1.0
+    rig.process.signal(signal.SIGCONT)
+    detail = rig.assert_stopped(since_s, 10.0, "read_failed", "robot_failed", "stale_state")
+    assert "watchdog" in detail
+    rig.assert_stays_stopped_until_reset_and_armed()

@@ -1,0 +1,112 @@
+"""Who may stop the robot: people and nodes that fall silent or say so, through the real bridge on emulated servos."""
+
+import threading
+import time
+
+import pytest
+from helpers.commander import LEGS
+from helpers.rig import Rig
+from helpers.ros import ros_node
+from sac_interfaces.msg import SafetyState
+from std_msgs.msg import Bool, Empty
+
+from rosac_common import qos
+
+pytestmark = pytest.mark.ros
+
+BEAT_S = 0.05
+
+
+class Beating:
+    """Publishes in a thread of its own on the topics of those who must beat, for as long as each is wanted."""
+
+    def __init__(self):
+        self._node = ros_node("beating")
+        node = self._node.__enter__()
+        self._publishers = {
+            "heartbeat": (node.create_publisher(Empty, "safety/heartbeat", qos.EVENTS), Empty()),
+            "manager": (node.create_publisher(Empty, "safety/manager", qos.EVENTS), Empty()),
+            "dead_man": (node.create_publisher(Bool, "safety/dead_man", qos.EVENTS), Bool(data=True)),
+        }
+        self.alive = set(self._publishers)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._end.wait(BEAT_S):
+            for name in tuple(self.alive):
+                publisher, message = self._publishers[name]
+                publisher.publish(message)
+
+    def release(self):
+        publisher, _ = self._publishers["dead_man"]
+        self.alive.discard("dead_man")
+        publisher.publish(Bool(data=False))
+
+    def close(self):
+        self._end.set()
+        self._thread.join()
+        self._node.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def beaten():
+    required = {f"robot.safety.{name}_required": True for name in ("heartbeat", "manager", "dead_man")}
+    times = {"robot.safety.manager_timeout_s": 0.5, "robot.safety.task_timeout_s": 1.0}
+    with Rig(LEGS, **required, **times) as rig:
+        rig.commander.connect(simulated=False)
+        assert "safety/heartbeat is required and was never heard" in rig.commander.call("safety/arm", expect=False)
+        rig.beating = Beating()
+        rig.commander.until(lambda: rig.commander.try_call("safety/arm").success, "the bridge hears the beats")
+        yield rig
+        rig.beating.close()
+
+
+@pytest.fixture
+def rig(beaten):
+    beaten.beating.alive = {"heartbeat", "manager", "dead_man"}
+    beaten.ready()
+    return beaten
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("heartbeat", "heartbeat_lost"), ("manager", "manager_lost"), ("dead_man", "dead_man_released")],
+)
+def test_a_beat_that_ceases_stops_the_robot(rig, name, cause):
+    since_s = time.monotonic()
+    rig.beating.alive.discard(name)
+    detail = rig.assert_stopped(since_s, 3.0, cause)
+    assert f"safety/{name} is silent for" in detail
+    assert cause in rig.commander.call("safety/reset", expect=False)
+    rig.beating.alive.add(name)
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_letting_go_of_the_dead_man_stops_the_robot(rig):
+    since_s = time.monotonic()
+    rig.beating.release()
+    assert "is false" in rig.assert_stopped(since_s, 2.0, "dead_man_released")
+    rig.beating.alive.add("dead_man")
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_the_stop_topic_stops_the_robot(rig):
+    since_s = time.monotonic()
+    rig.commander.press(True)
+    rig.assert_stopped(since_s, 1.0, "operator_stop")
+    assert "operator_stop" in rig.commander.call("safety/reset", expect=False)
+    rig.commander.press(False)
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_without_commands_it_holds_and_without_a_task_it_stops(rig):
+    rig.commander.goals = None
+    safety = rig.commander.until_safety(SafetyState.HOLD)
+    assert list(safety.causes) == ["command_timeout"]
+    assert all(servo["torque_on"] for servo in rig.emulator.status()["servos"])
+    since_s = time.monotonic()
+    rig.assert_stopped(since_s, 3.0, "task_lost")
+    rig.commander.goals = rig.sway
+    rig.assert_stays_stopped_until_reset_and_armed()

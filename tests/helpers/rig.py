@@ -1,0 +1,131 @@
+"""A robot that is not there, complete: emulated servos, the real bridge on a real port, and someone who commands it."""
+
+import math
+import time
+
+import numpy as np
+from robot_bridge.emulator import EmulatorProcess
+from sac_interfaces.msg import SafetyState
+
+from helpers.commander import Commander, hardware_bridge
+from helpers.ros import ros_node
+
+# Sways all joints by this much, this often.
+_AMPLITUDE_RAD, _SWAY_HZ = 0.15, 0.7
+# On a busy machine test processes wait for each other; the robot file's 60 ms are benchmarks/stop_latency.py's to keep.
+_PATIENCE = {"robot.servos.bus_watchdog_s": 0.2, "robot.safety.state_timeout_s": 0.5, "realtime_priority": 10}
+# A joint that stands: a tick is 1.5 mrad.
+_STILL_RAD = 0.01
+
+
+class Rig:
+    """`with Rig(robot) as rig`. Times are those of time.monotonic(), which the emulator shares."""
+
+    def __init__(self, robot, **parameters):
+        self.robot, self._parameters = robot, {**_PATIENCE, **parameters}
+        self._ready = None  # positions about which the joints sway
+
+    def __enter__(self):
+        self.emulator = EmulatorProcess(self.robot)
+        self.process = hardware_bridge(self.robot, self.emulator.port, **self._parameters)
+        self._node = ros_node("commander")
+        self.commander = Commander(self._node.__enter__(), self.robot)
+        return self
+
+    def __exit__(self, *error):
+        self._node.__exit__(*error)
+        self.process.close()
+        self.emulator.close()
+
+    def restart_bridge(self, **parameters):
+        """A new bridge on the same servos, after the old one has ended."""
+        self.process.close()
+        self._parameters |= parameters
+        self.process = hardware_bridge(self.robot, self.emulator.port, **self._parameters)
+        del self.commander.states[:], self.commander.safety[:]
+        self.commander.connect(simulated=False)
+
+    # what moves
+
+    def joints(self):
+        """True positions of the robot's own joints (n,) [rad]."""
+        return np.array(self.emulator.status()["position_rad"][: len(self.robot.joint_names)])
+
+    def sway(self, state):
+        """Goals that never stand still."""
+        if self._ready is None:
+            self._ready = np.array(state.position[: len(self.robot.joint_names)])
+        return (self._ready + _AMPLITUDE_RAD * math.sin(2 * math.pi * _SWAY_HZ * time.monotonic())).tolist()
+
+    def ready(self):
+        """Whatever happened before: no fault, armed, and swaying."""
+        self.emulator.clear_faults()
+        self.commander.goals = None
+        self.commander.connect(simulated=False)
+        self.commander.press(False)
+        self.commander.until(self.restored, "disarmed after a reset")
+        self.commander.call("safety/arm")
+        self.commander.goals = self.sway
+        self.until_moving()
+
+    def restored(self):
+        """Whether a reset has ended the stop; asks for one."""
+        if self.stopped:
+            self.commander.try_call("safety/reset")
+        return not self.stopped
+
+    def until_moving(self):
+        """Until every joint has moved."""
+        start = self.joints()
+        self.commander.until(lambda: (np.abs(self.joints() - start) > 5 * _STILL_RAD).all(), "all joints move")
+
+    def until_report(self):
+        """About a second."""
+        count = len(self.commander.diagnostics)
+        self.commander.until(lambda: len(self.commander.diagnostics) > count, "diagnostics")
+
+    # what must follow a fault
+
+    @property
+    def stopped(self):
+        """Whether the bridge says so."""
+        return self.commander.safety[-1].state == SafetyState.STOPPED
+
+    def assert_stopped(self, since_s, within_s, *expected):
+        """Stopped by one of these causes, and safe within that time; returns its detail."""
+        self.commander.until_safety(SafetyState.STOPPED)
+        named = dict(zip(self.commander.safety[-1].causes, self.commander.safety[-1].causes_detail, strict=True))
+        assert set(expected) & set(named), named
+        self.commander.until(lambda: self.safe_at_s(since_s) is not None, "all servos without torque, or stopped")
+        assert self.safe_at_s(since_s) - since_s < within_s
+        return next(named[cause] for cause in expected if cause in named)
+
+    def safe_at_s(self, since_s):
+        """When the last servo was without torque or stopped by its bus watchdog; None while one is neither."""
+        times = []
+        for servo in self.emulator.status()["servos"][: len(self.robot.joint_names)]:
+            tripped_s = servo["watchdog_tripped_s"]
+            if servo["torque_on"] and servo["bus_watchdog"] >= 0:
+                return None
+            since = [t for t in (servo["torque_off_s"], tripped_s) if t is not None and t > since_s]
+            # A servo that has cut its torque by itself tells no time.
+            times.append(min(since, default=since_s))
+        return max(times)
+
+    def assert_stays_stopped_until_reset_and_armed(self):
+        """Commands go on all the while; nothing moves before the last step."""
+        commander = self.commander
+        commander.call("safety/arm", expect=False)
+        assert commander.safety[-1].state == SafetyState.STOPPED
+        commander.until(self.restored, "disarmed after a reset")
+        assert commander.safety[-1].state == SafetyState.DISARMED
+        start, count = self.joints(), len(commander.states)
+        while len(commander.states) < count + 30:
+            seen = len(commander.states)
+            commander.until(lambda seen=seen: len(commander.states) > seen, "states of a robot that rests")
+            assert not any(servo["torque_on"] for servo in self.emulator.status()["servos"])
+        if not self.robot.simulation_model:  # fingers without torque sink; free joints stay
+            assert np.abs(self.joints() - start).max() < _STILL_RAD
+        commander.call("safety/arm")
+        self.until_moving()
+        assert commander.safety[-1].state == SafetyState.ARMED
