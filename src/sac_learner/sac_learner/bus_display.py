@@ -71,7 +71,7 @@ def show_rates(rates: Sequence[Rate], console: Console) -> None:
     table = _table("one cycle", *("fast sync read" if rate.fast else "sync read" for rate in rates))
     rows = {
         "cycles a second": [f"{rate.hz:.0f}" for rate in rates],
-        "mean [ms]": [_ms(rate.parts.total_s) for rate in rates],
+        "mean, ms": [_ms(rate.parts.total_s) for rate in rates],
         "  wire": [_ms(rate.parts.wire_s) for rate in rates],
         "  return delays": [_ms(rate.parts.return_delay_s) for rate in rates],
         "  the rest": [_ms(rate.parts.rest_s) for rate in rates],
@@ -88,7 +88,7 @@ def show_rates(rates: Sequence[Rate], console: Console) -> None:
 
 def show_offsets(found: Sequence[JointOffset], console: Console) -> None:
     """Old and new offsets of the joints."""
-    table = _table("id", "joint", "tick", "stands at [rad]", "old offset", "new offset", "change [ticks]")
+    table = _table("id", "joint", "tick", "stands at, rad", "old offset", "new offset", "change, ticks")
     for joint in found:
         ticks = joint.change_ticks
         change = f"{ticks:+d} ({360.0 * ticks / TICKS_PER_REVOLUTION:+.1f} deg)" if ticks else "none"

@@ -163,7 +163,7 @@ def _calibrate(desk: Desk) -> int:
         print("Torque is off. Put the joints where they shall stand, and hold them still:")
         for servo in servos:
             print(f"  {servo.joint} at {pose[servo.joint]:g} rad")
-        _ask("Then press Enter. ")
+        _ask("Then press Enter.")
     found = calibration.offsets(robot, calibration.read_still(desk.bus, servos), pose)
     display.show_offsets(found, desk.console)
     _write(options, {"joints": [dataclasses.asdict(joint) for joint in found]})
@@ -178,15 +178,16 @@ def _calibrate(desk: Desk) -> int:
     if options.dry_run:
         print(f"nothing was written into {desk.path}")
         return 0
-    if not options.yes and _ask(f"Write this into {desk.path}? [y/N] ").lower() not in ("y", "yes"):
+    if not options.yes and _ask(f"Write this into {desk.path}? [y/N]").lower() not in ("y", "yes"):
         raise RefusedError("nothing was written")
     _replace(desk.path, old, new)
     return 0
 
 
 def _ask(question: str) -> str:
+    print(question, flush=True)
     try:
-        return input(question)
+        return input()
     except EOFError:
         raise RefusedError("there is no keyboard to answer: give --yes once the robot stands in its pose") from None
 
