@@ -76,6 +76,9 @@ def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
     rows = read_episodes(run / "episodes.csv")
     assert len({(row["session_id"], row["episode"]) for row in rows}) == len(rows)
     assert (run / "evaluation.json").exists()
+    refused = rosac("eval", "r", "steps:=3", directory=tmp_path)
+    assert refused.returncode == 2
+    assert "steps: an evaluation takes that from the run" in refused.stderr
 
 
 def test_no_node_outlives_a_killed_command(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rosac_common.environment import ensure_ros_environment
 
-
 # Launch arguments that make a run what it is.
 _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
 

@@ -81,3 +81,16 @@ def test_bad_own_parameters_are_refused(tmp_path: Path, text: str, expected: str
 def test_discovery_stays_on_this_machine_unless_asked(tmp_path: Path) -> None:
     assert graph(tmp_path).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert graph(tmp_path, discovery="subnet").environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+
+
+def test_an_option_of_one_stack_sets_its_parameter_and_no_other_stack_has_it(tmp_path: Path) -> None:
+    walk = STACKS["minitaur_walk"]
+    made = resolve(walk, complete_arguments(walk, {"terrain": "stairs"}), "r", tmp_path / "r")
+    assert made.parameters["bridge"].simulation.minitaur.terrain == "stairs"
+    assert made.parameters["task"].task.name == "MinitaurWalk"
+    assert made.parameters["learner"].observation_size == 112
+    assert made.parameters["bridge"].control_period_s == pytest.approx(0.02)
+    with pytest.raises(ArgumentError, match="must be one of flat"):
+        parse_arguments(walk, ["terrain:=mud"])
+    with pytest.raises(ArgumentError, match="unknown argument 'terrain'"):
+        parse_arguments(STACK, ["terrain:=flat"])
