@@ -199,17 +199,18 @@ class DynamixelRobot:
     def _look_at_watchdogs(self) -> None:
         """A servo whose register bus_watchdog is not what was set has stopped by itself, or forgotten everything."""
         answers = self.bus.sync_read(self._ids, self._watchdog.address, self._watchdog.size)
-        for servo in self._servos:
-            value = self._watchdog.decode(answers[servo.identifier])
-            if value == _TRIPPED:
-                self._lost = (
-                    f"{servo} has stopped: it heard nothing for {self._watchdog_ticks * WATCHDOG_UNIT_S:g} s (bus "
-                    "watchdog). Is this computer too busy, or the cable loose? Then call safety/reset"
-                )
-            elif value != self._watchdog_ticks:
-                self._lost = (
-                    f"{servo} has restarted and lost its settings: check its supply and cable, then call safety/reset"
-                )
+        values = [(f"{servo}", self._watchdog.decode(answers[servo.identifier])) for servo in self._servos]
+        stopped = [servo for servo, value in values if value == _TRIPPED]
+        restarted = [servo for servo, value in values if value not in (_TRIPPED, self._watchdog_ticks)]
+        if restarted:
+            self._lost = (
+                f"{', '.join(restarted)}: restarted, without settings: check supply and cable, then call safety/reset"
+            )
+        elif stopped:
+            self._lost = (
+                f"{', '.join(stopped)}: stopped after hearing nothing for {self._watchdog_ticks * WATCHDOG_UNIT_S:g} s "
+                "(bus watchdog): is this computer too busy, or the cable loose? Then call safety/reset"
+            )
 
     def _check_lost(self) -> None:
         if self._lost:
