@@ -46,7 +46,21 @@ def test_a_signal_without_a_cable_ends_too_and_says_what_is_not_known(rig):
     rig.emulator.unplug()
     rig.process.signal(signal.SIGTERM)
     assert rig.process.wait(5.0) == 0, rig.process.output()
+    assert "robot closed without a connection" in rig.process.output()
     assert "Traceback" not in rig.process.output()
+
+
+def test_a_bridge_started_without_its_cable_is_started_by_reset_when_it_is_there(rig):
+    rig.emulator.unplug()
+    rig.restart_bridge(connect=False)
+    rig.commander.until(lambda: rig.commander.safety and rig.stopped, "stopped")
+    assert "mend that, then call safety/reset" in rig.commander.safety[-1].causes_detail[0]
+    assert "no such device" in rig.commander.call("safety/reset", expect=False)
+    assert "Traceback" not in rig.process.output()
+    rig.emulator.replug()
+    rig.commander.call("safety/reset")
+    rig.commander.until_safety(SafetyState.DISARMED)
+    rig.ready()
 
 
 @pytest.mark.parametrize(

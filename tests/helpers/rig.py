@@ -37,13 +37,14 @@ class Rig:
         self.process.close()
         self.emulator.close()
 
-    def restart_bridge(self, **parameters):
+    def restart_bridge(self, connect=True, **parameters):
         """A new bridge on the same servos, after the old one has ended."""
         self.process.close()
         self._parameters |= parameters
         self.process = hardware_bridge(self.robot, self.emulator.port, **self._parameters)
         del self.commander.states[:], self.commander.safety[:]
-        self.commander.connect(simulated=False)
+        if connect:
+            self.commander.connect(simulated=False)
 
     # what moves
 

@@ -30,7 +30,7 @@ from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.messages import diagnostic, fill_executed, fill_state, joint_health, safety_state
-from robot_bridge.motion import Executed, MotionLoop
+from robot_bridge.motion import OF_THE_ROBOT, Executed, MotionLoop
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
 
@@ -77,6 +77,7 @@ class BridgeNode(LifecycleNode):
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._loop: MotionLoop | None = None
+        self._opened = False  # once, so that a failure is none of the first start
         self._tick_timer: Any = None
         self._published_revision = -1
         self._clock_publisher: Any = None
@@ -121,8 +122,11 @@ class BridgeNode(LifecycleNode):
             return  # it had gone off once more before it was destroyed
         self.destroy_timer(self._start_timer)
         self._start_timer = None
-        self.trigger_configure()
-        self.trigger_activate()
+        self._start()
+
+    def _start(self) -> None:
+        if self.trigger_configure() is TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
 
     # lifecycle: rclpy drops what these raise, so that each of them must speak for itself
 
@@ -168,7 +172,9 @@ class BridgeNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._backend.open()
-        self._gate.stop(Cause.BACKEND_FAILED, False, "")
+        self._opened = True
+        for cause in (Cause.BACKEND_FAILED, *OF_THE_ROBOT):
+            self._gate.stop(cause, False, "")
         self._publish_safety()
 
     def _activate(self) -> None:
@@ -189,25 +195,35 @@ class BridgeNode(LifecycleNode):
             self.destroy_timer(self._tick_timer)
             self._tick_timer = None
         loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.end()
+        problem = "" if loop is None else loop.end()
+        if problem:
+            self._say(self.get_logger().fatal, f"it is not known whether torque is off, cut the power: {problem}")
         if self.context.ok():
             self._publish_safety()
 
+    def _say(self, log: Callable[[str], object], text: str) -> None:
+        """Log it; after a signal the logger has lost its topic and would complain."""
+        (log if self.context.ok() else print)(text)
+
     def close(self) -> None:
         """Torque off, robot closed. The last thing to happen, whatever happened before."""
+        self._deactivate()
         try:
-            self._deactivate()
-        finally:
             self._backend.close()
-        # After a signal the logger has lost its topic and would complain.
-        report = self.get_logger().info if self.context.ok() else print
-        report("torque off, robot closed")
+        except BackendError as error:
+            self._say(self.get_logger().fatal, f"it is not known whether torque is off, cut the power: {error}")
+            return
+        lost = self._gate.is_active(Cause.CONNECTION_LOST)
+        self._say(self.get_logger().info, "robot closed without a connection" if lost else "torque off, robot closed")
 
     def fail(self, error: Exception) -> None:
         """Something unforeseen: torque off, stop latched until the bridge is configured again."""
-        self.get_logger().error("".join(traceback.format_exception(error)))
-        remedy = "deactivate, clean up, configure and activate the bridge, or restart it"
+        if isinstance(error, BackendError) and not self._opened:
+            self.get_logger().error(f"the robot cannot be opened: {error}")
+            remedy = "mend that, then call safety/reset" if self.settings.autostart else "mend that, configure again"
+        else:
+            self.get_logger().error("".join(traceback.format_exception(error)))
+            remedy = "deactivate, clean up, configure and activate the bridge, or restart it"
         self._gate.stop(Cause.BACKEND_FAILED, True, f"{type(error).__name__}: {error}; {remedy}")
         try:
             self._deactivate()
@@ -267,6 +283,8 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self.settings.autostart and not self._opened and self._gate.is_active(Cause.BACKEND_FAILED):
+            self._start()  # what was missing at the start may be there now
         if self._loop is not None:
             try:
                 self._loop.recover()

@@ -31,7 +31,7 @@ from robot_bridge.settings import BridgeSettings
 _HEALTH_PERIOD_S = 0.05
 _MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT)
 # Of the robot itself: it may have lost its settings, so that a reset sets it up again.
-_OF_THE_ROBOT = (
+OF_THE_ROBOT = (
     Cause.CONNECTION_LOST,
     Cause.READ_FAILED,
     Cause.STALE_STATE,
@@ -137,6 +137,11 @@ class MotionLoop(abc.ABC):
         except BackendError as error:
             self._fail(error)
 
+    @property
+    def _untold(self) -> bool:
+        """Whether the robot has not heard the gate's newest order."""
+        return self._gate.orders != self._obeyed
+
     def _tell(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Write; once more if an answer was lost, which is no reason to stop."""
         try:
@@ -144,15 +149,12 @@ class MotionLoop(abc.ABC):
         except ReadError:
             self._backend.write(goals_rad, torque_on)
 
-    def end(self) -> None:
-        """Torque off.
-
-        Raises:
-            BackendError: it is not known whether the torque is off.
-        """
+    def end(self) -> str:
+        """Torque off. Returns why it is not known to be off; empty: it is off."""
         self._gate.disarm()
         if not self._gate.is_active(Cause.CONNECTION_LOST):
-            self._backend.write(self._gate.goals_rad, self._gate.torque_on)
+            self.enforce()
+        return "; ".join(f"{cause.cause}: {cause.detail}" for cause in self._gate.report().causes if self._untold)
 
     def recover(self) -> None:
         """Before a reset: bring the robot back, if it is the robot itself that has failed.
@@ -160,7 +162,7 @@ class MotionLoop(abc.ABC):
         Raises:
             BackendError: what is still wrong with it.
         """
-        failed = [cause for cause in _OF_THE_ROBOT if self._gate.is_latched(cause)]
+        failed = [cause for cause in OF_THE_ROBOT if self._gate.is_latched(cause)]
         if not failed:
             return
         self._backend.recover()
@@ -224,8 +226,8 @@ class MotionLoop(abc.ABC):
     def _pass_time(self, now_s: float) -> None:
         """The gate's own times, torque that is due to go off, and what could not be said before."""
         self._gate.tick(now_s)
-        untold = self._gate.orders != self._obeyed and now_s >= self._tell_again_s
-        if untold and not self._gate.is_active(Cause.CONNECTION_LOST):
+        due = self._untold and now_s >= self._tell_again_s
+        if due and not self._gate.is_active(Cause.CONNECTION_LOST):
             self._tell_again_s = now_s + _TELL_AGAIN_S
             self.enforce()
 
