@@ -54,7 +54,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Run a tool. Returns the exit code: 0 all is well, 1 there are problems, 2 refused."""
+    """Run a tool. Returns the exit code: 0 all is well, 1 there are problems, 2 refused, 130 interrupted."""
     from sac_learner.bus_tools import TOOLS, open_desk
 
     try:
@@ -65,6 +65,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     except RefusedError as error:
         print(f"rosac bus: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _positive(text: str) -> int:

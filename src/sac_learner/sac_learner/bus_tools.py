@@ -23,6 +23,8 @@ from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at
 from robot_bridge.dynamixel.tools.survey import RATES, Survey, find_all, survey
 from robot_bridge.dynamixel.tools.usb import latency_timer_ms
 from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.settings import BridgeSettings
+from rosac_common.settings import leaves
 
 from sac_learner import bus_display as display
 from sac_learner.atomic_file import write_atomic
@@ -30,6 +32,7 @@ from sac_learner.robot_files import find_robot_file, load_servo_robot
 from sac_learner.train import write_json
 
 _REPLY_TIMEOUT_S = BusSettings().reply_timeout_s
+_WANTED_HZ: float = next(leaf.default for leaf in leaves(BridgeSettings) if leaf.name == "state_rate_hz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +145,8 @@ def _rate(desk: Desk) -> int:
     display.show_rates(rates, desk.console)
     timer_ms = desk.latency_timer_ms
     print("latency timer of the adapter: " + (f"{timer_ms} ms" if timer_ms is not None else "none"))
-    lines = advice(rates[-1], len(servos), timer_ms, desk.bus.baud_rate, desk.commands)
+    best = rates[-1]  # as the bridge reads
+    lines = advice(best, len(servos), timer_ms, desk.bus.baud_rate, _WANTED_HZ, desk.commands)
     for line in lines:
         print(f"- {line}")
     documents = [{**dataclasses.asdict(rate), "hz": rate.hz, "rest_s": rate.parts.rest_s} for rate in rates]
@@ -150,7 +154,7 @@ def _rate(desk: Desk) -> int:
         desk.options,
         {"servos": len(servos), "baud_rate": desk.bus.baud_rate, "latency_timer_ms": timer_ms, "rates": documents},
     )
-    return 1 if any(rate.failures for rate in rates) else 0
+    return 1 if best.hz < _WANTED_HZ or any(rate.failures for rate in rates) else 0
 
 
 def _calibrate(desk: Desk) -> int:

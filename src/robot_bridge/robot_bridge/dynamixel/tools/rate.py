@@ -135,9 +135,16 @@ def knows_fast_reads(bus: DynamixelBus, servos: Sequence[Servo]) -> bool:
     )
 
 
-def advice(rate: Rate, servos: int, latency_timer_ms: int | None, baud_rate: int, commands: Commands) -> list[str]:
-    """What would make the cycle shorter, and by how much at most."""
+def advice(
+    rate: Rate, servos: int, latency_timer_ms: int | None, baud_rate: int, wanted_hz: float, commands: Commands
+) -> list[str]:
+    """Whether it is as fast as wanted; what would make the cycle shorter, and by how much at most."""
     parts, lines = rate.parts, []
+    if rate.hz < wanted_hz:
+        lines.append(
+            f"{rate.hz:.0f} cycles a second are too few, the bridge wants {wanted_hz:g}: shorten the cycle, or set "
+            "state_rate_hz lower, but not below one in a control period"
+        )
     if parts.return_delay_s > 0.0:
         lines.append(f"return delays cost {1e3 * parts.return_delay_s:.2f} ms: {commands('check', '--fix')} sets them")
     if latency_timer_ms is not None and latency_timer_ms > LATENCY_TIMER_MS:

@@ -65,14 +65,14 @@ def some_rate(total_ms, wire_ms, delay_ms=0.0, computer_ms=0.3):
     [
         (some_rate(1.5, 0.7), 1, []),
         (some_rate(8.0, 2.7, delay_ms=4.5), None, ["return delays cost 4.50 ms"]),
-        (some_rate(19.0, 2.7), 16, ["latency timer is 16 ms"]),
+        (some_rate(19.0, 2.7), 16, ["53 cycles a second are too few, the bridge wants 100", "latency timer is 16 ms"]),
         (some_rate(3.2, 2.7), 1, ["the wire takes 84% at 1000000 baud"]),
         (some_rate(9.0, 0.7), 1, ["8.30 ms are neither wire nor return delay"]),
-        (some_rate(30.0, 2.7, delay_ms=4.5), 16, ["return delays", "latency timer", "neither wire"]),
+        (some_rate(30.0, 2.7, delay_ms=4.5), 16, ["too few", "return delays", "latency timer", "neither wire"]),
     ],
 )
 def test_advice(commands, rate, timer_ms, words):
-    lines = advice(rate, 9, timer_ms, 1_000_000, commands)
+    lines = advice(rate, 9, timer_ms, 1_000_000, 100.0, commands)
     assert len(lines) == len(words)
     for line, word in zip(lines, words, strict=True):
         assert word in line
