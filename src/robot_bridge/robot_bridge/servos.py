@@ -43,9 +43,9 @@ class ServoSettings:
         maximum=508,
     )
     bus_watchdog_s: float = setting(
-        0.06,
+        0.08,
         "register bus_watchdog [s], in steps of 20 ms: the servos stop by themselves when no instruction came for so "
-        "long; three steps, so that one late cycle of 100 Hz does no harm (own figure)",
+        "long; four steps: they stop within 100 ms, and a cycle of 100 Hz may be seven periods late (own figure)",
         minimum=WATCHDOG_UNIT_S,
         maximum=127 * WATCHDOG_UNIT_S,
     )

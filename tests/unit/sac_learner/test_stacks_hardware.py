@@ -57,7 +57,7 @@ def test_combinations_that_cannot_work_are_refused(tmp_path: Path, given: dict[s
     ("text", "message"),
     [
         ("auto_arm: true", "the robot on /dev/ttyUSB0 is armed by a person"),
-        ("state_rate_hz: 20.0", "would trip the servos' bus watchdog of 0.06 s .* give at least 33"),
+        ("state_rate_hz: 20.0", "would trip the servos' bus watchdog of 0.08 s .* give at least 25"),
     ],
 )
 def test_own_parameters_cannot_make_a_robot_unsafe(tmp_path: Path, text: str, message: str) -> None:

@@ -42,7 +42,7 @@ def connect(bus, robot):
 def test_every_register_is_set_and_read_back(emulated_bus, servo_robot):
     assert connect(emulated_bus, servo_robot)  # all know fast reads
     for servo in servos_of(servo_robot):
-        for name, value in {**servo.settings, "bus_watchdog": 3, "torque_enable": 0}.items():
+        for name, value in {**servo.settings, "bus_watchdog": 4, "torque_enable": 0}.items():
             assert emulated_bus.read(servo.identifier, servo.model.register(name)) == value, name
 
 
@@ -105,7 +105,7 @@ def test_a_value_that_is_not_taken_is_named(emulated_bus, servo_robot, monkeypat
             plain(identifier, register, value)
 
     monkeypatch.setattr(emulated_bus, "write", swallowing)
-    with pytest.raises(BackendError, match="bus_watchdog is 0 after writing 3: reboot it"):
+    with pytest.raises(BackendError, match="bus_watchdog is 0 after writing 4: reboot it"):
         connect(emulated_bus, servo_robot)
 
 

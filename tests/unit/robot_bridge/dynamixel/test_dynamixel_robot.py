@@ -334,7 +334,7 @@ def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
             attempt()
     driver.write(inner_goals(servo_robot), nobody(driver))  # torque off works all the same
     driver.recover()
-    assert servos(driver)[1]["bus_watchdog"] == 3
+    assert servos(driver)[1]["bus_watchdog"] == 4
     drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
     assert all(torques(driver))
 
@@ -345,11 +345,11 @@ def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
 def test_silence_trips_the_bus_watchdog_and_the_driver_says_so(realtime, servo_robot):
     realtime.write(realtime.read().position_rad, everyone(realtime))
     until(lambda: all(s["bus_watchdog"] == -1 for s in servos(realtime)), "the servos stop by themselves")
-    with pytest.raises(BackendError, match=r"stopped after hearing nothing for 0.06 s \(bus watchdog\)"):
+    with pytest.raises(BackendError, match=r"stopped after hearing nothing for 0.08 s \(bus watchdog\)"):
         realtime.read()
     realtime.write(inner_goals(servo_robot), nobody(realtime))
     realtime.recover()
-    assert [s["bus_watchdog"] for s in servos(realtime)] == [3] * len(everyone(realtime))
+    assert [s["bus_watchdog"] for s in servos(realtime)] == [4] * len(everyone(realtime))
     assert not any(torques(realtime))
     realtime.read()
 

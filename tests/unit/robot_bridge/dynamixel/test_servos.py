@@ -58,7 +58,7 @@ def test_what_is_written_to_the_servos(servo_robot):
         for name, value in servo.settings.items():
             register = servo.model.register(name)
             assert register.minimum is None or register.minimum <= value <= register.maximum, name
-    assert watchdog_ticks(servo_robot) == 3
+    assert watchdog_ticks(servo_robot) == 4
 
 
 def test_current_limits_are_never_rounded_up(robot):
