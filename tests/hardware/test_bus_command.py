@@ -9,6 +9,7 @@ import sys
 import pytest
 import serial
 from helpers.bus_tools import HORNS, ROBOTS, assembled_hand, rosac
+from robot_bridge.dynamixel.tools import survey
 from robot_bridge.dynamixel.units import Units
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
@@ -41,8 +42,6 @@ def test_check_fix_and_the_exit_codes(hand, tmp_path):
     code, said, _ = bus("check", hand, "--fix")
     assert code == 0
     assert "problems: 0, notes: 0" in said
-    # Gains are not EEPROM: gone with a restart, and set again by the bridge.
-    assert bus("check", hand)[0] == 0
 
 
 def test_fix_leaves_a_servo_with_a_hardware_error_and_sets_up_the_others(hand):
@@ -121,7 +120,8 @@ def test_calibrate_without_a_yes_writes_nothing(hand, robot_file, tmp_path, argu
     assert list(tmp_path.iterdir()) == [robot_file]
 
 
-def test_all_servos_to_another_baud_rate_and_back_by_their_old_one(hand):
+def test_all_servos_to_another_baud_rate_and_back_by_their_old_one(hand, monkeypatch):
+    monkeypatch.setattr(survey, "RATES", (57_600, 1_000_000, 3_000_000))
     code, said, _ = bus("set-baud", hand, "--new-baud-rate", "3000000")
     assert code == 0
     assert said.count("answers at 3000000 baud now") == 10
