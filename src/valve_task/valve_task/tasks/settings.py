@@ -43,9 +43,9 @@ class PoseRewardSettings:
 class WalkSettings:
     """Walking: actions, reward, end. EXTENDED = bulletphysics/bullet3, minitaur_extended_env.py.
 
-    The reward is EXTENDED's (forward velocity, acceleration of the actions) with the penalties that arXiv 1812.05905
-    names without figures (large pitch or roll, front legs folded under the body). All of it is times 20, so that a step
-    of good walking is worth as much as one of the valve tasks.
+    The reward is forward velocity and acceleration of the actions as in EXTENDED and safemrl, with the penalties that
+    arXiv 1812.05905 names without figures (large pitch or roll, front legs folded under the body). All of it is times
+    20, so that a step of good walking is worth as much as one of the valve tasks.
     """
 
     swing_range_rad: float = setting(
@@ -55,9 +55,15 @@ class WalkSettings:
     extension_range_rad: float = setting(
         0.5, "actions of +-1 stretch or bend a leg by so much [rad] (EXTENDED)", minimum=0.01, maximum=1.5
     )
-    velocity: float = setting(20.0, "times the forward velocity of the body [s/m] (EXTENDED: 1)")
-    fastest_m_s: float = setting(
-        0.5, "more than this counts as this, in both directions [m/s] (EXTENDED)", minimum=0.01
+    velocity: float = setting(
+        20.0, "times |goal| - |goal - forward velocity of the body| [s/m] (google-research, safemrl: 1)"
+    )
+    goal_m_s: float = setting(
+        0.5,
+        "velocity to walk with [m/s] (EXTENDED's limit: there, more earns the same; here it earns less, because a "
+        "robot that learned to run with 1 m/s fell on slopes and stairs: own measurement)",
+        minimum=-1.0,
+        maximum=1.0,
     )
     acceleration: float = setting(
         -2.0, "times the mean magnitude of the second difference of the leg angles commanded [1/rad] (EXTENDED: -0.1)"
@@ -92,6 +98,12 @@ class WalkSettings:
         0.3,
         "an episode succeeds with this mean speed and no fall [m/s] (own figure: safemrl's goal velocity)",
         minimum=0.0,
+    )
+    start_spread_rad: float = setting(
+        0.1,
+        "swing and extension of each leg at the start differ by up to so much [rad] (own figure)",
+        minimum=0.0,
+        maximum=0.3,
     )
     command_range_m_s: list[float] = setting(
         [-0.4, 0.4],

@@ -25,6 +25,8 @@ HISTORY = 5
 READING = 12
 # Own figure: within this of the commanded velocity an episode succeeds.
 COMMAND_TOLERANCE_M_S = 0.1
+# Own figure: of the reward, so that a fall forwards is no disaster.
+FASTEST_M_S = 1.0
 
 
 class WalkTask(Task):
@@ -48,7 +50,7 @@ class WalkTask(Task):
         self._body: BodyState | None = None  # then
         self._start: BodyState | None = None
         self._forward = np.array([1.0, 0.0])
-        self.command_m_s = self._walk.fastest_m_s  # velocity that is asked for
+        self.command_m_s = self._walk.goal_m_s  # velocity that is asked for
 
     @property
     def observation_size(self) -> int:
@@ -57,7 +59,9 @@ class WalkTask(Task):
     def draw(self, rng: np.random.Generator) -> Start:
         if self.variant.commanded:
             self.command_m_s = float(rng.uniform(*self._command_range))
-        return Start(self._stand_rad, self._stand_rad, None)
+        spread = rng.uniform(-self._walk.start_spread_rad, self._walk.start_spread_rad, (2, 4))
+        pose = motor_angles(spread[0], self._walk.extension_centre_rad + spread[1])
+        return Start(pose, pose, None)
 
     def shaped(self, action: Array, last_action: Array, episode: int) -> Array:
         """Smoothed at first: a real robot's motors and gears suffer least."""
@@ -154,11 +158,9 @@ class WalkTask(Task):
         return max(0.0, self._walk.success_speed_m_s - speed)
 
     def _velocity_term(self, body: BodyState) -> float:
-        fastest = self._walk.fastest_m_s
-        speed = min(fastest, max(-fastest, self._speed_m_s(self._body, body)))
-        if self.variant.commanded:  # safemrl: the goal less the distance to it
-            return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
-        return self._walk.velocity * speed
+        """safemrl: the goal less the distance to it; a jump of the odometry counts as FASTEST_M_S."""
+        speed = min(FASTEST_M_S, max(-FASTEST_M_S, self._speed_m_s(self._body, body)))
+        return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:
         commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from robot_bridge.backend import RobotState
 from robot_bridge.body_state import BodyState
-from robot_bridge.leg_kinematics import motor_angles
+from robot_bridge.leg_kinematics import motor_angles, swing_extension
 from robot_bridge.robot import load_robot
 from rosac_common.settings import SettingsError, from_mapping
 from valve_task.tasks import TaskSettings, make_task, tasks_of
@@ -152,8 +152,10 @@ class TestReward:
     def test_velocity(self):
         terms, _ = self.judged(state(1, x=0.008, y=0.1))
         assert terms == pytest.approx({"velocity": 20 * 0.4, "acceleration": 0, "lean": 0, "fold": 0})
-        assert self.judged(state(1, x=0.1))[0]["velocity"] == pytest.approx(20 * 0.5)
-        assert self.judged(state(1, x=-0.1))[0]["velocity"] == pytest.approx(-20 * 0.5)
+        assert self.judged(state(1, x=0.012))[0]["velocity"] == pytest.approx(20 * 0.4)  # 0.1 m/s too fast
+        assert self.judged(state(1, x=-0.002))[0]["velocity"] == pytest.approx(-20 * 0.1)
+        assert self.judged(state(1, x=0.5))[0]["velocity"] == pytest.approx(0.0)
+        assert self.judged(state(1, x=-0.5))[0]["velocity"] == pytest.approx(-20 * 1.0)
 
     def test_forward_is_where_it_faced_at_the_start(self):
         terms, _ = self.judged(state(1, y=0.008, yaw=1.0), before=state(0, yaw=math.pi / 2))
@@ -224,6 +226,15 @@ class TestCommand:
         task.observe(state(0), 0, NOTHING)
         assert task.evaluate(state(100, x=-0.5), 100, NOTHING).success
         assert not task.evaluate(state(100, x=0.5), 100, NOTHING).success
+
+
+def test_starts_differ():
+    task, rng = make(start_spread_rad=0.1), np.random.default_rng(0)
+    poses = np.array([task.draw(rng).pose_rad for _ in range(200)])
+    swing, extension = np.array([swing_extension(pose) for pose in poses]).transpose(1, 0, 2)
+    for values, centre in ((swing, 0.0), (extension, 2.0)):
+        assert 0.09 < np.abs(values - centre).max() <= 0.1
+    assert (make(start_spread_rad=0.0).draw(rng).pose_rad == STAND).all()
 
 
 def test_smoothing_ends_after_its_episodes():
