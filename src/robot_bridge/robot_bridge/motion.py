@@ -103,7 +103,8 @@ class MotionLoop(abc.ABC):
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
         self._obeyed = gate.orders  # how many of the gate's orders the robot has heard
-        self._tell_again_s = -math.inf
+        self._tried = gate.orders  # how many it was told, heard or not
+        self._tell_again_s: float | None = None
         self.health: RobotHealth | None = None
         self._health_s = -math.inf
         self.executed: Executed | None = None
@@ -130,12 +131,14 @@ class MotionLoop(abc.ABC):
 
         A robot that cannot be told is stopped, and told again by later ticks until it has heard.
         """
-        orders = self._gate.orders
+        orders, torque_on = self._gate.orders, self._gate.torque_on
         try:
-            self._tell(self._gate.goals_rad, self._gate.torque_on)
+            self._tell(self._gate.goals_rad, torque_on)
             self._obeyed = orders
         except BackendError as error:
             self._fail(error)
+        # Torque off that was not heard is not tried again at once: each missing answer takes its time.
+        self._tried = orders if torque_on.any() else self._gate.orders
 
     @property
     def _untold(self) -> bool:
@@ -226,10 +229,14 @@ class MotionLoop(abc.ABC):
     def _pass_time(self, now_s: float) -> None:
         """The gate's own times, torque that is due to go off, and what could not be said before."""
         self._gate.tick(now_s)
-        due = self._untold and now_s >= self._tell_again_s
-        if due and not self._gate.is_active(Cause.CONNECTION_LOST):
-            self._tell_again_s = now_s + _TELL_AGAIN_S
+        if not self._untold or self._gate.is_active(Cause.CONNECTION_LOST):
+            self._tell_again_s = None
+            return
+        if self._gate.orders != self._tried or (self._tell_again_s is not None and now_s >= self._tell_again_s):
             self.enforce()
+            self._tell_again_s = None
+        if self._tell_again_s is None:
+            self._tell_again_s = now_s + _TELL_AGAIN_S
 
     def figures(self) -> dict[str, object]:
         """What diagnostics show of the loop since the last call."""

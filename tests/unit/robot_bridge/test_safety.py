@@ -27,7 +27,7 @@ class FakeRobot:
         self.torque_on = np.zeros(10, dtype=bool)
         self.goals = np.zeros(10)
         self.error = self.write_error = None
-        self.recovered = self.writes = self.fail_writes = 0
+        self.recovered = self.writes = self.attempts = self.fail_writes = 0
 
     def read(self):
         if self.error is not None:
@@ -36,6 +36,7 @@ class FakeRobot:
         return RobotState(self.now_ns, self.position.copy(), self.velocity.copy(), np.zeros(10), self.current.copy())
 
     def write(self, goals_rad, torque_on):
+        self.attempts += 1
         if self.write_error is not None:
             raise self.write_error
         self.writes += 1
@@ -258,13 +259,15 @@ def test_a_lost_port_stops_and_is_not_asked_again_until_reset(bench):
 
 
 def test_torque_off_that_could_not_be_sent_is_sent_again(bench):
-    bench.robot.write_error = BackendError("servos [11] do not confirm")
+    bench.robot.write_error, bench.robot.attempts = BackendError("servos [11] do not confirm"), 0
     bench.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
     bench.loop.enforce()
     assert Cause.ROBOT_FAILED in bench.causes()
     assert bench.robot.torque_on.any()
+    bench.run(1.0)
+    assert bench.robot.attempts < 8, "each try may take as long as many missing answers"
     bench.robot.write_error = None
-    bench.run(0.01)
+    bench.run(0.25)
     assert not bench.robot.torque_on.any()
 
 

@@ -1,0 +1,79 @@
+"""A whole graph in real time on servos that fail: what it stores was measured, and it goes on after each fault."""
+
+import numpy as np
+import pytest
+from helpers.commander import ROBOT, Commander
+from helpers.graph import GraphProcess, own_parameters
+from helpers.ros import ros_node
+from robot_bridge.emulator import EmulatorProcess
+from rosac_common.messages import nanoseconds
+from sac_interfaces.msg import SafetyState, Transition
+from sensor_msgs.msg import JointState
+
+from rosac_common import qos
+
+pytestmark = pytest.mark.ros
+
+PERIOD_S, JOINTS = 0.1, 9
+STEPS = 12
+
+
+def restored(commander):
+    if commander.safety[-1].state == SafetyState.STOPPED:
+        commander.try_call("safety/reset")
+    return commander.safety[-1].state == SafetyState.DISARMED
+
+
+@pytest.mark.timeout(180)
+def test_no_transition_holds_what_was_not_measured(tmp_path):
+    own = own_parameters(
+        tmp_path / "own.yaml",
+        {
+            "learner": {"sac.initial_random_steps": 5000, "sac.min_pool_steps": 5000},
+            "task": {"task.horizon_steps": 30},
+            "bridge": {"robot.servos.bus_watchdog_s": 1.0, "robot.safety.state_timeout_s": 1.5},
+        },
+    )
+    transitions, states = [], []
+    with EmulatorProcess(ROBOT) as emulator, ros_node("witness") as node:
+        commander = Commander(node)
+        node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
+        node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)  # deep: every one counts
+        arguments = ("backend:=dynamixel", f"port:={emulator.port}", "steps:=0", "run:=faults", own)
+        with GraphProcess("up", *arguments, directory=tmp_path):
+            commander.connect(simulated=False)
+            commander.until_safety(SafetyState.DISARMED)
+            commander.call("safety/arm")
+            for kind, values in (("silent", {"id": 11}), ("lost", {"rate": 1.0}), ("unplug", {}), ("", {})):
+                count = len(transitions)
+                commander.until(lambda count=count: len(transitions) > count + STEPS, "transitions", 60.0)
+                if kind:
+                    emulator.fault(kind, **values)
+                    commander.until_safety(SafetyState.STOPPED)
+                    emulator.clear_faults()
+                    commander.until(lambda: restored(commander), "disarmed after a reset")
+                    commander.call("safety/arm")
+            assert len({transition.session_id for transition in transitions}) == 1
+            # What the learner missed while it started is sent again.
+            transitions = list({transition.sequence: transition for transition in transitions}.values())
+            sequence = sorted(transition.sequence for transition in transitions)
+            assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
+            assert len({transition.episode for transition in transitions}) > 3, "each fault ends an episode"
+            check(transitions, states)
+
+
+def check(transitions, states):
+    """Each observation shows a state that the bridge has published, and the next one a state one period later."""
+    stamps_ns = np.array([nanoseconds(state.header.stamp) for state in states])
+    joints = np.array([state.position[:JOINTS] for state in states], dtype=np.float32)
+    for transition in transitions:
+        distance_ns = np.abs(stamps_ns - nanoseconds(transition.header.stamp))
+        after = int(np.argmin(distance_ns))
+        assert distance_ns[after] < 1000, "no state of that time was published"
+        np.testing.assert_allclose(joints[after], transition.next_observation[:JOINTS], atol=1e-6)
+        shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
+        ages = (stamps_ns[after] - stamps_ns) * 1e-9
+        candidates = np.flatnonzero((ages > 0.4 * PERIOD_S) & (ages < 1.7 * PERIOD_S))
+        assert candidates.size, "no state was published about a period before"
+        assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
+        assert np.isfinite([*transition.executed_action, transition.reward]).all()
