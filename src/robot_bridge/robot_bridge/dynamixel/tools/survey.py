@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dynamixel_sdk as sdk
 
-from robot_bridge.backend import ReadError
-from robot_bridge.dynamixel.bus import DynamixelBus, Ping
+from robot_bridge.dynamixel.bus import DynamixelBus
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.dynamixel.serial_port import SerialPort
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at, read_state
@@ -16,7 +15,6 @@ from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at,
 # dynamixel-sdk for Python sets these; new servos have the first.
 RATES = (57_600, *(rate for rate in BAUD_RATES.values() if rate not in (57_600, 4_500_000)))
 _NEW_ID = 1  # of a servo as it left the factory
-_SEARCH_TRIES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,24 +78,12 @@ def _search(bus: DynamixelBus, missing: Sequence[int]) -> tuple[dict[int, int], 
     try:
         for rate in (rate for rate in RATES if rate != home):
             bus.set_baud_rate(rate)
-            for identifier in missing:
-                if identifier not in elsewhere and answers(bus, identifier):
-                    elsewhere[identifier] = rate
-            if rate == RATES[0] and _NEW_ID not in missing:
-                new = answers(bus, _NEW_ID)
+            found = bus.scan()
+            elsewhere |= {identifier: rate for identifier in missing if identifier in found}
+            new = new or (rate == RATES[0] and _NEW_ID in found and _NEW_ID not in missing)
     finally:
         bus.set_baud_rate(home)
     return elsewhere, new
-
-
-def answers(bus: DynamixelBus, identifier: int) -> Ping | None:
-    """Whether anybody answers to an id at the bus' baud rate."""
-    for _ in range(_SEARCH_TRIES):
-        try:
-            return bus.ping(identifier)
-        except ReadError:
-            continue
-    return None
 
 
 def _old_protocol(bus: DynamixelBus, identifiers: Sequence[int], reply_timeout_s: float) -> list[int]:
