@@ -17,11 +17,12 @@ ALERT = 0x80
 # A status without parameters, and what its length field counts then: instruction, error and checksum.
 _STATUS_BYTES, _STATUS_LENGTH = 11, 4
 _HEADER = b"\xff\xff\xfd"
+# Error byte of a status: the instruction arrived damaged, so that it may be sent again.
+_DAMAGED = 3
 # Error byte of a status: what it means, and what to do.
 _STATUS_ERRORS = {
     1: "it could not carry that out: is a hardware error latched? `rosac bus check`, then `rosac bus reboot`",
     2: "it does not know the instruction: its firmware is too old",
-    3: "it received a damaged packet: check cables and ground",
     4: "the value is out of range, or its bus watchdog has tripped",
     5: "the data is too short: wrong register size for this model",
     6: "the value is beyond a limit set in the servo",
@@ -39,6 +40,7 @@ _EXPLAINED = {
     "not_sent": "the instruction could not be sent",
     "no_answer": "no answer",
     "damaged_answer": "a damaged or incomplete answer",
+    "damaged_instruction": "word that the instruction arrived damaged",
     "late_answer": "an answer to an earlier instruction",
     "refused": "an error instead of an answer",
 }
@@ -242,6 +244,10 @@ class DynamixelBus:
                 self._expect_late(length)
                 raise self._failed(failure, [identifier], what)
         code = packet[sdk.PKT_ERROR] & ~ALERT
+        if code == _DAMAGED:
+            raise self._failed("damaged_instruction", [identifier], what)
+        if code == _DAMAGED_INSTRUCTION:  # lost on the way, as an answer may be: trying again makes sense
+            raise self._failed("damaged_instruction", [identifier], what)
         if code:
             self.failures["refused"] += 1
             meaning = _STATUS_ERRORS.get(code, "unknown error")

@@ -40,6 +40,16 @@ def test_sync_write_as_published(bus, played):
     assert played.heard_bytes.startswith(bytes.fromhex("FFFFFD00FE11008374000400019600000002AA0000008287"))
 
 
+def test_an_instruction_that_arrived_damaged_may_be_sent_again(bus, played):
+    """The servo says so with error 3; it is no refusal."""
+    played.answer = lambda packet: encode_status(1, 3, b"")
+    with pytest.raises(ReadError, match="servo 1: word that the instruction arrived damaged"):
+        bus.read(1, POSITION)
+    assert bus.failures == {"damaged_instruction": 1}
+    played.answer = lambda packet: encode_status(1, 0, bytes(4))
+    assert bus.read(1, POSITION) == 0
+
+
 def test_fast_sync_read_as_published(bus, played):
     """E-manual, Protocol 2.0, Fast Sync Read of servos 3, 7 and 4."""
     data = {3: bytes.fromhex("A6000000"), 7: bytes.fromhex("1F080000"), 4: bytes.fromhex("FF030000")}
