@@ -246,8 +246,6 @@ class DynamixelBus:
         code = packet[sdk.PKT_ERROR] & ~ALERT
         if code == _DAMAGED:
             raise self._failed("damaged_instruction", [identifier], what)
-        if code == _DAMAGED_INSTRUCTION:  # lost on the way, as an answer may be: trying again makes sense
-            raise self._failed("damaged_instruction", [identifier], what)
         if code:
             self.failures["refused"] += 1
             meaning = _STATUS_ERRORS.get(code, "unknown error")
