@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import select
 import sys
 import tempfile
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -54,22 +54,24 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 print(f"  rosac train {stack.name} backend:=dynamixel port:={emulator.port}")
         print("Type a fault, such as 'silent id=20', or: clear, status, help.", flush=True)
         try:
-            return _serve(emulator, sys.stdin, console)
+            return _serve(emulator, sys.stdin.fileno(), console)
         except KeyboardInterrupt:
             return 0
 
 
-def _serve(emulator: EmulatorProcess, lines: TextIO, console: Console) -> int:
-    """Carry out what is typed until the emulator ends; without a keyboard only wait."""
-    listening = True
+def _serve(emulator: EmulatorProcess, keyboard: int, console: Console) -> int:
+    """Carry out the lines that come from a file descriptor until the emulator ends; at its end only wait."""
+    listening, typed = True, b""
     while emulator.process.poll() is None:
-        ready, _, _ = select.select([lines] if listening else [], [], [], _LOOK_S)
+        ready, _, _ = select.select([keyboard] if listening else [], [], [], _LOOK_S)
         if not ready:
             continue
-        line = lines.readline()
-        listening = bool(line)
-        if line.strip():
-            _obey(emulator, line.strip(), console)
+        data = os.read(keyboard, 4096)
+        listening = bool(data)
+        *lines, typed = (typed + (data or b"\n")).split(b"\n")
+        for line in lines:
+            if line.strip():
+                _obey(emulator, line.decode(errors="replace").strip(), console)
     print("the emulator has ended", file=sys.stderr)
     return 1
 

@@ -49,6 +49,7 @@ def test_it_serves_a_port_obeys_what_is_typed_and_ends_with_ctrl_c(tmp_path):
         port.closePort()
         assert "it must be in 0 .. 1" in ask(process, "lost rate=2", "lost")
         assert "unplug" in ask(process, "help", "clear")
+        assert "temperature: done" in ask(process, "stale_encoder id=10\ntemperature id=11 celsius=40", "temperature")
         status = ask(process, "status", "instructions")
         assert "faults: silent 1" in status
         assert "bus watchdog" in status
