@@ -162,4 +162,5 @@ def test_rest_and_hold_pass_the_gate_of_a_real_bridge() -> None:
         assert goal.end().success
         assert goal.phases[:2] == ["taking the fingers off the valve", "going to the start pose"]
         assert {gate.state for gate in gates} <= {SafetyState.DISARMED, SafetyState.ARMED, SafetyState.HOLD}
-        assert gates[-1].commands_refused == 0
+        # A busy machine may answer a state too late; nothing else is a reason to refuse.
+        assert not any("bad_command" in gate.causes for gate in gates)
