@@ -141,8 +141,8 @@ def measure(duration_s: float, rate: float, seed: int) -> dict[str, object]:
         witness = Witness()
         try:
             with operator() as person, running(run, graph) as (supervisor, monitor):
-                until(person.restore, supervisor, monitor, "armed")
-                until(lambda: witness.transitions > 0, supervisor, monitor, "transitions")
+                until(lambda: person.restore() and witness.transitions > 0, supervisor, monitor, "transitions")
+                person.stops.clear()
                 before, counted = emulator.status(), dict(witness.bus)
                 for kind in ("lost", "corrupt"):
                     emulator.fault(kind, rate=rate)
