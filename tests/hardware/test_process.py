@@ -50,6 +50,17 @@ def test_a_signal_without_a_cable_ends_too_and_says_what_is_not_known(rig):
     assert "Traceback" not in rig.process.output()
 
 
+def test_a_signal_with_a_silent_servo_ends_too_and_says_that_its_torque_is_not_known_to_be_off(rig):
+    first = rig.robot.joint_ids[0]
+    rig.emulator.fault("silent", id=first)
+    rig.process.signal(signal.SIGTERM)
+    assert rig.process.wait(10.0) == 0, rig.process.output()
+    assert "it is not known whether torque is off, cut the power" in rig.process.output()
+    assert f"servo {first}" in rig.process.output()
+    assert "Traceback" not in rig.process.output()
+    assert not any(torque(rig)[1:])
+
+
 def test_a_bridge_started_without_its_cable_is_started_by_reset_when_it_is_there(rig):
     rig.emulator.unplug()
     rig.restart_bridge(connect=False)

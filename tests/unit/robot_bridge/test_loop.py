@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from robot_bridge.backend import BackendError, RobotState
+from robot_bridge.backend import BackendError, ReadError, RobotState
 from robot_bridge.causes import Cause
 from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Command, GateState
@@ -24,7 +24,7 @@ class FakeRobot:
     def __init__(self):
         self.time_ns, self.position = EPOCH_NS, np.zeros(10)
         self.torque_on = np.zeros(10, dtype=bool)
-        self.writes, self.advanced_s, self.broken = 0, [], False
+        self.writes, self.advanced_s, self.broken, self.error = 0, [], False, None
 
     def open(self): ...
 
@@ -38,6 +38,8 @@ class FakeRobot:
         return {}
 
     def read(self):
+        if self.error is not None:
+            raise self.error
         if self.broken:
             raise BackendError("no answer of id 11: check its cable")
         return RobotState(self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10))
@@ -152,6 +154,17 @@ class TestLockstep:
         assert lockstep.states[-1].time_ns == EPOCH_NS + 100_000_000
         assert lockstep.gate.state is GateState.STOPPED
         assert lockstep.gate.reset()[0]
+
+    def test_a_command_whose_reading_was_lost_is_not_executed_again(self, lockstep):
+        lockstep.robot.error = ReadError("lost")
+        lockstep.send(EPOCH_NS)
+        assert (lockstep.robot.advanced_s, len(lockstep.states)) == ([0.1], 1)
+        lockstep.send(EPOCH_NS)
+        assert (lockstep.robot.advanced_s, lockstep.loop.duplicates) == ([0.1], 1)
+        lockstep.robot.error = None
+        lockstep.loop.tick(1.0)
+        assert lockstep.states[-1].time_ns == EPOCH_NS + 100_000_000
+        assert lockstep.gate.state is GateState.ARMED
 
     def test_the_end_takes_torque_off(self, lockstep):
         assert lockstep.robot.torque_on[:9].all()
