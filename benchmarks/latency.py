@@ -8,7 +8,6 @@ from __future__ import annotations
 import ros_first  # noqa: F401
 
 # isort: split
-import threading
 import time
 from pathlib import Path
 
@@ -18,43 +17,27 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 import numpy as np  # noqa: E402
-import rclpy  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.node import Node  # noqa: E402
+from listener import Listener  # noqa: E402
 from sac_interfaces.msg import Transition  # noqa: E402
 from sac_learner.replay_log import Kind, ReplayLog  # noqa: E402
 from sac_learner.run_directory import Run  # noqa: E402
 from sac_learner.settings import LearnerNodeSettings  # noqa: E402
-from support import RESULTS, finish, make_run, parser, running, wait_until, workspace  # noqa: E402
+from support import RESULTS, SATURATING_LEARNER, finish, make_run, parser, running, wait_until, workspace  # noqa: E402
 
 from rosac_common import qos  # noqa: E402
 
-# Far more updates than the robot's steps call for: the learner never sleeps.
-SATURATING_UPDATES_PER_STEP = 1000.0
 
-
-class Witness:
+class Witness(Listener):
     """Subscribes to the replay beside the learner and keeps what the figures need."""
 
     def __init__(self) -> None:
-        self._context = rclpy.Context()
-        self._context.init()
-        self._node = Node("witness", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._node.create_subscription(Transition, "replay", self._take, qos.REPLAY)
+        super().__init__("witness")
         self.latencies_s: list[float] = []
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        self.node.create_subscription(Transition, "replay", self._take, qos.REPLAY)
+        self.begin()
 
     def _take(self, message: Transition) -> None:
         self.latencies_s.append(message.action_latency_s)
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self._node.destroy_node()
-        self._context.try_shutdown()
 
 
 def lost_and_duplicated(run: Run, settings: LearnerNodeSettings) -> tuple[int, int]:
@@ -74,11 +57,7 @@ def lost_and_duplicated(run: Run, settings: LearnerNodeSettings) -> tuple[int, i
 def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[float]]:
     """Run the graph in real time and look at every transition."""
     parameters = {
-        "learner": {
-            "pacing.updates_per_step": SATURATING_UPDATES_PER_STEP,
-            "sac.initial_random_steps": 50,
-            "sac.min_pool_steps": 50,
-        },
+        "learner": SATURATING_LEARNER,
         "task": {"task.control_period_s": 1.0 / rate_hz},
     }
     with workspace() as directory:

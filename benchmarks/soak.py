@@ -11,25 +11,22 @@ from __future__ import annotations
 import ros_first  # noqa: F401
 
 # isort: split
-import threading
 import time
 from collections import deque
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from listener import Listener
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
-from robot_operator import Operator, operator, until
+from robot_operator import Operator
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
 from sac_learner.monitor import Monitor
 from sac_learner.supervisor import Supervisor
 from sensor_msgs.msg import JointState
-from support import REPOSITORY, finish, make_run, parser, running, workspace
+from support import REPOSITORY, finish, make_run, parser, running, wait_until, workspace
 
 from rosac_common import qos
 
@@ -44,33 +41,21 @@ _NO_FAILURES = {"bus_transactions"}
 _STAMP_NS = 1000
 
 
-class Witness:
-    """Hears joint states, transitions and diagnostics in a thread of its own, and judges them."""
+class Witness(Listener):
+    """Hears joint states, transitions and diagnostics, and judges them."""
 
     def __init__(self) -> None:
-        self._context = rclpy.Context()
-        self._context.init(args=[])
-        self._node = Node("witness", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        super().__init__("witness")
         self._states: deque[tuple[int, np.ndarray]] = deque()  # stamp, positions
         self._waiting: deque[tuple[float, Transition]] = deque()
         self.states = self.transitions = 0
         self.wrong: list[str] = []
         self.bus: dict[str, int] = {}  # the bridge's counters
-        self._node.create_subscription(JointState, "joint_states", self._take_state, qos.REPLAY)
-        self._node.create_subscription(Transition, "replay", self._take_transition, qos.REPLAY)
-        self._node.create_subscription(DiagnosticArray, "diagnostics", self._take_diagnostics, qos.EVENTS)
-        self._node.create_timer(0.5, self._judge_waiting)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Judge what is left, end the thread."""
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        self.node.create_subscription(JointState, "joint_states", self._take_state, qos.REPLAY)
+        self.node.create_subscription(Transition, "replay", self._take_transition, qos.REPLAY)
+        self.node.create_subscription(DiagnosticArray, "diagnostics", self._take_diagnostics, qos.EVENTS)
+        self.node.create_timer(0.5, self._judge_waiting)
+        self.begin()
 
     def _take_state(self, message: JointState) -> None:
         stamp_ns, position = nanoseconds(message.header.stamp), np.array(message.position)
@@ -140,8 +125,8 @@ def measure(duration_s: float, rate: float, seed: int) -> dict[str, object]:
         run, graph = make_run(directory, arguments, {"task": {"task.control_period_s": PERIOD_S}})
         witness = Witness()
         try:
-            with operator() as person, running(run, graph) as (supervisor, monitor):
-                until(lambda: person.restore() and witness.transitions > 0, supervisor, monitor, "transitions")
+            with Operator() as person, running(run, graph) as (supervisor, monitor):
+                wait_until(lambda: person.restore() and witness.transitions > 0, supervisor, monitor, "transitions")
                 person.stops.clear()
                 before, counted = emulator.status(), dict(witness.bus)
                 for kind in ("lost", "corrupt"):

@@ -21,14 +21,12 @@ from pathlib import Path
 import numpy as np
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
-from robot_operator import Operator, operator, until
+from robot_operator import Operator
 from sac_interfaces.msg import SafetyState
 from sac_learner.monitor import Monitor
 from sac_learner.supervisor import Supervisor
-from support import REPOSITORY, finish, make_run, parser, running, wait_until, workspace
+from support import REPOSITORY, SATURATING_LEARNER, finish, make_run, parser, running, wait_until, workspace
 
-# Far more updates than the robot's steps call for: the learner never sleeps.
-SATURATING_UPDATES_PER_STEP = 1000.0
 # Stops come at any moment of a control period.
 _SPREAD_S = (0.1, 0.4)
 
@@ -45,7 +43,7 @@ class Bench:
         self.disturbances = 0  # trials that something else had ended before
 
     def _until(self, condition: object, what: str) -> None:
-        until(condition, self._supervisor, self._monitor, what)
+        wait_until(condition, self._supervisor, self._monitor, what, timeout_s=60.0, look_s=0.01)
 
     def ready(self) -> None:
         """Armed and commanded for a random moment."""
@@ -122,18 +120,14 @@ def summary(name: str, values_ms: Sequence[float | None]) -> dict[str, float]:
 def measure(stops: int, holds: int, kills: int, rate_hz: float, seed: int) -> dict[str, object]:
     """All three, in one graph."""
     parameters = {
-        "learner": {
-            "pacing.updates_per_step": SATURATING_UPDATES_PER_STEP,
-            "sac.initial_random_steps": 50,
-            "sac.min_pool_steps": 50,
-        },
+        "learner": SATURATING_LEARNER,
         "task": {"task.control_period_s": 1.0 / rate_hz},
     }
     robot = load_robot(REPOSITORY / "config" / "robots" / "dclaw.yaml")
     with workspace() as directory, EmulatorProcess(robot, seed=seed) as emulator:
         arguments = {"backend": "dynamixel", "port": emulator.port, "steps": "0", "seed": str(seed)}
         run, graph = make_run(directory, arguments, parameters)
-        with operator() as person, running(run, graph) as (supervisor, monitor):
+        with Operator() as person, running(run, graph) as (supervisor, monitor):
             bench = Bench(emulator, supervisor, monitor, person, seed)
             bench.period_s = 1.0 / rate_hz
             wait_until(

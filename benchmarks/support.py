@@ -23,6 +23,8 @@ from sac_learner.supervisor import Supervisor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "docs" / "results"
+# Far more updates than the robot's steps call for, and from the first moment: the learner never sleeps.
+SATURATING_LEARNER = {"pacing.updates_per_step": 1000.0, "sac.initial_random_steps": 50, "sac.min_pool_steps": 50}
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -63,19 +65,24 @@ def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
 
 
 def wait_until(
-    condition: Callable[[], object], supervisor: Supervisor, monitor: Monitor, timeout_s: float = 300.0
+    condition: Callable[[], object],
+    supervisor: Supervisor,
+    monitor: Monitor,
+    what: str = "ready",
+    timeout_s: float = 300.0,
+    look_s: float = 0.05,
 ) -> None:
-    """Listen to the graph until the condition holds.
+    """Listen to the graph until the condition holds, which is looked at every `look_s`; `what` names it.
 
     Raises:
         RuntimeError: not within the time, or a node refused to start.
     """
     deadline = time.monotonic() + timeout_s
     while not condition():
-        monitor.spin(0.05)
+        monitor.spin(look_s)
         supervisor.check(time.monotonic())
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not within {timeout_s:g} s; complaints: {monitor.complaints}")
+            raise RuntimeError(f"{what}: not within {timeout_s:g} s; complaints: {monitor.complaints}")
 
 
 @contextmanager

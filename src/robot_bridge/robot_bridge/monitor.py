@@ -10,7 +10,7 @@ from robot_bridge.backend import Flags, RobotHealth, RobotState
 from robot_bridge.causes import Cause
 from robot_bridge.robot import RobotSettings
 
-# In words: register hardware_error_status of a Dynamixel servo, or whatever another robot reports.
+# A cause, and value, limit and remedy in words.
 Problem = tuple[Cause, str]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import signal
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rosac_common.environment import executable, ros_environment
+from rosac_common.parent import end_with_parent
 
 from sac_learner.stacks import Graph, NodeSpec
 
@@ -19,7 +19,6 @@ from sac_learner.stacks import Graph, NodeSpec
 RESPAWN_DELAY_S = 2.0
 # As ros2 launch: SIGINT, then SIGTERM, then SIGKILL.
 STOP_TIMEOUT_S = 5.0
-_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -105,15 +104,9 @@ class Supervisor:
                 env=environment,
                 # Ctrl-C reaches only this process, which then ends the nodes in order.
                 start_new_session=True,
-                preexec_fn=functools.partial(_die_with, os.getpid()),
+                # No robot keeps moving without its supervisor.
+                preexec_fn=functools.partial(end_with_parent, os.getpid(), signal.SIGINT),
             )
-
-
-def _die_with(parent: int) -> None:
-    """Ask the kernel for SIGINT when the parent dies: no robot keeps moving without its supervisor."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _ending(code: int) -> str:

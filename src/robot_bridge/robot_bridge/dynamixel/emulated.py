@@ -14,6 +14,7 @@ from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import RobotSettings
 
+# Lockstep: time stands still while an answer is on its way, so that it may take as long as a busy machine needs.
 _PATIENCE_S = 1.0
 
 
@@ -52,7 +53,6 @@ class LockstepEmulatedRobot(EmulatedRobot):
         epoch_ns: int = 0,
         seed: int = 0,
     ) -> None:
-        # Time stands still while an answer is on its way, so that it may take as long as a busy machine needs.
         settings = dataclasses.replace(settings, reply_timeout_s=max(settings.reply_timeout_s, _PATIENCE_S))
         super().__init__(robot, settings, clock, epoch_ns, seed)
         status = self.emulator.status()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
 import signal
 import sys
 import time
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rosac_common.parent import end_with_parent
 from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES
@@ -22,8 +21,6 @@ from robot_bridge.emulator.port import EmulatedPort
 from robot_bridge.emulator.server import EmulatorServer
 from robot_bridge.robot import load_robot
 from robot_bridge.simulation.settings import SimulationSettings
-
-_PR_SET_PDEATHSIG = 1
 
 
 def load_script(path: Path) -> list[tuple[float, str, dict[str, Any]]]:
@@ -95,9 +92,7 @@ def main() -> int:
     parser.add_argument("--baud-rate", type=int, choices=BAUD_RATES.values(), help="default: the robot file's")
     options = parser.parse_args()
     if options.parent is not None:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != options.parent:
-            return 1
+        end_with_parent(options.parent, signal.SIGTERM)
     return serve(options)
 
 
