@@ -39,6 +39,7 @@ def rig(module_rig):
         ("hardware_error", {"id": FIRST, "bit": 5}, ("hardware_error",)),
         ("voltage", {"id": FIRST, "volts": 5.0}, ("hardware_error",)),
         ("temperature", {"id": FIRST, "celsius": 78.0}, ("temperature",)),
+        ("stale_encoder", {"id": FIRST}, ("frozen_joint",)),
         ("unplug", {}, ("connection_lost",)),
     ],
 )

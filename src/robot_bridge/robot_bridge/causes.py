@@ -21,6 +21,7 @@ class Cause(enum.StrEnum):
     JOINT_RANGE = "joint_range"
     JOINT_SPEED = "joint_speed"
     MOTOR_CURRENT = "motor_current"
+    FROZEN_JOINT = "frozen_joint"
     TEMPERATURE = "temperature"
     HARDWARE_ERROR = "hardware_error"
     BODY_SENSOR = "body_sensor"
@@ -69,6 +70,11 @@ RULES: Mapping[Cause, Rule] = {
     Cause.JOINT_SPEED: Rule(Reaction.TORQUE_OFF, "robot.safety.speed_stop_rad_s", "a joint moves too fast"),
     Cause.MOTOR_CURRENT: Rule(
         Reaction.TORQUE_OFF, "robot.safety.current_stop_share, current_time_s", "a motor pushes against something"
+    ),
+    Cause.FROZEN_JOINT: Rule(
+        Reaction.TORQUE_OFF,
+        "robot.safety.frozen_time_s, frozen_goal_rad",
+        "a joint shows the same values while its goal moves",
     ),
     Cause.TEMPERATURE: Rule(Reaction.CONTROLLED_STOP, "robot.safety.temperature_stop_c", "a motor is too warm"),
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robot_bridge.backend import Flags, RobotHealth, RobotState
+from robot_bridge.backend import Flags, RobotHealth, RobotState, Vector
 from robot_bridge.causes import Cause
 from robot_bridge.robot import RobotSettings
 
@@ -90,6 +90,41 @@ class JointMonitor:
                 Cause.HARDWARE_ERROR,
                 f"joint '{self._names[i]}' reports hardware error bits {health.hardware_error[i]:#04x} "
                 "(docs/hardware.md): safety/reset reboots the servo",
+            )
+
+
+class FrozenReadings:
+    """Finds an encoder that shows its last values for ever.
+
+    A joint that is blocked shows the same position too, but its motor pushes more or less as the goal moves. Position,
+    velocity and effort that all stay the same to the bit while the goal moves are no measurement.
+    """
+
+    def __init__(self, robot: RobotSettings) -> None:
+        self._limits, self._names = robot.safety, robot.all_joint_names
+        count = len(self._names)
+        self._reading = np.full((3, count), np.nan)
+        self._since_ns = np.zeros(count, dtype=np.int64)
+        self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since then
+
+    def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags) -> Iterator[Problem]:
+        """Which joint under torque, told these goals, does not measure any more."""
+        reading = np.stack([state.position_rad, state.velocity_rad_s, state.effort_nm])
+        same = torque_on & (reading == self._reading).all(axis=0)
+        self._reading = reading
+        self._since_ns = np.where(same, self._since_ns, state.time_ns)
+        self._lowest_rad = np.where(same, np.minimum(self._lowest_rad, goals_rad), goals_rad)
+        self._highest_rad = np.where(same, np.maximum(self._highest_rad, goals_rad), goals_rad)
+        frozen_s = (state.time_ns - self._since_ns) * 1e-9
+        moved_rad = self._highest_rad - self._lowest_rad
+        frozen = (frozen_s > self._limits.frozen_time_s) & (moved_rad > self._limits.frozen_goal_rad)
+        if frozen.any():
+            i = int(np.argmax(np.where(frozen, frozen_s, -np.inf)))
+            yield (
+                Cause.FROZEN_JOINT,
+                f"joint '{self._names[i]}' shows the same position, velocity and effort for {frozen_s[i]:.2f} s, limit "
+                f"{self._limits.frozen_time_s:g} s, while its goal moved by {moved_rad[i]:.2f} rad: the servo "
+                "does not measure any more: switch its power off and on, look at its encoder",
             )
 
 

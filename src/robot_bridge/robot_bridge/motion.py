@@ -24,12 +24,12 @@ from robot_bridge.body_link import BodyWatch, imu_of, odometry_of
 from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command
-from robot_bridge.monitor import Beats, JointMonitor
+from robot_bridge.monitor import Beats, FrozenReadings, JointMonitor
 from robot_bridge.settings import BridgeSettings
 
 # One short reading each time; ten servos are through in a second.
 _HEALTH_PERIOD_S = 0.05
-_MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT)
+_MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT, Cause.FROZEN_JOINT)
 # Of the robot itself: it may have lost its settings, so that a reset sets it up again.
 OF_THE_ROBOT = (
     Cause.CONNECTION_LOST,
@@ -98,7 +98,7 @@ class MotionLoop(abc.ABC):
         self._on_executed = on_executed
         self._on_state = on_state
         self._limits = settings.robot.safety
-        self._monitor = JointMonitor(settings.robot)
+        self._monitor, self._frozen = JointMonitor(settings.robot), FrozenReadings(settings.robot)
         self.beats = Beats(settings.robot)
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
@@ -300,6 +300,7 @@ class MotionLoop(abc.ABC):
         """Measured values against their limits."""
         self._judge_body(now_s)
         found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
+        found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on))
         for cause in _MEASURED:
             if cause in found:
                 self._stop(cause, found[cause], now_s)

@@ -39,6 +39,18 @@ class SafetyLimits:
         maximum=1.0,
     )
     current_time_s: float = setting(0.5, "how long a motor may draw so much [s] (own figure)", minimum=0.0)
+    frozen_time_s: float = setting(
+        0.3,
+        "a joint whose position, velocity and effort stay the same to the bit for so long, while its goal moves, stops "
+        "the robot [s] (own figure: three periods at 10 Hz)",
+        minimum=0.0,
+    )
+    frozen_goal_rad: float = setting(
+        0.05,
+        "... while its goal moves by more than this [rad] (own figure: with ROBEL's P gain a motor then pushes a "
+        "quarter more or less)",
+        minimum=0.0,
+    )
     temperature_stop_c: float = setting(
         75.0,
         "a warmer motor stops the robot [C]; X-series servos shut down at 80",

@@ -1,6 +1,7 @@
 """Every cause that stops the robot: found, named, latched, answered as the table says, and cleared."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ class FakeRobot:
     def __init__(self):
         self.now_ns = 0
         self.position, self.velocity, self.current = np.zeros(10), np.zeros(10), np.zeros(10)
+        self.effort, self.measures = np.zeros(10), True
         self.health = RobotHealth(np.full(10, 30.0), np.full(10, 24.0), np.zeros(10, np.uint8), np.zeros(10))
         self.torque_on = np.zeros(10, dtype=bool)
         self.goals = np.zeros(10)
@@ -33,7 +35,11 @@ class FakeRobot:
         if self.error is not None:
             raise self.error
         self.now_ns += 10_000_000
-        return RobotState(self.now_ns, self.position.copy(), self.velocity.copy(), np.zeros(10), self.current.copy())
+        if self.measures:  # no two readings are the same to the bit
+            self.effort = np.nextafter(self.effort, 1.0)
+        return RobotState(
+            self.now_ns, self.position.copy(), self.velocity.copy(), self.effort.copy(), self.current.copy()
+        )
 
     def write(self, goals_rad, torque_on):
         self.attempts += 1
@@ -74,6 +80,7 @@ class Bench:
         self.robot, self.gate, self.states = FakeRobot(), make_gate(settings), []
         self.loop = RealtimeLoop(settings, self.robot, self.gate, lambda _: None, self.states.append)
         self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
+        self.sway_rad = 0.0  # how far the goals go to and fro
         self.loop.start(0.0)
         self.beating = ()
 
@@ -88,8 +95,9 @@ class Bench:
             for beat in self.beating:
                 beat.beat(self.now_s)
             self.loop.tick(self.now_s)
+            goal_rad = self.sway_rad * math.sin(10.0 * self.now_s)
             if self.task_speaks and self.states:
-                self.loop.command(self.states[-1].time_ns, Command(self.names, [0.0] * 9), self.now_s)
+                self.loop.command(self.states[-1].time_ns, Command(self.names, [goal_rad] * 9), self.now_s)
 
     def causes(self):
         return {report.cause: report for report in self.gate.report().causes}
@@ -193,6 +201,37 @@ def test_joints_without_torque_are_not_judged(bench):
     bench.robot.position[9] = 40.0
     bench.run(0.2)
     assert bench.gate.state is GateState.ARMED
+
+
+class TestFrozenJoint:
+    @pytest.fixture
+    def swaying(self, bench):
+        bench.sway_rad = 0.1
+        bench.robot.measures = False
+        return bench
+
+    def test_the_same_values_while_the_goal_moves_stop(self, swaying):
+        swaying.run(0.4)
+        detail = swaying.causes()[Cause.FROZEN_JOINT].detail
+        assert "joint 'finger1_top' shows the same position, velocity and effort for 0.3" in detail
+        swaying.assert_stopped(Cause.FROZEN_JOINT)
+        swaying.assert_reset_then_arm(Cause.FROZEN_JOINT)
+        swaying.run(0.4)
+        assert swaying.gate.state is GateState.STOPPED, "it is still frozen"
+
+    @pytest.mark.parametrize("alive", ["position", "velocity", "effort"])
+    def test_one_value_that_changes_by_one_bit_is_a_measurement(self, swaying, alive):
+        for _ in range(100):
+            values = getattr(swaying.robot, alive)
+            values[:] = np.nextafter(values, 1.0)
+            swaying.run(TICK_S)
+        assert swaying.gate.state is GateState.ARMED
+
+    def test_a_joint_that_shall_stand_may_stand(self, bench):
+        bench.sway_rad = 0.02
+        bench.robot.measures = False
+        bench.run(1.0)
+        assert bench.gate.state is GateState.ARMED
 
 
 def test_a_warm_motor_stops_until_it_has_cooled(bench):
