@@ -22,7 +22,7 @@ from robot_bridge.dynamixel.robot import DynamixelRobot
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import RobotSettings, load_robot
-from rosac_common.priority import REALTIME_PRIORITY, raise_priority
+from rosac_common.priority import BRIDGE_PRIORITY, raise_priority
 from rosac_common.settings import from_mapping, to_mapping
 from support import REPOSITORY, finish, parser
 
@@ -106,7 +106,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--cycles", type=int, default=3000, help="cycles to measure each time")
     chosen = options.parse_args()
-    if problem := raise_priority(REALTIME_PRIORITY):  # as the bridge has it
+    if problem := raise_priority(BRIDGE_PRIORITY):  # as the bridge has it
         print(problem, file=sys.stderr)
     result: dict[str, float] = {}
     rows = []

@@ -10,6 +10,10 @@ from rosac_common.settings import setting
 
 # Below ros2_control's 50, so that a driver of the hardware goes first.
 REALTIME_PRIORITY = 10
+# What talks to the motors goes before what decides for them: motors that hear nothing stop by themselves.
+BRIDGE_PRIORITY = 20
+# Servos wait for nobody.
+EMULATOR_PRIORITY = 30
 # A simulation in lockstep, where nothing moves: above everything else, but never in the way of a robot beside it.
 LOCKSTEP_PRIORITY = 1
 
@@ -18,8 +22,9 @@ def priority_setting() -> Any:
     """The setting `realtime_priority` of every node that a robot's step passes through."""
     return setting(
         0,
-        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {REALTIME_PRIORITY} in real "
-        f"time, {LOCKSTEP_PRIORITY} in lockstep (own figures: below ros2_control's 50)",
+        f"SCHED_FIFO priority of the whole process, 0: normal scheduling; the stacks set {BRIDGE_PRIORITY} for the "
+        f"bridge in real time, {REALTIME_PRIORITY} for others, {LOCKSTEP_PRIORITY} in lockstep (own figures: below "
+        "ros2_control's 50)",
         minimum=0,
         maximum=99,
     )
@@ -39,6 +44,7 @@ def raise_priority(priority: int) -> str:
     except OSError as error:
         return (
             f"no real-time scheduling ({error.strerror}): a busy machine may delay each step by milliseconds. Allow it "
-            f"with a line '<user> - rtprio {priority}' in /etc/security/limits.conf, then log in again"
+            f"with a line '<user> - rtprio {max(priority, EMULATOR_PRIORITY)}' in /etc/security/limits.conf, then log "
+            "in again"
         )
     return ""

@@ -17,7 +17,7 @@ from ament_index_python.packages import get_package_share_directory
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.terrain import TERRAINS
-from rosac_common.priority import LOCKSTEP_PRIORITY, REALTIME_PRIORITY
+from rosac_common.priority import BRIDGE_PRIORITY, LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task, tasks_of
@@ -233,7 +233,8 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     time_base = arguments["time_base"]
     if time_base == "auto":
         time_base = "realtime" if on_hardware else "lockstep"
-    priority = {"realtime_priority": REALTIME_PRIORITY if time_base == "realtime" else LOCKSTEP_PRIORITY}
+    realtime = time_base == "realtime"
+    priority = {"realtime_priority": REALTIME_PRIORITY if realtime else LOCKSTEP_PRIORITY}
 
     task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
     task_settings = from_mapping(TaskNodeSettings, task_values, "task")
@@ -246,7 +247,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "control_period_s": made.control_period_s,
         "auto_arm": not on_hardware,  # a person arms what can hurt
         "seed": seeds["bridge"],
-        **priority,
+        "realtime_priority": BRIDGE_PRIORITY if realtime else LOCKSTEP_PRIORITY,
         **options.get("bridge", {}),
         **own.get("bridge", {}),
     }

@@ -13,7 +13,7 @@ before = threading.Event()
 threading.Thread(target=before.wait, daemon=True).start()
 problem = raise_priority(10)
 policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
-print(policies == {os.SCHED_FIFO} if not problem else "'<user> - rtprio 10'" in problem)
+print(policies == {os.SCHED_FIFO} if not problem else "'<user> - rtprio 30'" in problem)
 """
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from rosac_common.parent import end_with_parent
-from rosac_common.priority import REALTIME_PRIORITY, raise_priority
+from rosac_common.priority import EMULATOR_PRIORITY, LOCKSTEP_PRIORITY, raise_priority
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator.bus import BOOT_S, EmulatedBus
@@ -54,9 +54,8 @@ def serve(options: argparse.Namespace) -> int:
     if not robot.servos.present:
         print(f"{options.robot}: robot.servos.model is empty: there are no servos to emulate", file=sys.stderr)
         return 2
-    if not options.lockstep:
-        # Servos do not wait for the processes that drive them. Where it is not allowed the bridge says how to allow it.
-        raise_priority(REALTIME_PRIORITY + 1)
+    # Where it is not allowed, the bridge says how to allow it.
+    raise_priority(LOCKSTEP_PRIORITY if options.lockstep else EMULATOR_PRIORITY)
     plant = make_plant(robot, SimulationSettings(), options.seed, epoch_ns=0)
     # Where time stands still, a servo would never be back.
     boot_s = 0.0 if options.lockstep else BOOT_S

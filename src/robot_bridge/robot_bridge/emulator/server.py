@@ -11,6 +11,7 @@ import json
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class EmulatorServer:
         self._stream = InstructionStream()
         self._heard_s = self._line_free_s = 0.0
         self._connections: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._answers: deque[tuple[float, bytes]] = deque()  # on their way: when their last byte arrives, all bytes
         port.plug()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(control))
@@ -76,7 +78,10 @@ class EmulatorServer:
         """Wait for something to do, no longer than `timeout_s`, and do it."""
         listener = self._listener.fileno()
         sources = [listener, *self._connections, *([self._port.fileno()] if self._port.plugged else [])]
+        if self._answers:
+            timeout_s = min(timeout_s, max(0.0, self._answers[0][0] - self._clock() - _SLEEP_MARGIN_S))
         ready, _, _ = select.select(sources, [], [], timeout_s)
+        self._send_answers()
         now_s = self._clock()
         self._follow_clock(now_s)
         self._follow_script(now_s)
@@ -138,15 +143,16 @@ class EmulatorServer:
                 sent += b"".join(pieces)
             self._line_free_s = due_s
             if sent:
-                self._wait(due_s)
-                self._port.write(bytes(sent))
+                self._answers.append((due_s, bytes(sent)))
+        self._send_answers()
 
-    def _wait(self, until_s: float) -> None:
-        if self._lockstep:
-            return
-        while (left_s := until_s - self._clock()) > 0.0:
-            if left_s > _SLEEP_MARGIN_S:
-                time.sleep(left_s - _SLEEP_MARGIN_S)
+    def _send_answers(self) -> None:
+        """Those whose time has come, or comes before sleeping could end: then it is waited for at the clock."""
+        while self._answers and (self._lockstep or self._answers[0][0] - self._clock() <= _SLEEP_MARGIN_S):
+            due_s, answer = self._answers.popleft()
+            while not self._lockstep and self._clock() < due_s:
+                pass
+            self._port.write(answer)
 
     # orders
 
@@ -192,9 +198,13 @@ class EmulatorServer:
             self._bus.line.counts["unplug"] += 1
             self._port.unplug()
             self._stream.drop_partial()
+            self._answers.clear()
             return
         if kind in ("replug", "clear"):
             self._port.plug()
+        if kind == "clear":  # late answers come now
+            self._answers = deque((0.0, answer) for _, answer in self._answers)
+            self._line_free_s = 0.0
         if kind != "replug":
             self._bus.fault(kind, values)
 

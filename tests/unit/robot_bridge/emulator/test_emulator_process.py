@@ -172,6 +172,16 @@ def test_a_late_answer_comes_after_the_host_gave_up(sdk, emulator):
     assert time.monotonic() - start_s >= 0.2
 
 
+def test_time_and_orders_go_on_while_an_answer_is_late(sdk, emulator):
+    emulator.fault("late", rate=1.0, delay_s=3600.0)
+    assert sdk.handler.ping(sdk.port, 1)[1] == TIMEOUT
+    before_s = emulator.status()["time_s"]
+    wait_until(lambda: emulator.status()["time_s"] > before_s + 0.1, "time goes on")
+    emulator.clear_faults()
+    wait_until(lambda: sdk.port.ser.in_waiting >= 14, "what was late comes now")
+    assert sdk.ping(1)[1] == OK
+
+
 def test_torque_off_and_watchdog_trips_are_timed_on_the_common_clock(sdk, emulator):
     assert sdk.write1ByteTxRx(1, 98, 1) == (OK, 0)
     assert sdk.write1ByteTxRx(1, 64, 1) == (OK, 0)
