@@ -14,7 +14,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from helpers.ros import NodeProcess, call, spin_until
+from helpers.ros import PATIENCE_S, NodeProcess, call, spin_until
 from rosac_common import qos
 
 _ROBOTS = Path(__file__).parents[2] / "config" / "robots"
@@ -65,9 +65,9 @@ class Commander:
 
     def connect(self, simulated=True):
         connected = (self._command.get_subscription_count, self._stop.get_subscription_count)
-        spin_until(self.node, lambda: all(count() for count in connected), 30, "the bridge listens")
+        spin_until(self.node, lambda: all(count() for count in connected), what="the bridge listens")
         heard = (self.states, self.safety, *([self.clocks] if simulated else []))
-        spin_until(self.node, lambda: all(heard), 30, "the bridge speaks")
+        spin_until(self.node, lambda: all(heard), what="the bridge speaks")
 
     def send(self, state, names=None, position=None, effort=()):
         """Answer a state; by default hold the position that it shows."""
@@ -90,7 +90,7 @@ class Commander:
         self.until(lambda: stamp(self.states[-1]) > stamp(state), "the next state")
         self.until(lambda: self.executed and stamp(self.executed[-1]) >= stamp(state), "what was executed")
 
-    def until(self, predicate, what, timeout_s=20.0):
+    def until(self, predicate, what, timeout_s=PATIENCE_S):
         spin_until(self.node, predicate, timeout_s, what)
 
     def press(self, pressed):
@@ -107,6 +107,15 @@ class Commander:
     def until_safety(self, state):
         self.until(lambda: self.safety[-1].state == state, f"safety state {GateState(state).name}")
         return self.safety[-1]
+
+    def until_armed(self):
+        """Hold where the robot stands: again and again, since a machine that pauses makes an answer come too late."""
+
+        def armed():
+            self.send(self.states[-1])
+            return self.safety[-1].state == SafetyState.ARMED
+
+        self.until(armed, "safety state ARMED")
 
     def ready(self):
         """Whatever happened before: armed, and a fresh state to answer."""

@@ -18,6 +18,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosac_common.environment import executable, ros_environment
 
+# How long anything is waited for that must happen [s]: far above what the slowest machine needs, since it is waited out
+# only by a test that fails.
+PATIENCE_S = 60.0
+
 
 @contextmanager
 def ros_node(name: str = "tester", **options: Any) -> Iterator[Node]:
@@ -35,7 +39,9 @@ def ros_node(name: str = "tester", **options: Any) -> Iterator[Node]:
         context.try_shutdown()
 
 
-def spin_until(node: Node, predicate: Callable[[], Any], timeout_s: float = 20.0, what: str = "condition") -> None:
+def spin_until(
+    node: Node, predicate: Callable[[], Any], timeout_s: float = PATIENCE_S, what: str = "condition"
+) -> None:
     """Spin the node until the predicate holds; AssertionError with `what` after the time-out."""
     deadline = time.monotonic() + timeout_s
     while not predicate():
@@ -44,7 +50,7 @@ def spin_until(node: Node, predicate: Callable[[], Any], timeout_s: float = 20.0
         node.executor.spin_once(timeout_sec=0.02)
 
 
-def call(node: Node, service_type: Any, name: str, request: Any = None, timeout_s: float = 10.0) -> Any:
+def call(node: Node, service_type: Any, name: str, request: Any = None, timeout_s: float = PATIENCE_S) -> Any:
     """Call a service and return its response."""
     client = node.create_client(service_type, name)
     spin_until(node, client.service_is_ready, timeout_s, f"service {name} is there")
@@ -72,7 +78,7 @@ class NodeProcess:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 15.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Exit code; AssertionError with the output when it does not end."""
         try:
             return self.process.wait(timeout_s)
