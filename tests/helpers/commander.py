@@ -14,7 +14,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from helpers.ros import PATIENCE_S, NodeProcess, call, spin_until
+from helpers.patience import PATIENCE_S
+from helpers.ros import NodeProcess, call, spin_until
 from rosac_common import qos
 
 _ROBOTS = Path(__file__).parents[2] / "config" / "robots"

@@ -10,6 +10,7 @@ from sac_interfaces.msg import LearnerStatus, PolicyWeights, Transition
 from sac_interfaces.srv import ResendTransitions
 
 from helpers.learning import make_transition
+from helpers.patience import PATIENCE_S
 from helpers.ros import spin_until
 from rosac_common import qos
 
@@ -35,18 +36,18 @@ class FakeTask:
     def _on_status(self, message: LearnerStatus) -> None:
         self.status = message
 
-    def connect(self, timeout_s: float = 40.0) -> None:
+    def connect(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait for a learner that speaks and listens."""
         self.status = None
         self.until(
             lambda: self.status is not None and self._publisher.get_subscription_count() > 0, "the learner", timeout_s
         )
 
-    def until(self, predicate, what: str, timeout_s: float = 30.0) -> None:
+    def until(self, predicate, what: str, timeout_s: float = PATIENCE_S) -> None:
         """Spin until the predicate holds."""
         spin_until(self.node, predicate, timeout_s, what)
 
-    def until_stored(self, count: int, timeout_s: float = 30.0) -> LearnerStatus:
+    def until_stored(self, count: int, timeout_s: float = PATIENCE_S) -> LearnerStatus:
         """Wait until the learner says that this many transitions of this session are settled, without a gap."""
         self.until(
             lambda: self.status.session_id == self.session_id and self.status.received_count >= count,
@@ -64,7 +65,7 @@ class FakeTask:
         """Send any message."""
         self._publisher.publish(message)
 
-    def run_to(self, count: int, timeout_s: float = 60.0) -> None:
+    def run_to(self, count: int, timeout_s: float = 2 * PATIENCE_S) -> None:
         """Make transitions in lockstep until there are `count`; those in `lose` are not sent.
 
         A learner that does not know the session gets the newest transition again and again, as from the real task.

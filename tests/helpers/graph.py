@@ -14,10 +14,12 @@ from typing import Any
 import yaml
 from rosac_common.environment import ros_environment
 
+from helpers.patience import PATIENCE_S
+
 ROSAC = (sys.executable, "-m", "sac_learner.cli")
 
 
-def rosac(*arguments: str, directory: Path, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def rosac(*arguments: str, directory: Path, timeout_s: float = 800.0) -> subprocess.CompletedProcess[str]:
     """Run `rosac` to its end."""
     return subprocess.run(
         [*ROSAC, *arguments], cwd=directory, env=ros_environment(), capture_output=True, text=True, timeout=timeout_s
@@ -74,7 +76,7 @@ class GraphProcess:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    def interrupt(self, timeout_s: float = 30.0) -> int:
+    def interrupt(self, timeout_s: float = PATIENCE_S) -> int:
         """Ctrl-C; returns the exit code."""
         pids = [pid for pid, _ in children(self.process.pid)]
         self.process.send_signal(signal.SIGINT)

@@ -18,9 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosac_common.environment import executable, ros_environment
 
-# How long anything is waited for that must happen [s]: far above what the slowest machine needs, since it is waited out
-# only by a test that fails.
-PATIENCE_S = 60.0
+from helpers.patience import PATIENCE_S
 
 
 @contextmanager
@@ -89,7 +87,7 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -15,6 +15,7 @@ from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatu
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import String
 
+from helpers.patience import PATIENCE_S
 from helpers.ros import NodeProcess, spin_until
 from rosac_common import qos
 
@@ -64,7 +65,7 @@ class Surroundings:
         node.create_timer(0.02, self._tick)
         self.gate(SafetyState.ARMED)
 
-    def until(self, predicate, what: str, timeout_s: float = 20.0) -> None:
+    def until(self, predicate, what: str, timeout_s: float = PATIENCE_S) -> None:
         spin_until(self.node, predicate, timeout_s, what)
 
     def until_transitions(self, count: int) -> None:

@@ -19,7 +19,7 @@ from robot_bridge.simulation.settings import SimulationSettings
 from sac_learner.episode_table import read_episodes
 from sac_learner.policy import PolicyNetwork, load_policy
 
-pytestmark = [pytest.mark.learn, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.learn
 
 TOLERANCE_RAD = 0.4
 STEPS = 3000
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("gate")
     own = own_parameters(directory / "gate.yaml", PARAMETERS)
     arguments = ("run:=gate", "mode:=sac", "task:=DClawPoseFixed", f"steps:={STEPS}", own)
-    result = rosac("train", "dclaw_valve", *arguments, directory=directory, timeout_s=500)
+    result = rosac("train", "dclaw_valve", *arguments, directory=directory)
     assert result.returncode == 0, result.stdout + result.stderr
     return directory / "runs" / "gate"
 

@@ -38,7 +38,7 @@ from sac_learner.replay import ReplayBuffer, rows
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
 
-pytestmark = [pytest.mark.learn, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.learn
 
 Array = npt.NDArray[np.float64]
 

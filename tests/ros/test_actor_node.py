@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, make_policy
+from helpers.patience import PATIENCE_S
 from helpers.ros import NodeProcess, ros_node, spin_until
 from rosac_common.messages import float32_array
 from sac_interfaces.msg import Action, Observation, PolicyWeights
@@ -35,7 +36,7 @@ class Robot:
     def _diagnose(self, message):
         self.diagnostics = message.status[0]
 
-    def until(self, predicate, what, timeout_s=30.0):
+    def until(self, predicate, what, timeout_s=PATIENCE_S):
         spin_until(self.node, predicate, timeout_s, what)
 
     def connect(self):
@@ -94,7 +95,7 @@ def test_policies_come_and_go_while_it_answers(robot):
 
         # Uniform exploration, then a policy.
         robot.send_policy(make_policy(version=1, explore_uniformly=True))
-        robot.until(lambda: robot.observe() and robot.actions, "a first action", 30.0)
+        robot.until(lambda: robot.observe() and robot.actions, "a first action")
         answers = [robot.ask() for _ in range(30)]
         assert {answer.source for answer in answers} == {Action.SOURCE_RANDOM}
         assert len({answer.action.tobytes() for answer in answers}) == 30
@@ -160,5 +161,5 @@ def test_what_cannot_work_ends_with_a_clear_error(tmp_path):
     )
     for parameters, problem in cases:
         with NodeProcess("sac_learner", "actor", parameters) as actor:
-            assert actor.wait(60.0) == 2
+            assert actor.wait() == 2
             assert problem in actor.output()

@@ -6,7 +6,8 @@ import time
 
 import pytest
 from helpers.commander import Commander, bridge, stamp
-from helpers.ros import PATIENCE_S, ros_node
+from helpers.patience import PATIENCE_S
+from helpers.ros import ros_node
 from robot_bridge.loop import LONGEST_CATCH_UP_S
 from sac_interfaces.msg import SafetyState
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rosac_common.environment import ros_environment
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.ros
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -36,7 +36,7 @@ def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
         env=ros_environment(),
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=800,
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

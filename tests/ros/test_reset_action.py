@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from rosac_common import qos
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.ros
 
 # Episodes, and resets of a stuck robot, that do not end by themselves.
 ENDLESS = {"task.horizon_steps": 100_000, "reset.retries": 100_000}

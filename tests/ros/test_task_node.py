@@ -15,7 +15,7 @@ from sac_interfaces.msg import Action, Transition
 from sac_interfaces.srv import ResendTransitions
 from sensor_msgs.msg import Joy
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.ros
 
 HELD = [0, 0, 0, 0, 1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.graph import GraphProcess, own_parameters
+from helpers.patience import PATIENCE_S
 from helpers.ros import ros_node, spin_until
 from nav_msgs.msg import Odometry
 from rosac_common.messages import nanoseconds
@@ -14,7 +15,7 @@ from sensor_msgs.msg import Imu, JointState
 
 from rosac_common import qos
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.ros
 
 FAST = {
     "learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100},
@@ -35,7 +36,7 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
         node.create_subscription(Odometry, "odom", odometries.append, qos.REPLAY)
         node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)
         try:
-            spin_until(node, lambda: len(episodes) >= 4 and len(transitions) >= 150, 150, "four episodes")
+            spin_until(node, lambda: len(episodes) >= 4 and len(transitions) >= 150, 10 * PATIENCE_S, "four episodes")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{graph.output()}") from None
     assert {len(transition.observation) for transition in transitions} == {112}

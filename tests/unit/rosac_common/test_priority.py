@@ -18,7 +18,7 @@ print(policies == {os.SCHED_FIFO} if not problem else "'<user> - rtprio 30'" in 
 
 
 def test_all_threads_get_it_or_the_remedy_is_named() -> None:
-    output = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=20, check=True)
+    output = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "True"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from helpers.graph import ROSAC, rosac
+from helpers.patience import PATIENCE_S, until
 from rosac_common.environment import ros_environment
 from sac_learner.modes import mode_names, mode_parameters
 
@@ -44,7 +44,7 @@ def test_reports_the_evaluation_curve_the_same_for_the_same_seed(tmp_path: Path)
 @pytest.mark.parametrize("mode", mode_names())
 def test_every_mode_turns_the_valve(mode: str, tmp_path: Path) -> None:
     options = ("--mode", mode, "--steps", "110", "--eval-interval", "55", "--json", "out.json")
-    result = rosac("gym", "rosac/DClawTurn-v0", *options, *QUICK, directory=tmp_path, timeout_s=110)
+    result = rosac("gym", "rosac/DClawTurn-v0", *options, *QUICK, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["steps"] == [55, 110]
@@ -93,11 +93,8 @@ def test_bad_input_is_refused_before_anything_is_made(options: list[str], expect
 
 def wait_for_steps(process: subprocess.Popen[str], log: Path, size: int) -> None:
     """Until the replay log holds `size` bytes."""
-    deadline = time.monotonic() + 60.0
-    while not log.exists() or log.stat().st_size < size:
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: process.poll() is not None or (log.exists() and log.stat().st_size >= size), "steps are logged")
+    assert process.poll() is None, "it ended by itself"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -109,7 +106,7 @@ def test_an_ended_run_goes_on_to_the_same_number_of_steps(number: signal.Signals
     )
     wait_for_steps(process, tmp_path / "run" / "replay" / "000000.replay", 50_000)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert ("--resume" in output) == (number == signal.SIGINT)
     resume = ("--set", "checkpoint_interval_updates=200", "--resume", "--json", "out.json")

@@ -2,6 +2,7 @@ import resource
 import time
 
 import pytest
+from helpers.patience import PATIENCE_S
 from sac_learner.metrics import MetricsWriter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -42,7 +43,7 @@ def test_full_disk_in_the_writers_own_thread_is_reported_and_survived(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        step, problem, end = 1, None, time.monotonic() + 10
+        step, problem, end = 1, None, time.monotonic() + PATIENCE_S
         while problem is None and time.monotonic() < end:
             problem, step = writer.write(step, scalars), step + 1
     finally:

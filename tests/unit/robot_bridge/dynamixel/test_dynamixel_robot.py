@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers.patience import until
 from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
 from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
 from robot_bridge.dynamixel.robot import DynamixelRobot
@@ -61,13 +62,6 @@ def connected(made):
     yield made
     made.emulator.clear_faults()
     made.close()
-
-
-def until(condition, what, timeout_s=20.0):
-    """Try again and again; AssertionError after the time-out."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
 
 
 def servos(driver):

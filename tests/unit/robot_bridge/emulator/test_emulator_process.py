@@ -11,18 +11,12 @@ from pathlib import Path
 import dynamixel_sdk as sdk_module
 import pytest
 from helpers.emulated_bus import TRIES, SdkHost, make_robot
+from helpers.patience import until
 from robot_bridge.backend import BackendError
 from robot_bridge.emulator import EmulatorProcess
 
 OK, TIMEOUT, CORRUPT = sdk_module.COMM_SUCCESS, sdk_module.COMM_RX_TIMEOUT, sdk_module.COMM_RX_CORRUPT
 POSITION = 132
-
-
-def wait_until(condition, what, timeout_s=20.0):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"waited {timeout_s} s until {what}"
-        time.sleep(0.01)
 
 
 def grouped(group, add):
@@ -60,13 +54,13 @@ def test_registered_write_and_action(sdk):
     assert sdk.regWriteTxRx(1, 65, 1, [1]) == (OK, 0)
     assert sdk.read1ByteTxRx(1, 65) == (0, OK, 0)
     assert sdk.action(0xFE) == OK
-    wait_until(lambda: sdk.read1ByteTxRx(1, 65)[0] == 1, "the action is done")
+    until(lambda: sdk.read1ByteTxRx(1, 65)[0] == 1, "the action is done")
 
 
 def test_reboot_clear_and_factory_reset(sdk):
     assert sdk.write2ByteTxRx(1, 84, 700) == (OK, 0)
     assert sdk.reboot(1) == (OK, 0)
-    wait_until(lambda: sdk.ping(1)[1] == OK, "servo 1 has started")
+    until(lambda: sdk.ping(1)[1] == OK, "servo 1 has started")
     assert sdk.read2ByteTxRx(1, 84) == (800, OK, 0)
     assert sdk.clearMultiTurn(1) == (OK, 0)
     assert sdk.write1ByteTxRx(1, 31, 70) == (OK, 0)
@@ -98,15 +92,13 @@ def test_sync_and_bulk_write_turn_the_joints(sdk, emulator):
     goals = sdk_module.GroupBulkWrite(sdk.port, sdk.handler)
     grouped(goals, lambda g, i: g.addParam(i, 116, 4, list((2048 + 100 * i).to_bytes(4, "little"))))
     assert goals.txPacket() == OK
-    wait_until(
-        lambda: all(abs(sdk.read4ByteTxRx(i, POSITION)[0] - 2048 - 100 * i) <= 2 for i in (1, 2, 3)), "they arrived"
-    )
+    until(lambda: all(abs(sdk.read4ByteTxRx(i, POSITION)[0] - 2048 - 100 * i) <= 2 for i in (1, 2, 3)), "they arrived")
     position = emulator.status()["position_rad"]
     assert position == pytest.approx([0.1534, 0.3068, 0.4602], abs=0.01)
     grouped(
         sdk_module.GroupSyncWrite(sdk.port, sdk.handler, 116, 4), lambda g, i: g.addParam(i, [0, 8, 0, 0])
     ).txPacket()
-    wait_until(lambda: all(abs(sdk.read4ByteTxRx(i, POSITION)[0] - 2048) <= 2 for i in (1, 2, 3)), "they are back")
+    until(lambda: all(abs(sdk.read4ByteTxRx(i, POSITION)[0] - 2048) <= 2 for i in (1, 2, 3)), "they are back")
 
 
 # the line
@@ -168,7 +160,7 @@ def test_a_late_answer_comes_after_the_host_gave_up(sdk, emulator):
     emulator.fault("late", rate=1.0, delay_s=0.2)
     start_s = time.monotonic()
     assert sdk.handler.ping(sdk.port, 1)[1] == TIMEOUT
-    wait_until(lambda: sdk.port.ser.in_waiting >= 14, "the answer is there after all")
+    until(lambda: sdk.port.ser.in_waiting >= 14, "the answer is there after all")
     assert time.monotonic() - start_s >= 0.2
 
 
@@ -176,9 +168,9 @@ def test_time_and_orders_go_on_while_an_answer_is_late(sdk, emulator):
     emulator.fault("late", rate=1.0, delay_s=3600.0)
     assert sdk.handler.ping(sdk.port, 1)[1] == TIMEOUT
     before_s = emulator.status()["time_s"]
-    wait_until(lambda: emulator.status()["time_s"] > before_s + 0.1, "time goes on")
+    until(lambda: emulator.status()["time_s"] > before_s + 0.1, "time goes on")
     emulator.clear_faults()
-    wait_until(lambda: sdk.port.ser.in_waiting >= 14, "what was late comes now")
+    until(lambda: sdk.port.ser.in_waiting >= 14, "what was late comes now")
     assert sdk.ping(1)[1] == OK
 
 
@@ -186,7 +178,7 @@ def test_torque_off_and_watchdog_trips_are_timed_on_the_common_clock(sdk, emulat
     assert sdk.write1ByteTxRx(1, 98, 1) == (OK, 0)
     assert sdk.write1ByteTxRx(1, 64, 1) == (OK, 0)
     on_s = time.monotonic()
-    wait_until(lambda: emulator.status()["servos"][0]["bus_watchdog"] == -1, "the watchdog trips")
+    until(lambda: emulator.status()["servos"][0]["bus_watchdog"] == -1, "the watchdog trips")
     assert on_s < emulator.status()["servos"][0]["watchdog_tripped_s"] < time.monotonic()
     start_s = time.monotonic()
     assert sdk.write1ByteTxRx(1, 64, 0) == (OK, 0)
@@ -224,7 +216,7 @@ def test_a_script_lets_faults_happen_at_their_time(tmp_path):
         for _ in range(3):
             answers.append(host.ping(2)[1])
             emulator.advance(0.1)
-            wait_until(lambda: emulator.status()["time_s"] > 0.0, "it has taken note")
+            until(lambda: emulator.status()["time_s"] > 0.0, "it has taken note")
         assert answers == [OK, TIMEOUT, OK]
         host.close()
 
@@ -270,4 +262,4 @@ def test_it_ends_with_its_parent(tmp_path):
         except FileNotFoundError:
             return True
 
-    wait_until(gone, "the emulator has ended")
+    until(gone, "the emulator has ended")
