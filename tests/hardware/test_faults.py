@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from helpers.commander import LEGS, ROBOT
 from helpers.rig import Rig
 from sac_interfaces.msg import SafetyState
@@ -91,3 +92,25 @@ def test_single_lost_damaged_doubled_and_late_packets_neither_stop_nor_falsify(r
     rig.commander.until(
         lambda: np.abs(rig.commander.states[-1].position[:own] - rig.joints()).max() < 2e-3, "the states tell the truth"
     )
+
+
+def test_diagnostics_show_temperature_voltage_and_errors_of_each_joint(rig):
+    """And mark the joint that is too warm."""
+    first, name = rig.robot.joint_ids[0], rig.robot.joint_names[0]
+
+    def shown():
+        statuses = {status.name: status for status in rig.commander.diagnostics[-1].status}
+        joint = statuses[f"bridge: joint {name}"]
+        return joint.level, {value.key: value.value for value in joint.values}
+
+    rig.emulator.fault("temperature", id=first, celsius=41.0)
+    rig.commander.until(lambda: shown()[1]["temperature_c"] == "41", "the joint's temperature")
+    level, values = shown()
+    assert level == DiagnosticStatus.OK
+    assert values["hardware_error"] == "0x00"
+    assert float(values["voltage_v"]) == rig.robot.servos.voltage_v
+    assert len(rig.commander.diagnostics[-1].status) == 1 + len(rig.robot.all_joint_names)
+    rig.emulator.fault("temperature", id=first, celsius=78.0)
+    rig.commander.until(lambda: shown()[0] == DiagnosticStatus.ERROR, "the joint is marked")
+    rig.emulator.clear_faults()
+    rig.emulator.fault("temperature", id=first, celsius=41.0)

@@ -10,15 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rosac_common.messages import nanoseconds, stamp_from_nanoseconds
+from rosac_common.messages import nanoseconds
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
-from rosgraph_msgs.msg import Clock as ClockMsg
-from sac_interfaces.msg import JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
@@ -29,8 +26,8 @@ from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
-from robot_bridge.messages import diagnostic, fill_executed, fill_state, joint_health, safety_state
-from robot_bridge.motion import OF_THE_ROBOT, Executed, MotionLoop
+from robot_bridge.motion import OF_THE_ROBOT, MotionLoop
+from robot_bridge.publishers import BridgePublishers
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
 
@@ -80,9 +77,7 @@ class BridgeNode(LifecycleNode):
         self._opened = False  # once, so that a failure is none of the first start
         self._tick_timer: Any = None
         self._published_revision = -1
-        self._clock_publisher: Any = None
         self._body: BodyTopics | None = None
-        self._clock_message = ClockMsg()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._make_interfaces()
         if problem := raise_priority(self.settings.realtime_priority):
@@ -92,13 +87,8 @@ class BridgeNode(LifecycleNode):
             self._start_timer: Any = self.create_timer(_SOON_S, self._autostart, clock=self._steady)
 
     def _make_interfaces(self) -> None:
-        names = self.settings.robot.all_joint_names
-        self._state_message, self._executed_message = JointState(name=names), JointState(name=names)
-        self._states = self.create_lifecycle_publisher(JointState, "joint_states", qos.STATE)
-        self._executed = self.create_lifecycle_publisher(JointState, "joint_command/executed", qos.STATE)
-        self._safety = self.create_publisher(SafetyState, "safety/state", qos.LATCHED)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
-        self._health = self.create_publisher(JointHealth, "joint_health", qos.LATCHED)
+        simulated = isinstance(self._backend, SimulatedBackend)
+        self._topics = BridgePublishers(self, self.settings, simulated)
         self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
         self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
         self.create_subscription(Empty, "safety/heartbeat", self._on_heartbeat, qos.EVENTS)
@@ -106,8 +96,7 @@ class BridgeNode(LifecycleNode):
         self.create_subscription(Bool, "safety/dead_man", self._on_dead_man, qos.EVENTS)
         self.create_service(Trigger, "safety/reset", self._on_reset)
         self.create_service(Trigger, "safety/arm", self._on_arm)
-        if isinstance(self._backend, SimulatedBackend):
-            self._clock_publisher = self.create_lifecycle_publisher(ClockMsg, "clock", qos.COMMAND)
+        if simulated:
             self.create_service(Trigger, "simulation/randomise", self._on_randomise)
         moves_about = isinstance(self._backend, MovableBackend)
         if moves_about:
@@ -180,7 +169,7 @@ class BridgeNode(LifecycleNode):
     def _activate(self) -> None:
         lockstep = self.settings.lockstep
         kind = LockstepLoop if lockstep else RealtimeLoop
-        self._loop = kind(self.settings, self._backend, self._gate, self._publish_executed, self._publish_state)
+        self._loop = kind(self.settings, self._backend, self._gate, self._topics.executed, self._publish_state)
         self._loop.start(time.monotonic())
         period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
@@ -274,10 +263,7 @@ class BridgeNode(LifecycleNode):
     @_guarded
     def _on_report(self) -> None:
         self._publish_safety()
-        self._publish_diagnostics()
-        if self._loop is not None and self._loop.health is not None:
-            names = self.settings.robot.all_joint_names
-            self._health.publish(joint_health(names, self._loop.health, self._time_ns()))
+        self._topics.report(self._gate, self._loop)
 
     # services
 
@@ -337,16 +323,7 @@ class BridgeNode(LifecycleNode):
     def _publish_state(self, state: RobotState) -> None:
         if self._body is not None:
             self._body.publish(state.body)
-        fill_state(self._state_message, state)
-        self._states.publish(self._state_message)
-        # After the state, which others wait for.
-        if self._clock_publisher is not None:
-            self._clock_message.clock = stamp_from_nanoseconds(state.time_ns)
-            self._clock_publisher.publish(self._clock_message)
-
-    def _publish_executed(self, executed: Executed) -> None:
-        fill_executed(self._executed_message, executed)
-        self._executed.publish(self._executed_message)
+        self._topics.state(state)
 
     def _publish_safety_on_change(self) -> None:
         if self._gate.revision != self._published_revision:
@@ -357,27 +334,7 @@ class BridgeNode(LifecycleNode):
 
     def _publish_safety(self) -> None:
         self._published_revision = self._gate.revision
-        self._safety.publish(safety_state(self._gate.report(), self._time_ns()))
-
-    def _publish_diagnostics(self) -> None:
-        report = self._gate.report()
-        values: dict[str, object] = {
-            "backend": self.settings.backend,
-            "time_base": self.settings.time_base,
-            "commands_accepted": report.accepted,
-            "commands_limited": report.limited,
-            "commands_refused": report.refused,
-            "last_refusal_or_limit": self._gate.last_detail,
-        }
-        if self._loop is not None:
-            values.update(self._loop.figures())
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.status = [diagnostic(f"{self.get_name()}: robot", self.settings.robot.name, report, values)]
-        self._diagnostics.publish(message)
-
-    def _time_ns(self) -> int:
-        return _NO_TIME_NS if self._loop is None else self._loop.state.time_ns
+        self._topics.safety(self._gate, _NO_TIME_NS if self._loop is None else self._loop.state.time_ns)
 
 
 def main() -> int:

@@ -45,6 +45,32 @@ def joint_health(names: list[str], health: RobotHealth, stamp_ns: int) -> JointH
     return message
 
 
+def joint_diagnostics(
+    node: str, names: list[str], health: RobotHealth, hottest_c: float, now_s: float
+) -> list[DiagnosticStatus]:
+    """The slow values of each joint; an error where the gate would stop, stale where they were never read."""
+    statuses = []
+    for i, name in enumerate(names):
+        age_s, temperature_c, error = now_s - health.read_s[i], health.temperature_c[i], int(health.hardware_error[i])
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, name=f"{node}: joint {name}", hardware_id=name)
+        status.message = f"{temperature_c:.0f} C, {health.voltage_v[i]:.1f} V"
+        if error:
+            status.level, status.message = DiagnosticStatus.ERROR, f"hardware error bits {error:#04x}"
+        elif temperature_c > hottest_c:
+            status.level = DiagnosticStatus.ERROR
+        elif np.isnan(temperature_c):
+            status.level, status.message = DiagnosticStatus.STALE, "not read yet"
+        values = {
+            "temperature_c": f"{temperature_c:.0f}",
+            "voltage_v": f"{health.voltage_v[i]:.1f}",
+            "hardware_error": f"{error:#04x}",
+            "age_s": f"{age_s:.1f}",
+        }
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        statuses.append(status)
+    return statuses
+
+
 def safety_state(report: GateReport, stamp_ns: int) -> SafetyState:
     """The gate's report as a message."""
     message = SafetyState(state=int(report.state))
