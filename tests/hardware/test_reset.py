@@ -47,7 +47,7 @@ def test_reset_and_rest_on_servos() -> None:
         ros_node() as node,
         EmulatorProcess(ROBOT) as emulator,
         bridge(emulator.port),
-        task(max_observation_age_s=1.0, **PATIENT),
+        task(**PATIENT),
     ):
         node.create_subscription(JointHealth, "joint_health", health.append, qos.LATCHED)
         client = client_of(node)

@@ -94,6 +94,11 @@ class Commander:
     def until(self, predicate, what, timeout_s=PATIENCE_S):
         spin_until(self.node, predicate, timeout_s, what)
 
+    def until_report(self):
+        """Until the next diagnostics, about a second."""
+        count = len(self.diagnostics)
+        self.until(lambda: len(self.diagnostics) > count, "diagnostics")
+
     def press(self, pressed):
         self._stop.publish(Bool(data=pressed))
 

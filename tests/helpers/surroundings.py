@@ -23,6 +23,11 @@ ROBOT = load_robot(Path(__file__).parents[2] / "config" / "robots" / "dclaw.yaml
 PARAMETERS = {f"robot.{name}": value for name, value in to_mapping(ROBOT).items()} | {
     "task.horizon_steps": 5,
     "wait_for_learner": False,
+    # A machine that pauses ends no episode.
+    "max_observation_age_s": 10.0,
+    "state_timeout_s": 20.0,
+    "action_timeout_s": 20.0,
+    "missed_periods_limit": 1000,
 }
 
 

@@ -14,11 +14,13 @@ from sensor_msgs.msg import JointState
 pytestmark = pytest.mark.ros
 
 PERIOD_NS = 100_000_000
+# Long, so that a machine that stands still for a moment does not make the bridge hold.
+TIMEOUT_S = 3.0
 
 
 @pytest.fixture(scope="module")
 def lockstep():
-    with bridge(**{"gate.lockstep_command_timeout_s": 1.5}) as process, ros_node("commander") as node:
+    with bridge(**{"gate.lockstep_command_timeout_s": TIMEOUT_S}) as process, ros_node("commander") as node:
         commander = Commander(node)
         commander.connect()
         commander.process = process
@@ -79,8 +81,9 @@ class TestLockstep:
         commander.step()
         del commander.executed[:], commander.states[:-1]
         begin = time.monotonic()
-        commander.until(lambda: len(commander.states) >= 4 and len(commander.executed) >= 3, "repetitions")
-        assert time.monotonic() - begin > 0.2
+        commander.until(lambda: len(commander.states) > 10 and len(commander.executed) >= 10, "repetitions")
+        # Ten are a second apart; a test that did not get to run finds up to five waiting.
+        assert time.monotonic() - begin > 0.4
         assert len({stamp(message) for message in commander.states}) == 1
         assert len({tuple(message.position) for message in commander.states}) == 1
         assert len({stamp(message) for message in commander.executed}) == 1
@@ -159,7 +162,8 @@ class TestBadCommands:
         safety = next(safety for safety in commander.safety if safety.state == SafetyState.HOLD)
         assert safety.causes == ["bad_command"]
         assert expected in safety.causes_detail[0]
-        assert safety.commands_refused == refused + 3
+        assert "3 commands in a row refused" in safety.causes_detail[0]
+        assert safety.commands_refused >= refused + 3  # more, when this node was slow to hear of it
         assert stamp(commander.states[-1]) == stamp(before)
         commander.step()
         assert commander.until_safety(SafetyState.ARMED).causes == []
@@ -225,6 +229,6 @@ def test_hold_after_commands_cease_and_goes_on_with_the_next(lockstep):
     lockstep.ready()
     safety = lockstep.until_safety(SafetyState.HOLD)
     assert safety.causes == ["command_timeout"]
-    assert "limit 1.5 s" in safety.causes_detail[0]
+    assert f"limit {TIMEOUT_S:g} s" in safety.causes_detail[0]
     lockstep.step()
     assert lockstep.until_safety(SafetyState.ARMED).causes == []

@@ -108,7 +108,7 @@ def test_stop_latches_until_reset_and_arm(graph: GraphProcess, listener: Listene
     assert max(seconds(t.header.stamp) for t in listener.transitions) < stopped_s + 1e-3
     assert call(node, Trigger, "safety/arm").success
     listener.until_more_transitions()
-    assert listener.safety.state == SafetyState.ARMED
+    listener.until_state(SafetyState.ARMED)
 
 
 def test_human_takes_over_with_the_dead_man_button(graph: GraphProcess, listener: Listener) -> None:
@@ -151,7 +151,7 @@ def test_any_node_may_die_and_come_back(name: str, graph: GraphProcess, listener
     graph.resume_supervision()
     spin_until(listener.node, lambda: graph.node_pid(name) not in (None, first), what=f"{name} is started again")
     listener.until_more_transitions(150)
-    assert listener.safety.state == SafetyState.ARMED
+    listener.until_state(SafetyState.ARMED)
     by_session: dict[str, list[int]] = {}
     for transition in listener.transitions:
         by_session.setdefault(transition.session_id, []).append(transition.sequence)

@@ -48,7 +48,7 @@ def test_with_the_simulator() -> None:
 def test_cancelled_refused_and_interrupting(surroundings: Surroundings) -> None:
     s = surroundings
     base = "lockstep" if s.lockstep else "realtime"
-    with task(time_base=base, max_observation_age_s=1.0, **ENDLESS):
+    with task(time_base=base, **ENDLESS):
         client = client_of(s.node)
         s.until_transitions(2)
 
@@ -86,7 +86,7 @@ def test_cancelled_refused_and_interrupting(surroundings: Surroundings) -> None:
 def test_the_operator_is_asked_and_answers(surroundings: Surroundings) -> None:
     s = surroundings
     s.stuck = {4}
-    with task(time_base="lockstep" if s.lockstep else "realtime", max_observation_age_s=1.0, **STUCK):
+    with task(time_base="lockstep" if s.lockstep else "realtime", **STUCK):
         s.until(lambda: s.questions and s.questions[-1], "the operator is asked")
         assert "finger2_middle" in s.questions[-1]
         assert "operator/done" in s.questions[-1]
@@ -125,7 +125,7 @@ def test_a_stop_ends_a_goal_with_its_cause(surroundings: Surroundings) -> None:
 def test_a_hot_robot_rests(surroundings: Surroundings) -> None:
     s = surroundings
     s.heat(30.0, 70.0)  # latched: known before the task is there
-    with task(time_base="lockstep" if s.lockstep else "realtime", max_observation_age_s=1.0):
+    with task(time_base="lockstep" if s.lockstep else "realtime"):
         s.until(lambda: s.complained("finger1_middle 70 C"), "the task says why it rests")
         s.until(lambda: s.commands and not any(s.commands[-1].effort), "torque off")
         known, commands = len(s.transitions), len(s.commands)
@@ -140,7 +140,7 @@ def test_a_hot_robot_rests(surroundings: Surroundings) -> None:
 def test_rest_and_hold_pass_the_gate_of_a_real_bridge() -> None:
     executed: list[JointState] = []
     gates: list[SafetyState] = []
-    with ros_node() as node, bridge(time_base="realtime"), task(time_base="realtime", max_observation_age_s=1.0):
+    with ros_node() as node, bridge(time_base="realtime"), task(time_base="realtime"):
         node.create_subscription(JointState, "joint_command/executed", executed.append, qos.STATE)
         node.create_subscription(SafetyState, "safety/state", gates.append, qos.LATCHED)
         health = node.create_publisher(JointHealth, "joint_health", qos.LATCHED)

@@ -11,7 +11,7 @@ from helpers.ros import call
 from helpers.surroundings import ROBOT, Surroundings, task
 from rosac_common.messages import nanoseconds
 from rosac_common.transition import EndReason, Source
-from sac_interfaces.msg import Action, Transition
+from sac_interfaces.msg import Action, EpisodeSummary, Transition
 from sac_interfaces.srv import ResendTransitions
 from sensor_msgs.msg import Joy
 
@@ -22,6 +22,11 @@ HELD = [0, 0, 0, 0, 1]
 
 def numbers(transitions: list[Transition]) -> list[int]:
     return [transition.sequence for transition in transitions]
+
+
+def refused(episode: EpisodeSummary) -> int:
+    """How many actions of the episode were refused."""
+    return dict(zip(episode.counter_names, episode.counters, strict=True))["actions_refused"]
 
 
 def test_episodes_and_lost_transitions_sent_again(surroundings: Surroundings) -> None:
@@ -88,9 +93,8 @@ def test_bad_actions_are_refused_and_a_silent_actor_is_named(surroundings: Surro
         s.until(lambda: s.complained("shape (8,)"), "the task names the wrong size")
         s.action, s.source = np.full(9, 0.1), 9
         s.until(lambda: s.complained("9 is not a valid Source"), "the task names the unknown source")
-        s.until(lambda: s.episodes, "the end of the episode")
-        assert s.episodes[0].end_reason == EndReason.CONNECTION_LOST
-        assert dict(zip(s.episodes[0].counter_names, s.episodes[0].counters, strict=True))["actions_refused"] > 0
+        s.until(lambda: any(refused(episode) for episode in s.episodes), "the end of the episode")
+        assert {episode.end_reason for episode in s.episodes} == {EndReason.CONNECTION_LOST}
         s.action, s.source = None, Action.SOURCE_POLICY
         s.until(lambda: s.complained("start the actor"), "the task names the actor")
         known = len(s.transitions)
@@ -101,14 +105,21 @@ def test_bad_actions_are_refused_and_a_silent_actor_is_named(surroundings: Surro
         assert all(np.isfinite(t.executed_action).all() and len(t.executed_action) == 9 for t in s.transitions)
 
 
+def sent(s: Surroundings, axes: list[float], buttons: list[int]) -> bool:
+    """Move the joystick; again and again, as a joystick does: single messages may be lost."""
+    s.joy.publish(Joy(axes=axes, buttons=buttons))
+    return True
+
+
 def test_a_human_takes_over(surroundings: Surroundings) -> None:
     s = surroundings
     with task(**{"task.horizon_steps": 1000, "teleop.joy_timeout_s": 5.0}):
         s.until_transitions(5)
-        s.joy.publish(Joy(axes=[0.5, -0.5, 0.0, 0.0, 0.25], buttons=HELD))
-        s.until(lambda: any(t.source == Source.HUMAN for t in s.transitions), "human steps")
-        s.joy.publish(Joy(axes=[0.0] * 5, buttons=[0] * 5))
-        s.until(lambda: s.transitions[-1].source == Source.POLICY, "the policy is back")
+        s.until(
+            lambda: sent(s, [0.5, -0.5, 0.0, 0.0, 0.25], HELD) and s.transitions[-1].source == Source.HUMAN,
+            "human steps",
+        )
+        s.until(lambda: sent(s, [0.0] * 5, [0] * 5) and s.transitions[-1].source == Source.POLICY, "the policy is back")
         taken = [t for t in s.transitions if t.source == Source.HUMAN]
         assert taken[-1].executed_action == pytest.approx([0.5, -0.5, 0.25] * 3)
         assert numbers(s.transitions) == list(range(len(s.transitions)))
@@ -118,12 +129,16 @@ def test_a_human_takes_over(surroundings: Surroundings) -> None:
 def test_real_time(surroundings: Surroundings) -> None:
     s = surroundings
     with task(time_base="realtime", max_observation_age_s=0.09, **{"task.horizon_steps": 1000}):
-        s.until_transitions(3)
-        begin, known = time.monotonic(), len(s.transitions)
-        s.until_transitions(known + 15)
-        assert 1.2 <= time.monotonic() - begin <= 2.5  # 10 Hz
-        stamps = np.array([nanoseconds(t.header.stamp) for t in s.transitions]) * 1e-9
-        assert np.median(np.diff(stamps)) == pytest.approx(0.1, abs=0.021)
+        arrived_s: list[float] = []
+
+        def at_ten_a_second() -> bool:
+            """The last fifteen, by the clock and by their stamps; a busy machine is late at times."""
+            arrived_s.extend([time.monotonic()] * (len(s.transitions) - len(arrived_s)))
+            stamps = np.array([nanoseconds(t.header.stamp) for t in s.transitions[-16:]]) * 1e-9
+            took_s = arrived_s[-1] - arrived_s[-16] if len(arrived_s) > 15 else 0.0
+            return 1.2 <= took_s <= 2.0 and abs(np.median(np.diff(stamps)) - 0.1) < 0.021
+
+        s.until(at_ten_a_second, "steps at 10 Hz")
         assert max(t.sensor_ages_s[0] for t in s.transitions) <= 0.09
         assert numbers(s.transitions) == list(range(len(s.transitions)))
 
