@@ -74,7 +74,7 @@ RULES: Mapping[Cause, Rule] = {
     Cause.FROZEN_JOINT: Rule(
         Reaction.TORQUE_OFF,
         "robot.safety.frozen_time_s, frozen_goal_rad",
-        "a joint shows the same values while its goal moves",
+        "a joint shows the same values though its goal moved",
     ),
     Cause.TEMPERATURE: Rule(Reaction.CONTROLLED_STOP, "robot.safety.temperature_stop_c", "a motor is too warm"),
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),

@@ -104,26 +104,27 @@ class FrozenReadings:
         self._limits, self._names = robot.safety, robot.all_joint_names
         count = len(self._names)
         self._reading = np.full((3, count), np.nan)
-        self._since_ns = np.zeros(count, dtype=np.int64)
-        self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since then
+        self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since it is the same
+        self._since_ns = np.zeros(count, dtype=np.int64)  # when the goal had moved far enough
 
     def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags) -> Iterator[Problem]:
         """Which joint under torque, told these goals, does not measure any more."""
         reading = np.stack([state.position_rad, state.velocity_rad_s, state.effort_nm])
         same = torque_on & (reading == self._reading).all(axis=0)
         self._reading = reading
-        self._since_ns = np.where(same, self._since_ns, state.time_ns)
         self._lowest_rad = np.where(same, np.minimum(self._lowest_rad, goals_rad), goals_rad)
         self._highest_rad = np.where(same, np.maximum(self._highest_rad, goals_rad), goals_rad)
-        frozen_s = (state.time_ns - self._since_ns) * 1e-9
         moved_rad = self._highest_rad - self._lowest_rad
-        frozen = (frozen_s > self._limits.frozen_time_s) & (moved_rad > self._limits.frozen_goal_rad)
+        unmoved = same & (moved_rad > self._limits.frozen_goal_rad)
+        self._since_ns = np.where(unmoved, self._since_ns, state.time_ns)
+        frozen_s = (state.time_ns - self._since_ns) * 1e-9
+        frozen = frozen_s > self._limits.frozen_time_s
         if frozen.any():
             i = int(np.argmax(np.where(frozen, frozen_s, -np.inf)))
             yield (
                 Cause.FROZEN_JOINT,
                 f"joint '{self._names[i]}' shows the same position, velocity and effort for {frozen_s[i]:.2f} s, limit "
-                f"{self._limits.frozen_time_s:g} s, while its goal moved by {moved_rad[i]:.2f} rad: the servo "
+                f"{self._limits.frozen_time_s:g} s, after its goal moved by {moved_rad[i]:.2f} rad: the servo "
                 "does not measure any more: switch its power off and on, look at its encoder",
             )
 

@@ -41,13 +41,13 @@ class SafetyLimits:
     current_time_s: float = setting(0.5, "how long a motor may draw so much [s] (own figure)", minimum=0.0)
     frozen_time_s: float = setting(
         0.3,
-        "a joint whose position, velocity and effort stay the same to the bit for so long, while its goal moves, stops "
+        "a joint whose position, velocity and effort stay the same to the bit for so long after its goal moved stops "
         "the robot [s] (own figure: three periods at 10 Hz)",
         minimum=0.0,
     )
     frozen_goal_rad: float = setting(
         0.05,
-        "... while its goal moves by more than this [rad] (own figure: with ROBEL's P gain a motor then pushes a "
+        "... after its goal moved by more than this [rad] (own figure: with ROBEL's P gain a motor then pushes a "
         "quarter more or less)",
         minimum=0.0,
     )

@@ -211,12 +211,12 @@ class TestFrozenJoint:
         return bench
 
     def test_the_same_values_while_the_goal_moves_stop(self, swaying):
-        swaying.run(0.4)
+        swaying.run(0.5)
         detail = swaying.causes()[Cause.FROZEN_JOINT].detail
         assert "joint 'finger1_top' shows the same position, velocity and effort for 0.3" in detail
         swaying.assert_stopped(Cause.FROZEN_JOINT)
         swaying.assert_reset_then_arm(Cause.FROZEN_JOINT)
-        swaying.run(0.4)
+        swaying.run(0.5)
         assert swaying.gate.state is GateState.STOPPED, "it is still frozen"
 
     @pytest.mark.parametrize("alive", ["position", "velocity", "effort"])
@@ -226,6 +226,15 @@ class TestFrozenJoint:
             values[:] = np.nextafter(values, 1.0)
             swaying.run(TICK_S)
         assert swaying.gate.state is GateState.ARMED
+
+    def test_a_joint_that_stood_has_time_to_answer_its_goal(self, bench):
+        bench.robot.measures = False
+        bench.run(1.0)
+        bench.sway_rad = 0.1
+        bench.run(0.25)
+        bench.robot.measures = True
+        bench.run(0.5)
+        assert bench.gate.state is GateState.ARMED
 
     def test_a_joint_that_shall_stand_may_stand(self, bench):
         bench.sway_rad = 0.02
