@@ -3,12 +3,10 @@
 Each must end in a safe robot soon, be named, stay until reset, and move nothing before the robot is armed again.
 """
 
-import time
-
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import LEGS, ROBOT, stamp
 from helpers.rig import Rig
 from sac_interfaces.msg import SafetyState
 
@@ -46,13 +44,16 @@ def rig(module_rig):
 )
 def test_a_fault_stops_the_robot_until_it_is_mended_reset_and_armed(rig, kind, values, causes):
     first = rig.robot.joint_ids[0]
-    since_s = time.monotonic()
-    rig.emulator.fault(kind, **{name: first if value == FIRST else value for name, value in values.items()})
-    detail = rig.assert_stopped(since_s, 2.0, *causes)
+    values = {name: first if value == FIRST else value for name, value in values.items()}
+
+    def cool():
+        if kind == "temperature":
+            rig.emulator.fault("temperature", id=first, celsius=40.0)
+
+    detail = rig.assert_stops(3.0, lambda: rig.emulator.fault(kind, **values), *causes, mend=cool)
     if "id" in values:
         assert f"servo {first}" in detail or f"'{rig.robot.joint_names[0]}'" in detail
-    if kind == "temperature":
-        rig.emulator.fault("temperature", id=first, celsius=40.0)
+    cool()
     rig.emulator.clear_faults()
     rig.assert_stays_stopped_until_reset_and_armed()
 
@@ -62,29 +63,31 @@ def test_a_pulled_cable_is_told_with_its_remedy_and_reset_fails_until_it_is_back
     safety = rig.commander.until_safety(SafetyState.STOPPED)
     assert "plug the adapter in, then call safety/reset" in safety.causes_detail[0]
     assert "does not come back" in rig.commander.call("safety/reset", expect=False)
-    rig.until_report()  # what was on its way has arrived
+    rig.commander.until_report()  # what was on its way has arrived
     states = len(rig.commander.states)
-    rig.until_report()
+    rig.commander.until_report()
     assert len(rig.commander.states) == states
     rig.emulator.replug()
     rig.assert_stays_stopped_until_reset_and_armed()
 
 
 def test_single_lost_damaged_doubled_and_late_packets_neither_stop_nor_falsify(rig):
+    rig.restart_bridge(**{"bus.reply_timeout_s": 0.2})  # a slow machine is none of these faults
+    rig.ready()
     broken = sum(rig.emulator.status()["faults"].values())
     for kind in ("lost", "corrupt", "duplicated"):
         rig.emulator.fault(kind, rate=0.002)
     rig.emulator.fault("late", rate=0.002, delay_s=0.01)
-    moved = []
-    since_s = time.monotonic()
-    while time.monotonic() - since_s < 3.0:
+    moved, times_s = [], []
+    while len(moved) < 300 or sum(rig.emulator.status()["faults"].values()) < broken + 5:
         count = len(rig.commander.states)
         rig.commander.until(lambda count=count: len(rig.commander.states) > count or rig.stopped, "the next state")
         assert not rig.stopped, list(rig.commander.safety[-1].causes_detail)
         moved.append(rig.commander.states[-1].position)
-    assert sum(rig.emulator.status()["faults"].values()) > broken, "no fault happened"
-    steps = np.abs(np.diff(np.array(moved)[:, : len(rig.robot.joint_names)], axis=0))
-    assert steps.max() < 0.3, "a joint leapt"
+        times_s.append(1e-9 * stamp(rig.commander.states[-1]))
+    steps_rad = np.abs(np.diff(np.array(moved)[:, : len(rig.robot.joint_names)], axis=0)).max(axis=1)
+    # No joint is told to move faster than that, and no two states in a row are far apart unless some were missed.
+    assert (steps_rad - max(rig.robot.speed_limit_rad_s) * np.diff(times_s)).max() < 0.2, "a joint leapt"
     rig.commander.goals = None
     rig.commander.until_safety(SafetyState.HOLD)
     rig.emulator.clear_faults()

@@ -8,7 +8,7 @@ from typing import Any
 
 # Longest wait for anything that must happen [s]. Far above what a slow machine needs: only a test that fails waits so
 # long.
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 _LOOK_S = 0.01
 
 
