@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rosac_common.environment import ensure_ros_environment
 
+from sac_learner import robot_commands
+
 # Launch arguments that make a run what it is.
 _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
 
@@ -16,6 +18,9 @@ _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
     ensure_ros_environment()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in robot_commands.COMMANDS:
+        return robot_commands.main(arguments)  # a stop does not wait for what the others import
     from rich.console import Console
     from rosac_common.settings import SettingsError
 
@@ -23,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sac_learner.run_directory import RunError
     from sac_learner.stacks import ArgumentError
 
-    options = _parser().parse_args(argv)
+    options = _parser().parse_args(arguments)
     console = Console()
     try:
         return options.function(options, console)
@@ -52,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("stack", help="what to run; `rosac list` shows the stacks")
         command.add_argument("arguments", nargs="*", metavar="name:=value", help="launch arguments, as for ros2 launch")
         command.set_defaults(function=function)
+    robot_commands.add_options(commands)
     command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
     _add_run(command)
     command.add_argument(

@@ -13,6 +13,7 @@ from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
 
 from sac_learner.monitor import Monitor
+from sac_learner.operator_console import OperatorConsole
 from sac_learner.run_directory import Run, RunError
 from sac_learner.settings import ActorSettings
 from sac_learner.stacks import Graph, complete_arguments, find_stack, resolve
@@ -67,7 +68,8 @@ def evaluate(
     config.write_text(yaml.safe_dump(graph.parameter_file(), sort_keys=False), encoding="utf-8")
     results: list[EpisodeSummary] = []
     supervisor = Supervisor(graph, config, directory / "log", report)
-    with Monitor(graph.arguments["namespace"], results.append) as monitor:
+    by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
+    with Monitor(graph.arguments["namespace"], results.append) as monitor, OperatorConsole(monitor, report) as operator:
         try:
             supervisor.start()
             deadline = time.monotonic() + EPISODE_TIMEOUT_S
@@ -75,7 +77,8 @@ def evaluate(
                 known = len(results)
                 monitor.spin(0.1)
                 supervisor.check(time.monotonic())
-                if len(results) > known:
+                operator.update(time.monotonic())
+                if len(results) > known or (by_hand and operator.waits):
                     deadline = time.monotonic() + EPISODE_TIMEOUT_S
                 if time.monotonic() > deadline:
                     missing = "; ".join(monitor.complaints.values()) or "see " + str(directory / "log")

@@ -9,6 +9,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from sac_learner.quick_discovery import quick_discovery
 from sac_learner.run_directory import prepare
 from sac_learner.stacks import Stack, find_stack, parse_arguments
 from sac_learner.supervisor import RESPAWN_DELAY_S
@@ -36,7 +37,8 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         if value != argument.default:  # what is left at its default is not "given": on resume the run's own value holds
             given.append(f"{argument.name}:={value}")
     run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now())
-    variables = [SetEnvironmentVariable(name, value) for name, value in graph.environment.items()]
+    environment = {**quick_discovery(), **graph.environment}
+    variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
     nodes = [
         Node(
             package=node.package,

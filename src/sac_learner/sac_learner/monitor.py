@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from sac_interfaces.msg import EpisodeSummary, LearnerStatus, SafetyState
+from sac_interfaces.msg import EpisodeSummary, LearnerStatus
 
 from rosac_common import qos
+from sac_learner.robot_link import RobotLink
 
 # Episodes that the success rate and mean return of the display are taken over.
 WINDOW = 50
 
 
-class Monitor:
-    """A node of its own context that keeps the newest of everything."""
+class Monitor(RobotLink):
+    """The operator's end of the graph, and all that a training shows beside."""
 
     def __init__(self, namespace: str = "", on_episode: Callable[[EpisodeSummary], None] | None = None) -> None:
-        self._context = rclpy.Context()
-        self._context.init(args=[])  # the arguments of this process are launch arguments, not ROS ones
-        self._node = Node("rosac", namespace=namespace, context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        super().__init__(namespace, name="rosac")
         self._on_episode = on_episode
         self._seen: set[tuple[str, int]] = set()
         self.status: LearnerStatus | None = None
-        self.safety: SafetyState | None = None
         self.episodes: deque[EpisodeSummary] = deque(maxlen=WINDOW)
         self.episode_count = 0
         self.robot_time_s = 0.0
@@ -41,15 +33,8 @@ class Monitor:
         self._subscriptions = (
             node.create_subscription(LearnerStatus, "learner/status", self._status, qos.LATCHED),
             node.create_subscription(EpisodeSummary, "episode", self._episode, qos.EPISODES),
-            node.create_subscription(SafetyState, "safety/state", self._safety, qos.LATCHED),
             node.create_subscription(DiagnosticArray, "diagnostics", self._diagnostics, qos.EVENTS),
         )
-
-    def spin(self, duration_s: float) -> None:
-        """Take what arrives within this time."""
-        end = self._node.get_clock().now().nanoseconds + round(duration_s * 1e9)
-        while (left := (end - self._node.get_clock().now().nanoseconds) * 1e-9) > 0:
-            self._executor.spin_once(timeout_sec=left)
 
     @property
     def success_rate(self) -> float:
@@ -61,19 +46,8 @@ class Monitor:
         """Mean return over the last WINDOW episodes; NaN before the first."""
         return sum(e.episode_return for e in self.episodes) / len(self.episodes) if self.episodes else float("nan")
 
-    def __enter__(self) -> Monitor:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()
-
     def _status(self, message: LearnerStatus) -> None:
         self.status = message
-
-    def _safety(self, message: SafetyState) -> None:
-        self.safety = message
 
     def _episode(self, message: EpisodeSummary) -> None:
         key = (message.session_id, message.episode)

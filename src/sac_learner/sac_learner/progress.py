@@ -7,6 +7,7 @@ from sac_interfaces.msg import LearnerStatus, SafetyState
 
 from sac_learner.display import Display, RemainingTime, duration
 from sac_learner.monitor import WINDOW, Monitor
+from sac_learner.operator_text import STATES, summary
 
 PHASES = {
     LearnerStatus.PHASE_STARTING: "starting",
@@ -14,12 +15,6 @@ PHASES = {
     LearnerStatus.PHASE_TRAINING: "training",
     LearnerStatus.PHASE_FINISHED: "finished",
     LearnerStatus.PHASE_FAILED: "failed",
-}
-SAFETY = {
-    SafetyState.DISARMED: "disarmed",
-    SafetyState.ARMED: "armed",
-    SafetyState.HOLD: "hold",
-    SafetyState.STOPPED: "STOPPED",
 }
 
 
@@ -55,15 +50,21 @@ class Progress(Display):
             }
             if status.transitions_lost or status.transitions_rejected:
                 rows["lost"] = f"{status.transitions_lost} lost, {status.transitions_rejected} refused"
-        if monitor.safety is not None and monitor.safety.state != SafetyState.ARMED:
-            causes = "; ".join(monitor.safety.causes_detail)
-            rows["robot"] = f"{SAFETY[monitor.safety.state]}{': ' + causes if causes else ''}"
+        if robot := self._robot():
+            rows["robot"] = robot
         complaints = [f"{name}: {text}" for name, text in monitor.complaints.items()]
         if status is not None and status.message:
             complaints.append(status.message)
         if complaints:
             rows["attention"] = "; ".join(complaints)
         return rows
+
+    def _robot(self) -> str:
+        """What it waits for; empty while it moves."""
+        monitor, safety = self._monitor, self._monitor.safety
+        if safety is not None and safety.state == SafetyState.HOLD:
+            return f"{STATES[safety.state]}: {'; '.join(safety.causes_detail)}"
+        return summary(safety, monitor.request, monitor.namespace)
 
     def _eta(self, now_s: float, status: LearnerStatus) -> str:
         if status.phase != LearnerStatus.PHASE_TRAINING or not status.total_steps:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rosac_common.environment import executable, ros_environment
 from rosac_common.parent import end_with_parent
 
+from sac_learner.quick_discovery import quick_discovery
 from sac_learner.stacks import Graph, NodeSpec
 
 # Time between a node's death and its restart: long enough not to spin, short against an episode of 8 s.
@@ -94,7 +95,7 @@ class Supervisor:
         command = [str(executable(node.package, node.executable)), "--ros-args", "--params-file", str(self._config)]
         if self._graph.arguments["namespace"]:
             command += ["-r", f"__ns:=/{self._graph.arguments['namespace'].strip('/')}"]
-        environment = {**ros_environment(), **self._graph.environment}
+        environment = {**ros_environment(), **quick_discovery(), **self._graph.environment}
         with (self._logs / f"{node.name}.log").open("ab") as log:
             self._processes[node.name] = subprocess.Popen(
                 command,

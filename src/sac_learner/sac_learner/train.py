@@ -15,8 +15,10 @@ from sac_interfaces.msg import LearnerStatus
 
 from sac_learner.evaluation import Evaluation, evaluate
 from sac_learner.monitor import Monitor
+from sac_learner.operator_console import OperatorConsole
 from sac_learner.plots import plot_run
 from sac_learner.progress import Progress
+from sac_learner.robot_link import RobotLink
 from sac_learner.run_directory import Run, prepare
 from sac_learner.stacks import Graph, Stack
 from sac_learner.strip import StripUnavailable, record_strip
@@ -52,26 +54,33 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
         supervisor = Supervisor(graph, run.files.config, run.files.logs, progress.note)
         try:
             supervisor.start()
-            with progress:
+            with progress, OperatorConsole(monitor, progress.note) as operator:
                 while monitor.status is None or monitor.status.phase != LearnerStatus.PHASE_FINISHED:
                     monitor.spin(0.2)
                     supervisor.check(time.monotonic())
+                    operator.update(time.monotonic())
                     progress.update(time.monotonic())
         finally:
             supervisor.stop()
 
 
 def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
-    """The graph alone until Ctrl-C, its nodes' complaints printed."""
+    """The graph alone until Ctrl-C; what its nodes complain of and what the robot waits for is printed."""
     run, graph = prepare(stack, given, datetime.datetime.now())
     console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
     _signals()
-    supervisor = Supervisor(graph, run.files.config, run.files.logs, lambda line: console.print(line, markup=False))
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    supervisor = Supervisor(graph, run.files.config, run.files.logs, note)
     try:
-        supervisor.start()
-        while True:
-            time.sleep(0.5)
-            supervisor.check(time.monotonic())
+        with RobotLink(graph.arguments["namespace"]) as link, OperatorConsole(link, note) as operator:
+            supervisor.start()
+            while True:
+                link.spin(0.2)
+                supervisor.check(time.monotonic())
+                operator.update(time.monotonic())
     except Interrupted:
         return 0
     finally:

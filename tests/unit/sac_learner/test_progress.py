@@ -14,6 +14,8 @@ def monitor(**changes):  # noqa: ANN201
     values = {
         "status": status,
         "safety": SafetyState(state=SafetyState.ARMED),
+        "request": "",
+        "namespace": "",
         "mean_return": -12.0,
         "success_rate": 0.25,
         "episode_count": 12,
@@ -45,9 +47,21 @@ def test_eta_is_the_rest_at_the_mean_speed_so_far() -> None:
     assert progress.rows(20.0)["ETA"] == "0:00:30"
 
 
-def test_a_robot_that_is_not_armed_is_shown_with_its_cause() -> None:
-    safety = SafetyState(state=SafetyState.STOPPED, causes_detail=["operator_stop: safety/stop is true"])
-    assert rows(monitor(safety=safety))["robot"] == "STOPPED: operator_stop: safety/stop is true"
+def test_a_robot_that_is_not_armed_is_shown_with_its_cause_and_what_to_do() -> None:
+    safety = SafetyState(
+        state=SafetyState.STOPPED, causes=["operator_stop"], causes_active=[True], causes_detail=["safety/stop is true"]
+    )
+    shown = rows(monitor(safety=safety, namespace="second"))["robot"]
+    assert shown.startswith("STOPPED by operator_stop (safety/stop is true). Next: `rosac stop --release")
+    assert "--namespace second" in shown
+    holding = SafetyState(state=SafetyState.HOLD, causes_detail=["no command for 2 s"])
+    assert rows(monitor(safety=holding))["robot"] == "hold: no command for 2 s"
+    assert "robot" not in rows(monitor())
+
+
+def test_what_the_task_asks_for_is_shown_with_the_answer() -> None:
+    shown = rows(monitor(request="free the robot"))["robot"]
+    assert "free the robot" in shown and "`rosac done`" in shown
 
 
 def test_complaints_and_losses_are_shown() -> None:
