@@ -8,39 +8,18 @@ from __future__ import annotations
 import ros_first  # noqa: F401
 
 # isort: split
-import subprocess
-import sys
-import time
+import json
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import json  # noqa: E402
-
-import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
-import numpy as np  # noqa: E402
-from sac_learner.episode_table import read_episodes  # noqa: E402
-from sac_learner.plots import success_curve  # noqa: E402
-from sac_learner.run_directory import Run, find_run  # noqa: E402
-from support import RESULTS, finish, parser  # noqa: E402
+import numpy as np
+from learned import plot_curves, train
+from sac_learner.episode_table import read_episodes
+from sac_learner.plots import success_curve
+from support import RESULTS, finish, parser
 
 TOLERANCES_RAD = (0.10, 0.25)
 # Points of the table: control steps.
 CHECKPOINTS = (5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 35_000, 40_000, 45_000)
-
-
-def train(runs: Path, mode: str, steps: int, seed: int) -> tuple[Run, float]:
-    """One run, unless it is there already; returns it with its wall time [s] (NaN if it was there)."""
-    name = f"learning-{mode}-{seed}"
-    elapsed = float("nan")
-    if not (runs / name / "evaluation.json").exists():
-        start = time.monotonic()
-        arguments = [f"runs:={runs}", f"run:={name}", f"mode:={mode}", f"steps:={steps}", f"seed:={seed}"]
-        subprocess.run([sys.executable, "-m", "sac_learner.cli", "train", "dclaw_valve", *arguments], check=True)
-        elapsed = time.monotonic() - start
-    return find_run(name, runs), elapsed
 
 
 def main() -> None:
@@ -55,7 +34,8 @@ def main() -> None:
     curves: dict[float, list[np.ndarray]] = {tolerance: [] for tolerance in TOLERANCES_RAD}
     points = [point for point in CHECKPOINTS if point <= chosen.steps]
     for seed in chosen.seeds:
-        run, elapsed = train(chosen.runs, chosen.mode, chosen.steps, seed)
+        arguments = {"mode": chosen.mode, "steps": chosen.steps, "seed": seed}
+        run, elapsed = train("dclaw_valve", chosen.runs, f"learning-{chosen.mode}-{seed}", arguments)
         evaluation = json.loads((run.files.evaluation).read_text())
         for label, values in evaluation.items():
             result[f"seed_{seed}_{label}_success"] = values["success_rate"]
@@ -72,20 +52,9 @@ def main() -> None:
         for point, value in zip(points, mean, strict=True):
             result[f"within_{tolerance:.2f}_rad_at_{point}"] = float(value)
     if chosen.save:
-        _plot(points, curves, RESULTS / f"learning_{chosen.mode}.png")
+        named = {f"|error| < {tolerance:.2f} rad": values for tolerance, values in curves.items()}
+        plot_curves(points, named, "share of the last 50 training episodes", RESULTS / f"learning_{chosen.mode}.png")
     finish(chosen, f"learning_{chosen.mode}", result)
-
-
-def _plot(points: list[int], curves: dict[float, list[np.ndarray]], path: Path) -> None:
-    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-    for tolerance, values in curves.items():
-        (line,) = axis.plot(points, np.mean(values, axis=0), marker="o", label=f"|error| < {tolerance:.2f} rad")
-        axis.fill_between(points, np.min(values, axis=0), np.max(values, axis=0), alpha=0.2, color=line.get_color())
-    axis.set(xlabel="control steps", ylabel="share of the last 50 training episodes", ylim=(-0.02, 1.02))
-    axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

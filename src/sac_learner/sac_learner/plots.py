@@ -38,12 +38,16 @@ def plot_run(run: Run) -> list[Path]:
 
 
 def success_curve(
-    rows: list[dict[str, str]], tolerance_rad: float, window: int = WINDOW
+    rows: list[dict[str, str]], tolerance_rad: float | None, window: int = WINDOW
 ) -> tuple[npt.NDArray, npt.NDArray]:
-    """Transitions, and the share of episodes that end within `tolerance_rad`: a moving mean over `window` of them."""
+    """Transitions, and the share of episodes that end within `tolerance_rad`, or with None that the task itself counts
+    as a success: a moving mean over `window` of them."""
     steps = np.array([int(row["transitions"]) for row in rows])
-    within = np.array([abs(float(row["final_error_rad"])) < tolerance_rad for row in rows], dtype=float)
-    return _moving(steps, within, window)
+    if tolerance_rad is None:
+        good = [row["success"] == "1" for row in rows]
+    else:
+        good = [abs(float(row["final_error_rad"])) < tolerance_rad for row in rows]
+    return _moving(steps, np.array(good, dtype=float), window)
 
 
 def _moving(steps: npt.NDArray, values: npt.NDArray, window: int = WINDOW) -> tuple[npt.NDArray, npt.NDArray]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from rosac_common.settings import to_mapping
 from valve_task.env import RenderingUnavailable
 
 from sac_learner.policy import PolicyNetwork, load_policy
 from sac_learner.run_directory import Run
-from sac_learner.stacks import complete_arguments, find_stack, resolve
+from sac_learner.run_environment import run_environment
 
 ROWS, COLUMNS = 2, 4
 FRAME_SIZE = (320, 240)
@@ -23,17 +23,21 @@ class StripUnavailable(RuntimeError):
     """Rendering is not possible here; the message says why and what to install."""
 
 
-def record_strip(run: Run, policy: Path, output: Path, seed: int = 0) -> Path:
+def record_strip(run: Run, policy: Path, output: Path, seed: int = 0, changes: Mapping[str, str] | None = None) -> Path:
     """Run one deterministic episode in the simulation and write its strip as PNG.
+
+    Args:
+        run: whose task and settings are used.
+        policy: an exported policy.
+        output: the picture.
+        seed: of the episode.
+        changes: arguments that differ from the run's, such as {"terrain": "stairs"}.
 
     Raises:
         StripUnavailable: there are no rendering libraries.
     """
     network = PolicyNetwork(load_policy(policy))
-    stack = find_stack(run.stack)
-    graph = resolve(stack, complete_arguments(stack, run.arguments), run.name, run.path)
-    task = graph.parameters["task"].task
-    environment = gymnasium.make(f"rosac/{task.name}-v0", render_mode="rgb_array", task=to_mapping(task))
+    environment = run_environment(run, changes or {}, "rgb_array")
     try:
         frames = _frames(environment, network, seed)
     except RenderingUnavailable as error:
@@ -48,13 +52,16 @@ def record_strip(run: Run, policy: Path, output: Path, seed: int = 0) -> Path:
 
 
 def _frames(environment: gymnasium.Env, network: PolicyNetwork, seed: int) -> list[npt.NDArray[np.uint8]]:
-    """ROWS x COLUMNS pictures of one episode, evenly spaced in time."""
+    """ROWS x COLUMNS pictures of one episode, evenly spaced in time; after a fall the last one stays."""
     observation, _ = environment.reset(seed=seed)
     horizon = environment.unwrapped.task.horizon_steps
     steps = np.linspace(0, horizon, ROWS * COLUMNS).round().astype(int).tolist()
     frames = [environment.render()]
+    ended = False
     for step in range(1, horizon + 1):
-        observation, *_ = environment.step(network.mean_action(observation))
+        if not ended:
+            observation, _, terminated, truncated, _ = environment.step(network.mean_action(observation))
+            ended = terminated or truncated
         if step in steps:
             frames.append(environment.render())
     return frames

@@ -170,6 +170,17 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
             self._simulation.mark_target(self.task.target_rad(self._loop.observation.step))
         return self._simulation.render()
 
+    @property
+    def simulation(self) -> MujocoRobot:
+        """The simulated robot, for measurements that no observation holds: contacts, torques, where the body is.
+
+        Raises:
+            gymnasium.error.ResetNeeded: `reset` makes the first one.
+        """
+        if self._simulation is None:
+            raise gymnasium.error.ResetNeeded("there is no simulation yet: call reset() first")
+        return self._simulation
+
     def close(self) -> None:
         """Release the renderer."""
         if self._simulation is not None:

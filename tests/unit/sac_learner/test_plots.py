@@ -18,3 +18,8 @@ def test_fewer_episodes_than_the_window_give_one_point() -> None:
     steps, share = success_curve(rows([0.05, 0.3]), 0.1)
     assert steps.tolist() == [160]
     np.testing.assert_allclose(share, [0.5])
+
+
+def test_without_a_tolerance_the_task_itself_judges() -> None:
+    judged = [row | {"success": success} for row, success in zip(rows([0.0, 0.0, 0.3]), "101", strict=True)]
+    assert success_curve(judged, None, window=3)[1].tolist() == [2 / 3]

@@ -1,0 +1,132 @@
+"""Walking over seeds: `rosac train` as a user runs it, then what was learned on ground that was never seen.
+
+.venv/bin/python benchmarks/walking.py --steps 20000 --seeds 0 1 2 --save
+
+Flat ground is evaluated through the graph by `rosac train`; all grounds, flat too, in one process, which tells speeds.
+What a run has been through already is not done again.
+"""
+
+from __future__ import annotations
+
+import ros_first  # noqa: F401
+
+# isort: split
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from learned import plot_curves, train
+from robot_bridge.simulation.terrain import TERRAINS
+from sac_learner.episode_table import read_episodes
+from sac_learner.plots import success_curve
+from sac_learner.policy import PolicyNetwork, load_policy
+from sac_learner.run_directory import Run
+from sac_learner.run_environment import run_environment
+from sac_learner.strip import record_strip
+from sac_learner.train import write_json
+from support import RESULTS, finish, parser
+from walking_episodes import record_gait, walk_often
+from walking_report import figures_of, ground_table, plot_gait
+
+# Arguments of each ground: all terrains, and a robot drawn anew in each episode.
+GROUNDS = {terrain: {"terrain": terrain} for terrain in TERRAINS} | {
+    "random_dynamics": {"task": "MinitaurWalkRandomDynamics"}
+}
+# Other starts than those of the training and of its final evaluation.
+SEED = 1000
+POINTS = 8  # of the learning curve
+
+
+def walk_ground(run: Run, ground: str, episodes: int) -> dict[str, float | None]:
+    """The figures of one ground, kept in the run's directory."""
+    path = run.path / "walking" / f"{ground}_{episodes}.json"
+    if not path.exists():
+        environment = run_environment(run, GROUNDS[ground])
+        network = PolicyNetwork(load_policy(run.files.policy))
+        figures = figures_of(walk_often(environment, network, episodes, SEED))
+        environment.close()
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, figures)
+        print(f"{run.name} {ground}: {figures}", flush=True)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def draw(run: Run, name: str) -> dict[str, object]:
+    """Strips and gait of one run into docs/results; returns what the gait's figures are."""
+    for ground, changes in GROUNDS.items():
+        record_strip(run, run.files.policy, RESULTS / f"{name}_{ground}.png", SEED, changes)
+    environment = run_environment(run, {})
+    gait = record_gait(environment, PolicyNetwork(load_policy(run.files.policy)), SEED)
+    environment.close()
+    plot_gait(gait, RESULTS / f"{name}_gait.png")
+    return {
+        "speed_m_s": gait.walked.speed_m_s,
+        "strides_hz": gait.strides_hz.round(2).tolist(),
+        "on_ground": gait.on_ground.round(2).tolist(),
+        "torque_rms_nm": float(np.sqrt((gait.torque_nm**2).mean())),
+        "torque_most_nm": float(np.abs(gait.torque_nm).max()),
+        "hot_most_s": float(gait.hot_s.max()),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    chosen = _options()
+    points = [round(chosen.steps * (i + 1) / POINTS) for i in range(POINTS)]
+    shares: list[np.ndarray] = []
+    seeds: dict[int, dict[str, float]] = {}
+    grounds: dict[str, dict[int, dict[str, float | None]]] = {ground: {} for ground in GROUNDS}
+    for seed in chosen.seeds:
+        arguments = {"mode": chosen.mode, "steps": chosen.steps, "seed": seed}
+        run, _ = train("minitaur_walk", chosen.runs, f"walking-{chosen.mode}-{seed}", arguments)
+        rows = read_episodes(run.files.episodes)
+        shares.append(np.interp(points, *success_curve(rows, None)))
+        seeds[seed] = _of_the_graph(run, rows)
+        for ground in GROUNDS:
+            grounds[ground][seed] = walk_ground(run, ground, chosen.episodes)
+    result = {"mode": chosen.mode, "steps": chosen.steps, "seeds": seeds, "grounds": grounds}
+    name = f"walking_{chosen.mode}"
+    if chosen.save:
+        result["gait"] = draw(run, name)
+        label = "share of the last 25 training episodes"
+        plot_curves(points, {"0.3 m/s and no fall": shares}, label, RESULTS / f"{name}.png")
+    finish(chosen, name, result, _graph_table(seeds) + "\n" + ground_table(grounds))
+
+
+def _options() -> argparse.Namespace:
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--steps", type=int, default=20_000)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--mode", default="efficient")
+    options.add_argument("--runs", type=Path, default=Path("runs"))
+    options.add_argument("--episodes", type=int, default=50, help="on each ground")
+    return options.parse_args()
+
+
+def _of_the_graph(run: Run, rows: list[dict[str, str]]) -> dict[str, float]:
+    """What `rosac train` itself found: its final evaluation on flat ground, and its training."""
+    evaluation = json.loads(run.files.evaluation.read_text(encoding="utf-8"))
+    return {
+        **{f"{label}_success": values["success_rate"] for label, values in evaluation.items()},
+        "training_episodes": len(rows),
+        "training_falls": sum(row["end_reason"] == "1" for row in rows),
+        "robot_time_s": float(rows[-1]["robot_time_s"]),
+    }
+
+
+def _graph_table(seeds: dict[int, dict[str, float]]) -> str:
+    lines = [
+        "| seed | success trained | untrained | training episodes | falls | robot time [min] |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {seed} | {100 * row['trained_success']:.0f}% | {100 * row['untrained_success']:.0f}% | "
+        f"{row['training_episodes']} | {row['training_falls']} | {row['robot_time_s'] / 60:.1f} |"
+        for seed, row in seeds.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

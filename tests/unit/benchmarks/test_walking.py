@@ -1,0 +1,115 @@
+"""The walking benchmark: what is measured of an episode, on which ground, and what table and plot say."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sac_learner.run_directory import prepare
+from sac_learner.run_environment import run_environment
+from sac_learner.stacks import STACKS, ArgumentError
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+class Standing:
+    """A policy that does nothing."""
+
+    def mean_action(self, observation):
+        return np.zeros(8, dtype=np.float32)
+
+
+@pytest.fixture
+def made(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("/**/task:\n  ros__parameters:\n    task.horizon_steps: 20\n")
+    given = {"runs": str(tmp_path / "runs"), "run": "walk", "params": str(own)}
+    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1))
+    return run
+
+
+def test_an_environment_is_that_of_the_run_with_what_differs(made):
+    environment = run_environment(made, {"terrain": "stairs", "task": "MinitaurWalkRandomDynamics"})
+    environment.reset(seed=0)
+    assert environment.unwrapped.task.horizon_steps == 20
+    assert environment.unwrapped.task.random_dynamics
+    assert environment.unwrapped.simulation.model.geom("stair0").id >= 0
+    with pytest.raises(ArgumentError, match="terrain:=ice"):
+        run_environment(made, {"terrain": "ice"})
+
+
+def test_an_episode_that_stands_still(made):
+    import walking_episodes
+
+    gait = walking_episodes.record_gait(run_environment(made, {}), Standing(), seed=0)
+    assert gait.time_s[-1] == pytest.approx(0.4)
+    assert gait.contact.shape == (20, 4)
+    assert gait.on_ground[[0, 2]] == pytest.approx(1.0)
+    assert gait.swing_rad[-1] == pytest.approx(np.zeros(4), abs=0.15)
+    assert gait.extension_rad[-1] == pytest.approx(np.full(4, 2.0), abs=0.15)
+    assert 0.01 < np.abs(gait.torque_nm).max() < 2.45
+    assert not gait.hot_s.any()
+    assert not gait.walked.fallen
+    assert not gait.walked.success
+    assert abs(gait.walked.speed_m_s) < 0.1
+
+
+def test_speed_counts_where_the_robot_faced_and_falls_are_seen(made):
+    import walking_episodes
+
+    environment = run_environment(made, {})
+    observation, _ = environment.reset(seed=0)
+    simulation = environment.unwrapped.simulation
+    data = simulation.data
+    data.qpos[3:7] = [np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)]  # faces +y
+    simulation._history.fill(simulation._measured())  # and the sensors have seen it
+    steps = []
+
+    def carried() -> None:
+        steps.append(1)
+        data.qpos[1] += 0.01  # half a metre a second
+        if len(steps) == 10:
+            data.qpos[3:7] = [0.0, 1.0, 0.0, 0.0]  # on its back
+
+    walked = walking_episodes.walk(environment, Standing(), observation, carried)
+    assert walked.fallen
+    assert not walked.success
+    assert len(steps) < 20
+    assert walked.speed_m_s == pytest.approx(0.5, abs=0.15)
+
+
+def test_strides_and_heat_of_a_gait():
+    import walking_episodes
+
+    contact = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 1, 0], [0, 1, 1, 0]], dtype=bool)
+    torque = np.zeros((4, 8))
+    torque[:, 1] = [3.0, -3.0, 1.0, 3.0]
+    walked = walking_episodes.Walked(0.4, False, True)
+    gait = walking_episodes.Gait(0.5, contact, np.zeros((4, 4)), np.zeros((4, 4)), torque, walked)
+    assert gait.strides_hz.tolist() == [0.5, 0.5, 0.0, 0.0]
+    assert gait.on_ground.tolist() == [0.5, 0.5, 1.0, 0.5]
+    assert gait.hot_s[:, 1].tolist() == [0.5, 1.0, 0.0, 0.5]
+    assert not gait.hot_s[:, 0].any()
+
+
+def test_the_table_counts_episodes_and_takes_speeds_of_those_that_did_not_fall(tmp_path):
+    import walking_report
+    from walking_episodes import Gait, Walked
+
+    walked = [Walked(0.4, False, True), Walked(0.2, False, False), Walked(0.9, True, False), Walked(0.6, False, True)]
+    good = walking_report.figures_of(walked)
+    none = walking_report.figures_of([Walked(0.9, True, False)])
+    assert good == {"episodes": 4, "successes": 2, "falls": 1, "speed_m_s": pytest.approx(0.4), "slowest_m_s": 0.2}
+    table = walking_report.ground_table({"slope_up": {0: good, 1: none}, "stairs": {0: none}})
+    assert "| slope up | 40% | 50%, 0% | 2 | 5 | 0.40 | 0.20 |" in table
+    assert "| stairs | 0% | 0% | 1 | 1 | - | - |" in table
+    gait = Gait(0.02, np.ones((5, 4), dtype=bool), np.zeros((5, 4)), np.zeros((5, 4)), np.zeros((5, 8)), walked[0])
+    walking_report.plot_gait(gait, tmp_path / "new" / "gait.png")
+    assert (tmp_path / "new" / "gait.png").stat().st_size > 0
