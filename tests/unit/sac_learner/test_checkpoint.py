@@ -162,3 +162,12 @@ def test_full_disk_leaves_the_old_checkpoints(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert store.paths() == [old]
     assert store.load_newest(learner).updates == 1
+
+
+def test_checkpoint_of_another_kind_of_device_is_refused(tmp_path, monkeypatch):
+    store, learner = CheckpointStore(tmp_path, task_name="t", keep=3), make_learner()
+    state = {**learner.state(), "noise_generator": torch.zeros(16, dtype=torch.uint8)}  # as long as a GPU's
+    monkeypatch.setattr(learner, "state", lambda: state)
+    store.save(learner, make_progress())
+    with pytest.raises(CheckpointError, match="another kind of device .*resume with the settings of that run"):
+        store.load_newest(make_learner())

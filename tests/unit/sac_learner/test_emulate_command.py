@@ -6,6 +6,7 @@ import sys
 
 import dynamixel_sdk
 import pytest
+from helpers.patience import until
 
 
 def start(*arguments):
@@ -43,7 +44,7 @@ def test_it_serves_a_port_obeys_what_is_typed_and_ends_with_ctrl_c(tmp_path):
         port = dynamixel_sdk.PortHandler(str(link))
         assert port.openPort() and port.setBaudRate(57_600)
         handler = dynamixel_sdk.PacketHandler(2.0)
-        assert handler.ping(port, 20)[1] == dynamixel_sdk.COMM_SUCCESS
+        until(lambda: handler.ping(port, 20)[1] == dynamixel_sdk.COMM_SUCCESS, "servo 20 answers")
         assert "silent: done" in ask(process, "silent id=20", "silent")
         assert handler.ping(port, 20)[1] == dynamixel_sdk.COMM_RX_TIMEOUT
         port.closePort()

@@ -6,10 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+import sac_learner.trainer as trainer_module
 import torch
 from helpers.learning import learner_settings, make_transition
 from rosac_common.settings import SettingsError
 from sac_learner.checkpoint import CheckpointError
+from sac_learner.device_replay import DeviceReplay
 from sac_learner.intake import Range, Verdict
 from sac_learner.policy import load_policy
 from sac_learner.replay import ReplayMemoryError
@@ -17,6 +19,7 @@ from sac_learner.replay_log import ReplayLogError
 from sac_learner.run_files import RunLockedError
 from sac_learner.sac import learner as learner_module
 from sac_learner.trainer import STORAGE_RETRY_S, Trainer
+from sac_learner.updates import DeviceUpdates
 
 
 @pytest.fixture(autouse=True)
@@ -300,7 +303,7 @@ def test_checkpoint_without_its_log_is_refused(tmp_path):
     [
         ({"task_name": ""}, "'task_name' is empty"),
         ({"device": "gpu9"}, "'device' is 'gpu9'"),
-        ({"device": "cuda:9"}, "cuda:9"),
+        ({"device": "cuda:9"}, "'device' is 'cuda:9', found "),
         ({"sac__replay_capacity": 7}, r"'replay_capacity' is 7; it must be at least batch_size \(8\)"),
     ],
 )
@@ -339,3 +342,40 @@ def test_gradients_that_are_not_trusted_are_named_and_learning_goes_on(tmp_path,
     assert trainer.pacer.updates == 10
     assert "gradients" in trainer.problems
     trainer.close()
+
+
+def on_device(capture):
+    """`make_updates` as for a GPU."""
+
+    def make(learner, seed):
+        sizes = (learner.settings.replay_capacity, learner.observation_size, learner.action_size)
+        return DeviceUpdates(learner, DeviceReplay(*sizes, torch.device("cpu")), capture)
+
+    return make
+
+
+def test_a_run_with_its_memory_on_the_device_is_resumed_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "make_updates", on_device(lambda work, _: work))
+    whole = Trainer(learner_settings(tmp_path / "whole"))
+    assert any("on cpu, taken at once" in note for note in whole.notes)
+    feed(whole, range(60))
+    settings = crashed_copy(whole, tmp_path / "killed")
+    resumed = Trainer(settings)
+    assert (resumed.resumed_at, resumed.pacer.updates) == (45, 25)
+    for trainer in (whole, resumed):
+        feed(trainer, range(60, 80))
+        assert (trainer.pacer.taken, trainer.pacer.updates, trainer.memory.total) == (80, 60, 80)
+    one, two = weights(whole), weights(resumed)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert np.isfinite(list(map(float, whole.metrics.values()))).all()
+
+
+def test_an_update_that_cannot_be_captured_is_named_and_learning_goes_on(tmp_path, monkeypatch):
+    def broken(work, generator):
+        raise RuntimeError("no graph")
+
+    monkeypatch.setattr(trainer_module, "make_updates", on_device(broken))
+    trainer = Trainer(learner_settings(tmp_path))
+    assert "the captured update cannot be used: no graph" in trainer.problems["update"]
+    feed(trainer, range(30))
+    assert trainer.pacer.updates == 10

@@ -66,11 +66,18 @@ def played():
 
 @pytest.fixture
 def bus(played):
-    """A bus to the played servos, open."""
-    made = DynamixelBus(played.port, 1_000_000, reply_timeout_s=0.3)
+    """A bus to the played servos, open; patient, because the machine may stand still while an answer is on its way."""
+    made = DynamixelBus(played.port, 1_000_000, reply_timeout_s=2.0)
     made.open()
     yield made
     made.close()
+
+
+@pytest.fixture
+def hasty(bus, monkeypatch):
+    """The same bus, for answers that are missing on purpose."""
+    monkeypatch.setattr(bus._port, "reply_timeout_s", 0.3)
+    return bus
 
 
 @pytest.fixture(scope="session", params=["dclaw", "legs"])

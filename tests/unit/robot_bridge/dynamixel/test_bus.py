@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
+from robot_bridge.dynamixel import bus as bus_module
 from robot_bridge.dynamixel import serial_port
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping, ServoError
 from robot_bridge.dynamixel.control_table import MODELS
@@ -96,25 +97,25 @@ def test_alerts_are_noted_and_forgotten(bus, played):
     assert bus.alerts == {7}
 
 
-def test_silence_names_servo_rate_port_and_remedy(bus, played):
+def test_silence_names_servo_rate_port_and_remedy(hasty, played):
     with pytest.raises(ReadError, match=rf"servo 5: no answer to ping at 1000000 baud on {played.port}.*rosac bus"):
-        bus.ping(5)
-    assert bus.failures["no_answer"] == 1
+        hasty.ping(5)
+    assert hasty.failures["no_answer"] == 1
 
 
-def test_a_sync_read_names_those_that_are_missing(bus, played):
+def test_a_sync_read_names_those_that_are_missing(hasty, played):
     played.answer = lambda packet: encode_status(3, 0, bytes(4)) + encode_status(9, 0, bytes(4))
     with pytest.raises(ReadError, match="servo 4, 5: no answer to read registers 132 to 135"):
-        bus.sync_read([3, 4, 5, 9], 132, 4)
+        hasty.sync_read([3, 4, 5, 9], 132, 4)
 
 
-def test_one_damaged_answer_takes_no_other_with_it(bus, played):
+def test_one_damaged_answer_takes_no_other_with_it(hasty, played):
     damaged = bytearray(encode_status(4, 0, bytes(4)))
     damaged[9] ^= 1
     played.answer = lambda packet: encode_status(3, 0, bytes(4)) + damaged + encode_status(5, 0, bytes(4))
     with pytest.raises(ReadError, match="servo 4: a damaged or incomplete answer"):
-        bus.sync_read([3, 4, 5], 132, 4)
-    assert bus.failures["damaged_answer"] == 1
+        hasty.sync_read([3, 4, 5], 132, 4)
+    assert hasty.failures["damaged_answer"] == 1
 
 
 def test_noise_before_an_answer_does_no_harm(bus, played):
@@ -122,25 +123,31 @@ def test_noise_before_an_answer_does_no_harm(bus, played):
     assert bus.read(3, POSITION) == 77
 
 
-def test_the_status_of_a_write_is_no_value(bus, played):
+def test_the_status_of_a_write_is_no_value(hasty, played):
     """Two bytes short: dynamixel-sdk alone would return its checksum as data."""
     played.answer = lambda packet: encode_status(3, 0)
     with pytest.raises(ReadError, match="an answer to an earlier instruction"):
-        bus.read(3, MODEL.register("return_delay_time"))
+        hasty.read(3, MODEL.register("return_delay_time"))
 
 
-def test_a_late_answer_is_not_taken_for_the_next_one(bus, played):
+def test_a_late_answer_is_not_taken_for_the_next_one(hasty, played, monkeypatch):
     """The answer to a read of one register comes while another one of the same size is read."""
-    late = threading.Timer(0.4, lambda: os.write(played.master, encode_status(3, 0, b"\x63")))
-    late.start()
+    waits_s = []
+
+    def answer_late(wait_s):
+        os.write(played.master, encode_status(3, 0, b"\x63"))
+        waits_s.append(wait_s)
+        time.sleep(wait_s)
+
+    monkeypatch.setattr(bus_module, "time", SimpleNamespace(sleep=answer_late))
     for register in (MODEL.register("return_delay_time"), TORQUE):  # nobody answers in time
         with pytest.raises(ReadError):
-            bus.read(3, register)
-    late.join()
+            hasty.read(3, register)
+    assert len(waits_s) == 1
 
 
 @pytest.mark.parametrize("noise", [bytes(64), encode_status(9, 0, b"\x01")])
-def test_a_bus_that_babbles_ends_in_an_error(bus, played, noise):
+def test_a_bus_that_babbles_ends_in_an_error(hasty, played, noise):
     ended = threading.Event()
 
     def babble(packet):
@@ -152,19 +159,19 @@ def test_a_bus_that_babbles_ends_in_an_error(bus, played, noise):
     played.answer = babble
     try:
         with pytest.raises(ReadError):
-            bus.read(3, TORQUE)
+            hasty.read(3, TORQUE)
         with pytest.raises(ReadError):
-            bus.sync_read([3, 4], 64, 1)
+            hasty.sync_read([3, 4], 64, 1)
     finally:
         ended.set()
 
 
-def test_noise_faster_than_it_can_be_read_ends_in_an_error(bus, monkeypatch):
+def test_noise_faster_than_it_can_be_read_ends_in_an_error(hasty, monkeypatch):
     """dynamixel-sdk looks at the clock only when too few bytes have come."""
     monkeypatch.setattr(serial_port, "select", SimpleNamespace(select=lambda *_: ([0], [], [])))
     monkeypatch.setattr(serial_port, "os", SimpleNamespace(read=lambda *_: bytes(4096), write=os.write))
     with pytest.raises(ReadError):
-        bus.read(3, TORQUE)
+        hasty.read(3, TORQUE)
 
 
 def test_a_port_that_goes_away_is_named(bus, played):

@@ -29,7 +29,7 @@ def emulator(lockstep, servo_robot):
 
 @pytest.fixture
 def emulated_bus(servo_robot, emulator):
-    bus = DynamixelBus(emulator.port, servo_robot.servos.baud_rate, reply_timeout_s=0.1)
+    bus = DynamixelBus(emulator.port, servo_robot.servos.baud_rate, reply_timeout_s=1.0)
     bus.open()
     yield bus
     bus.close()
@@ -84,9 +84,10 @@ def test_another_model_is_refused(emulated_bus, servo_robot):
         connect(emulated_bus, dataclasses.replace(servo_robot, servos=servos))
 
 
-def test_a_missing_servo_is_named(emulator, emulated_bus, servo_robot):
+def test_a_missing_servo_is_named(emulator, emulated_bus, servo_robot, monkeypatch):
     victim = servo_robot.all_joint_ids[5]
     emulator.fault("silent", id=victim)
+    monkeypatch.setattr(emulated_bus._port, "reply_timeout_s", 0.2)
     with pytest.raises(BackendError, match=rf"servo {victim}: no answer to ping"):
         connect(emulated_bus, servo_robot)
 
@@ -110,7 +111,7 @@ def test_a_value_that_is_not_taken_is_named(emulated_bus, servo_robot, monkeypat
 
 
 def test_lost_packets_do_not_keep_it_from_connecting(emulator, emulated_bus, servo_robot, monkeypatch):
-    monkeypatch.setattr(emulated_bus._port, "reply_timeout_s", 0.01)
+    monkeypatch.setattr(emulated_bus._port, "reply_timeout_s", 0.05)
     emulator.fault("lost", rate=0.01)
     connect(emulated_bus, servo_robot)
 

@@ -19,6 +19,7 @@ from robot_bridge.emulator.plant import FreeJoints
 
 SETTINGS = BusSettings(port="emulator", reply_timeout_s=0.1)
 CYCLE_S = 0.02
+WATCHDOG_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,9 @@ def driver(lockstep):
 
 @pytest.fixture(scope="module")
 def in_real_time(servo_robot):
-    """With an emulator in real time."""
-    made = EmulatedRobot(servo_robot, SETTINGS, time.monotonic)
+    """With an emulator in real time, and a watchdog that a busy machine does not trip while it is spoken to."""
+    servos = dataclasses.replace(servo_robot.servos, bus_watchdog_s=WATCHDOG_S)
+    made = EmulatedRobot(dataclasses.replace(servo_robot, servos=servos), SETTINGS, time.monotonic)
     yield made
     made.emulator.close()
 
@@ -229,12 +231,12 @@ def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(impatient,
 
 
 def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_robot, monkeypatch):
-    monkeypatch.setattr(driver.bus._port, "reply_timeout_s", 0.005)
     drive(driver, inner_goals(servo_robot), everyone(driver), 0.5)
+    monkeypatch.setattr(driver.bus._port, "reply_timeout_s", 0.02)
     for kind in ("lost", "corrupt", "duplicated"):
         driver.emulator.fault(kind, rate=0.02)
     good = 0
-    for _ in range(300):
+    while good < 200 or sum(driver.bus.failures.values()) < 10:
         truth = driver.emulator.status()["position_rad"]
         try:
             state = driver.read()
@@ -242,8 +244,6 @@ def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_ro
             continue
         assert np.abs(state.position_rad - truth).max() <= RAD_PER_TICK / 2 + 1e-9
         good += 1
-    assert good > 100
-    assert sum(driver.bus.failures.values()) > 10
 
 
 def test_fast_reads_are_given_up_after_failing_again_and_again(servo_robot):
@@ -339,11 +339,11 @@ def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
 def test_silence_trips_the_bus_watchdog_and_the_driver_says_so(realtime, servo_robot):
     realtime.write(realtime.read().position_rad, everyone(realtime))
     until(lambda: all(s["bus_watchdog"] == -1 for s in servos(realtime)), "the servos stop by themselves")
-    with pytest.raises(BackendError, match=r"stopped after hearing nothing for 0.08 s \(bus watchdog\)"):
+    with pytest.raises(BackendError, match=r"stopped after hearing nothing for 1 s \(bus watchdog\)"):
         realtime.read()
     realtime.write(inner_goals(servo_robot), nobody(realtime))
     realtime.recover()
-    assert [s["bus_watchdog"] for s in servos(realtime)] == [4] * len(everyone(realtime))
+    assert [s["bus_watchdog"] for s in servos(realtime)] == [50] * len(everyone(realtime))
     assert not any(torques(realtime))
     realtime.read()
 

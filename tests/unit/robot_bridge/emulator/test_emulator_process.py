@@ -117,8 +117,12 @@ def test_new_servos_speak_57600_baud_and_answers_take_their_time_on_the_wire():
         host = SdkHost(slow, 57_600)
         group = sdk_module.GroupSyncRead(host.port, host.handler, 0, 120)
         grouped(group, lambda g, i: g.addParam(i))
-        start_s = time.monotonic()
-        assert group.txRxPacket() == OK
+        for _ in range(TRIES):
+            start_s = time.monotonic()
+            if group.txRxPacket() == OK:
+                break
+        else:
+            raise AssertionError("no answer of all three")
         # 17 bytes out, three times 131 back, 10 bits each, and three return delays of 0.5 ms.
         assert time.monotonic() - start_s >= (17 + 3 * 131) * 10 / 57_600 + 1.5e-3
         host.close()
@@ -157,11 +161,11 @@ def test_lost_damaged_and_repeated_packets(sdk, emulator):
 
 
 def test_a_late_answer_comes_after_the_host_gave_up(sdk, emulator):
-    emulator.fault("late", rate=1.0, delay_s=0.2)
+    emulator.fault("late", rate=1.0, delay_s=1.0)
     start_s = time.monotonic()
     assert sdk.handler.ping(sdk.port, 1)[1] == TIMEOUT
     until(lambda: sdk.port.ser.in_waiting >= 14, "the answer is there after all")
-    assert time.monotonic() - start_s >= 0.2
+    assert time.monotonic() - start_s >= 1.0
 
 
 def test_time_and_orders_go_on_while_an_answer_is_late(sdk, emulator):
@@ -176,8 +180,8 @@ def test_time_and_orders_go_on_while_an_answer_is_late(sdk, emulator):
 
 def test_torque_off_and_watchdog_trips_are_timed_on_the_common_clock(sdk, emulator):
     assert sdk.write1ByteTxRx(1, 98, 1) == (OK, 0)
-    assert sdk.write1ByteTxRx(1, 64, 1) == (OK, 0)
     on_s = time.monotonic()
+    assert sdk.write1ByteTxRx(1, 64, 1) == (OK, 0)
     until(lambda: emulator.status()["servos"][0]["bus_watchdog"] == -1, "the watchdog trips")
     assert on_s < emulator.status()["servos"][0]["watchdog_tripped_s"] < time.monotonic()
     start_s = time.monotonic()

@@ -66,11 +66,13 @@ def drawn(seed):
     return batch, normal(2, BATCH, ACTION)
 
 
+@pytest.mark.parametrize("gathers", [True, False], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_derived_gradients_equal_automatic_differentiation(changes):
+def test_derived_gradients_equal_automatic_differentiation(changes, gathers):
     made = learner(changes)
     networks = networks_of(made)
-    plain, fast = PlainGradients(made.settings, networks), DerivedGradients(made.settings, networks)
+    plain = PlainGradients(made.settings, networks)
+    fast = DerivedGradients(made.settings, networks, gathers=gathers)
     for seed in range(3):
         batch, noise = drawn(seed)
         for name in ("critic", "actor"):
@@ -101,13 +103,14 @@ def test_training_with_either_gradients_goes_the_same_way():
         assert difference.mean() < 2e-4, name
 
 
+@pytest.mark.parametrize("gathers", [True, False], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_products_in_bfloat16_are_near(changes):
+def test_products_in_bfloat16_are_near(changes, gathers):
     """Rounding to 8 bits; what is summed over the batch averages out."""
     made = learner(changes)
     networks = networks_of(made)
     plain = PlainGradients(made.settings, networks)
-    fast = DerivedGradients(made.settings, networks, torch.bfloat16)
+    fast = DerivedGradients(made.settings, networks, torch.bfloat16, gathers)
     assert check_gradients(plain, fast, networks, BATCH, BFLOAT16_GRADIENT_TOLERANCE) == ""
     assert "differs" in check_gradients(plain, fast, networks, BATCH)
     batch, noise = drawn(0)
@@ -159,6 +162,16 @@ def test_wrong_gradients_are_found_at_the_start_and_not_used(broken, monkeypatch
     monkeypatch.setattr(derived, broken, wrong)
     made = learner({})
     assert "hand-derived gradients do not agree with the plain ones" in made.fallback
+    assert isinstance(made._gradients, PlainGradients)
+
+
+def test_gradients_that_a_device_cannot_compute_are_not_used(monkeypatch):
+    def missing(*_, **__):
+        raise RuntimeError("'threshold_backward' not implemented for 'Half'\nmore lines")
+
+    monkeypatch.setattr(derived, "_relu_backward", missing)
+    made = learner({})
+    assert "ones: 'threshold_backward' not implemented for 'Half'. Updates use the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
 
 

@@ -12,7 +12,7 @@ from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
 
 LEGS = Path(__file__).parents[5] / "config" / "robots" / "legs.yaml"
-REPLY_TIMEOUT_S = 0.05
+REPLY_TIMEOUT_S = 0.1
 
 
 @pytest.fixture(scope="session")
