@@ -72,7 +72,7 @@ def diagnostics_message(trainer: Trainer, status: LearnerStatus) -> DiagnosticAr
         "ignored_transitions_after_end": trainer.ignored,
         "updates": status.updates,
         "updates_per_s": f"{status.updates_per_s:.1f}",
-        "device": trainer.settings.device,
+        "device": trainer.device,
         "threads": trainer.settings.thread_count,
     }
     entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

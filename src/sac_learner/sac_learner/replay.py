@@ -153,14 +153,14 @@ class ReplayBuffer:
         needed, available = self.capacity * self._transition_bytes, available_memory_bytes()
         if needed > available:
             raise ReplayMemoryError(
-                f"a replay memory of {self.capacity} transitions takes {_megabytes(needed)}, available are "
-                f"{_megabytes(available)}: set sac.replay_capacity to at most {available // self._transition_bytes}"
+                f"a replay memory of {self.capacity} transitions takes {megabytes(needed)}, available are "
+                f"{megabytes(available)}: set sac.replay_capacity to at most {available // self._transition_bytes}"
             )
 
     def announcement(self) -> str:
         """One sentence about the memory that it may take, for the log."""
         images = f" with images of {' x '.join(map(str, self.image_shape))}" if self.image_shape else ""
-        needed = _megabytes(self.capacity * self._transition_bytes)
+        needed = megabytes(self.capacity * self._transition_bytes)
         return f"replay memory: at most {self.capacity} transitions{images}, {needed}, taken as they come"
 
     def add(self, row: Array, image: Images | None = None, next_image: Images | None = None) -> None:
@@ -298,5 +298,6 @@ def available_memory_bytes() -> int:
     return available
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """A number of bytes for people."""
     return f"{size / 1e6:,.1f} MB"

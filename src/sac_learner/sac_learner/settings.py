@@ -88,7 +88,11 @@ class LearnerNodeSettings:
     action_symmetries: list[int] = setting([], "The same for the action, one row of action_size each.")
     total_steps: int = setting(0, "Transitions after which the run is finished; 0: no end.", minimum=0)
     seed: int = setting(0, "Seed of the weights, of sampling and of the policy's noise. Source: own choice.", minimum=0)
-    device: str = setting("cpu", "PyTorch device that computes the updates: cpu, cuda, cuda:1, ...")
+    device: str = setting(
+        "cpu",
+        "What computes the updates: cpu, cuda (a GPU), cuda:1, ... or auto: a GPU where there is one. Source: own "
+        "choice, only on a CPU a run is repeated bit for bit.",
+    )
     threads: int = setting(
         0,
         "Threads of an update; 0: the processor's cores less one, at most 4. Source: own choice; the robot's nodes "

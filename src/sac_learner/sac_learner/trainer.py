@@ -18,12 +18,12 @@ from rosac_common.transition import Transition
 
 from sac_learner import replay
 from sac_learner.atomic_file import StorageError
-from sac_learner.checkpoint import CheckpointError, CheckpointStore, Progress, sampling_state
+from sac_learner.checkpoint import CheckpointError, CheckpointStore, Progress
+from sac_learner.cuda import resolve_device
 from sac_learner.intake import Intake, Verdict
 from sac_learner.pacing import Pacer
 from sac_learner.policy import PolicyWeights
 from sac_learner.policy_source import PolicySource
-from sac_learner.replay import ReplayBuffer
 from sac_learner.replay_log import Kind, ReplayLog
 from sac_learner.resume import restore
 from sac_learner.run_files import RunFiles, VersionCounter
@@ -31,6 +31,7 @@ from sac_learner.sac.gradients import Metrics
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.symmetry import Symmetries
 from sac_learner.settings import LearnerNodeSettings
+from sac_learner.updates import make_updates
 
 # After a failed write the next try waits this long: a full disk is asked seldom, yet training goes on soon after.
 STORAGE_RETRY_S = 5.0
@@ -51,6 +52,7 @@ class Trainer:
         """
         _check(settings)
         self.settings = settings
+        self.device = resolve_device(settings.device)
         self.files = RunFiles(Path(settings.run_directory))
         self.notes: list[str] = []  # for the node's log
         self.problems: dict[str, str] = {}  # present problems by what they concern
@@ -72,14 +74,13 @@ class Trainer:
         settings, sizes = self.settings, (self.settings.observation_size, self.settings.action_size)
         torch.set_num_threads(settings.thread_count)
         symmetries = _symmetries(settings)
-        self.learner = SacLearner(
-            settings.sac, *sizes, seed=settings.seed, device=settings.device, symmetries=symmetries
-        )
-        if self.learner.fallback:
-            self.problems["gradients"] = self.learner.fallback
-        self.memory = ReplayBuffer(settings.sac.replay_capacity, *sizes)
+        self.learner = SacLearner(settings.sac, *sizes, seed=settings.seed, device=self.device, symmetries=symmetries)
+        self._updates = make_updates(self.learner, settings.seed)
+        for name, fallback in (("gradients", self.learner.fallback), ("update", self._updates.fallback)):
+            if fallback:
+                self.problems[name] = fallback
+        self.memory = self._updates.memory
         self.notes.append(self.memory.announcement())
-        self._sampling = np.random.default_rng(settings.seed)
         self.intake = Intake(settings.intake, *sizes)
         self.pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.total_steps)
         self.checkpoints = CheckpointStore(
@@ -120,7 +121,7 @@ class Trainer:
         if progress:
             self.pacer.updates = progress.updates
             self.intake.counters.duplicate = progress.duplicates
-            self._sampling.bit_generator.state = progress.sampling
+            self._updates.restore_sampling(progress.sampling)
         if progress or stored:
             self.notes.append(
                 f"resumed at {taken} transitions and {self.pacer.updates} updates; {self._restored} more transitions "
@@ -189,8 +190,7 @@ class Trainer:
         self._restored = max(0, self._restored - count)
         if not self.pacer.may_update():
             return count > 0
-        batch = self.memory.sample(self.settings.sac.batch_size, self._sampling)
-        self.metrics = self.learner.update(batch)
+        self.metrics = self._updates.update()
         self.pacer.updates += 1
         return True
 
@@ -281,7 +281,7 @@ class Trainer:
             updates=self.pacer.updates,
             policy_version=self.policies.version,
             duplicates=self.intake.counters.duplicate,
-            sampling=sampling_state(self._sampling),
+            sampling=self._updates.sampling_state(),
         )
         try:
             self.log.sync()  # the log on the disk must never be behind the checkpoint
@@ -325,8 +325,3 @@ def _check(settings: LearnerNodeSettings) -> None:
     for name in ("run_directory", "task_name"):
         if not getattr(settings, name):
             raise SettingsError(f"'{name}' is empty; the learner needs it")
-    try:
-        torch.empty(0, device=settings.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"'device' is {settings.device!r}: {reason}; cpu always works") from error

@@ -1,4 +1,4 @@
-"""The gradients of one update, derived by hand, for a CPU: matrix products and little else.
+"""The gradients of one update, derived by hand: matrix products and little else.
 
 What automatic differentiation spends beside the products is left out: intermediate copies, masks, and in the actor's
 loss the way back through the critic that is not the smaller one. The rounding differs from the plain gradients, nothing
@@ -68,7 +68,9 @@ class _CriticWeights:
 class _CriticPass:
     """One forward pass through both critics, kept for the way back. Serves all three passes of an update in turn."""
 
-    def __init__(self, critic: TwinCritic, batch_size: int, observation_size: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, critic: TwinCritic, batch_size: int, observation_size: int, dtype: torch.dtype, gathers: bool
+    ) -> None:
         device = critic.weights[0].device
         sizes = [weight.shape[2] for weight in critic.weights[:-1]]
         n = critic.COUNT
@@ -83,7 +85,9 @@ class _CriticPass:
         self._hidden = list(self._sums)  # after; the same memory without LayerNorm
         self._statistics: list[tuple[Tensor, Tensor]] = [(None, None)] * len(sizes)  # mean and 1/std [n, B, 1]
         self._back = rooms(n, batch_size)
-        self._chosen, self._chosen_back = rooms(batch_size), rooms(batch_size)
+        if gathers:
+            self._chosen, self._chosen_back = rooms(batch_size), rooms(batch_size)
+        self.smaller_to_action = self._gathered_to_action if gathers else self._masked_to_action
         self._q = torch.empty(n, batch_size, device=device)
         self._each_q = self._q.unbind(0)
 
@@ -131,11 +135,25 @@ class _CriticPass:
         shape = sums.shape[-1:]
         return _norm_backward(back, sums, shape, mean, inverse_std, None, None, [True, False, False])[0]
 
-    def smaller_to_action(self, critic: _CriticWeights) -> Tensor:
-        """Gradient of the sum over the batch of the smaller value with respect to the actions [B, A].
+    # Two ways to the gradient of the sum over the batch of the smaller value with respect to the actions [B, A]. Only
+    # the smaller critic has one.
 
-        Only the smaller critic has one: its rows of both critics are brought together first.
-        """
+    def _masked_to_action(self, critic: _CriticWeights) -> Tensor:
+        """Both critics, with zeros for the larger one: twice the products, but nothing waits for the numbers, as a GPU
+        must not."""
+        first = (self._each_q[0] <= self._each_q[1]).to(self._back[-1].dtype)
+        dq = torch.stack((first, 1.0 - first))
+        torch.mul(dq.unsqueeze(2), critic.last_transposed, out=self._back[-1])
+        for layer in reversed(range(len(self._sums))):
+            back = _relu_backward(self._back[layer], self._hidden[layer], 0, grad_input=self._back[layer])
+            if self._layer_norm:
+                back = self._norm_back(back, self._sums[layer], *self._statistics[layer])
+            if layer:
+                torch.bmm(back, critic.transposed[layer], out=self._back[layer - 1])
+        return torch.bmm(back, critic.transposed[0][:, :, self._observation_size :]).float().sum(0)
+
+    def _gathered_to_action(self, critic: _CriticWeights) -> Tensor:
+        """The rows of both critics where each is the smaller one are brought together first."""
         second = self._each_q[1] < self._each_q[0]
         rows = ((~second).nonzero().squeeze(1), second.nonzero().squeeze(1))
         counts = [len(part) for part in rows]
@@ -215,8 +233,17 @@ class DerivedGradients:
     `critic` passes both halves of the batch through the policy at once; `actor` then uses what it kept.
     """
 
-    def __init__(self, settings: SacSettings, networks: Networks, products: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        settings: SacSettings,
+        networks: Networks,
+        products: torch.dtype = torch.float32,
+        gathers: bool | None = None,
+    ) -> None:
+        """Args: products: their type; gathers: compute the smaller critic's part only, which needs the numbers on the
+        host; None: on a CPU."""
         self._settings, self._networks, self._products = settings, networks, products
+        self._gathers = networks.log_alpha.device.type == "cpu" if gathers is None else gathers
         # Detached: they share the parameters' memory and nothing records what is done with them.
         self._policy = _detached(networks.policy)
         self._critic, self._target = (
@@ -238,7 +265,9 @@ class DerivedGradients:
         observation_size = batch.observation.shape[1]
         width = observation_size + batch.action.shape[1]
         self._joined = torch.empty(self._batch_size, width, dtype=self._products, device=device)
-        self._critic_pass = _CriticPass(self._networks.critic, self._batch_size, observation_size, self._products)
+        self._critic_pass = _CriticPass(
+            self._networks.critic, self._batch_size, observation_size, self._products, self._gathers
+        )
         self._policy_pass = _PolicyPass(*self._policy, self._batch_size, self._products)
 
     @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from sac_learner.sac.optimiser import Adam
 from sac_learner.sac.settings import SacSettings
 from sac_learner.sac.symmetry import Symmetries
 
+_CPU = torch.device("cpu")
+
 
 class SacLearner:
     """Soft Actor-Critic, algorithm 1 of the paper: critics, then policy and temperature, then target critics.
@@ -49,12 +51,12 @@ class SacLearner:
         action_size: int,
         *,
         seed: int,
-        device: str = "cpu",
+        device: torch.device = _CPU,
         symmetries: Symmetries | None = None,
     ) -> None:
         self.settings = settings
         self.observation_size, self.action_size = observation_size, action_size
-        self.device = torch.device(device)
+        self.device = device
         self.target_entropy = settings.target_entropy_per_action * action_size
         self.updates = 0
         weights_seed, noise_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
@@ -64,7 +66,7 @@ class SacLearner:
         self.policy = GaussianPolicy(*sizes, (settings.log_std_min, settings.log_std_max), start).to(self.device)
         self.critic = TwinCritic(*sizes, settings.critic_normalisation == "layer", start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self._noise = torch.Generator(self.device).manual_seed(noise_seed)
+        self.generator = torch.Generator(self.device).manual_seed(noise_seed)  # of all noise
         learned = settings.temperature_mode == "learned"
         alpha = settings.initial_temperature if learned else settings.fixed_temperature
         log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
@@ -76,7 +78,7 @@ class SacLearner:
         self._targets = flatten_parameters(self.target_critic)
         self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
         networks = Networks(self.policy, self.critic, self.target_critic, self.log_alpha, self.target_entropy)
-        self._actor_metrics: Metrics = {}  # of the newest update that stepped the policy
+        self._metrics: Metrics = {}  # those of the policy are of the newest update that stepped it
         self._gradients, self.fallback = _choose_gradients(settings, networks)
 
     def update(self, batch: Batch) -> Metrics:
@@ -89,22 +91,32 @@ class SacLearner:
         """
         batch.check(self.observation_size, self.action_size)
         tensors = TensorBatch(*(torch.from_numpy(field).to(self.device) for field in batch))
+        return self.advance(lambda steps_actor: self.compute(tensors, steps_actor))
+
+    def advance(self, work: Callable[[bool], Metrics]) -> Metrics:
+        """One update, done by `work`, which is told whether to step policy and temperature and then does what
+        `compute` does; the metrics of the newest update of each kind."""
+        self._metrics = self._metrics | work(self.updates % self.settings.actor_interval == 0)
+        self.updates += 1
+        return self._metrics
+
+    def compute(self, batch: TensorBatch, steps_actor: bool) -> Metrics:
+        """The arithmetic of one update on the device. It keeps nothing but the tensors of `state()` and the generator,
+        and never waits for a GPU, so that it can be captured."""
         if self._symmetries is not None:
-            tensors = self._symmetries.augment(tensors, self._noise)
-        steps_actor = self.updates % self.settings.actor_interval == 0
+            batch = self._symmetries.augment(batch, self.generator)
         alpha = self.log_alpha.detach().exp()
-        noise = tensors.action.new_empty(1 + steps_actor, *tensors.action.shape)
+        noise = batch.action.new_empty(1 + steps_actor, *batch.action.shape)
         for part in noise:
-            part.normal_(generator=self._noise)
-        gradient, metrics = self._gradients.critic(tensors, alpha, noise)
+            part.normal_(generator=self.generator)
+        gradient, metrics = self._gradients.critic(batch, alpha, noise)
         self._critic_adam.step(gradient)
         if steps_actor:
-            gradient, more = self._gradients.actor(tensors, alpha, noise)
+            gradient, more = self._gradients.actor(batch, alpha, noise)
             self._actor_adam.step(gradient)
-            self._actor_metrics = more
+            metrics = metrics | more
         smooth_targets(self._targets, self._critic_adam.parameters, self.settings.tau)
-        self.updates += 1
-        return metrics | self._actor_metrics
+        return metrics
 
     def policy_tensors(self) -> dict[str, np.ndarray]:
         """The policy as `PolicyWeights.tensors` (copies, float32)."""
@@ -119,7 +131,7 @@ class SacLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next update depends on, by name: weights, targets, moments, temperature, noise."""
-        return {"noise_generator": self._noise.get_state(), **self._tensors()}
+        return {"noise_generator": self.generator.get_state(), **self._tensors()}
 
     def load_state(self, state: Mapping[str, Tensor], updates: int) -> None:
         """Take up a state of `state()`.
@@ -130,10 +142,14 @@ class SacLearner:
         problem = _difference(self.state(), state)
         if problem:
             raise ValueError(problem)
-        self._noise.set_state(state["noise_generator"].cpu())
+        self.generator.set_state(state["noise_generator"].cpu())
         for name, tensor in self._tensors().items():
             tensor.copy_(state[name])
-        self.updates = updates
+        self.updates, self._metrics = updates, {}
+
+    def renew_generator(self) -> None:
+        """Replace the generator of all noise after a broken capture has left it unusable; `load_state` sets it."""
+        self.generator = torch.Generator(self.device)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {"log_alpha": self.log_alpha.detach()}
@@ -151,6 +167,8 @@ def _difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str |
     if missing or unknown:
         return f"tensors missing: {missing or 'none'}, unknown: {unknown or 'none'}"
     for name, tensor in own.items():
+        if name == "noise_generator" and tensor.shape != other[name].shape:
+            return "it was made on another kind of device (cpu, cuda), whose random numbers cannot be continued here"
         if tensor.shape != other[name].shape or tensor.dtype != other[name].dtype:
             return (
                 f"tensor '{name}' is {tuple(other[name].shape)} {other[name].dtype}, "
@@ -162,25 +180,31 @@ def _difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str |
 def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradients, str]:
     """How gradients are computed, and why it is not the way that the settings ask for (or an empty string)."""
     plain = PlainGradients(settings, networks)
-    if settings.gradients == "plain" or networks.log_alpha.device.type != "cpu":
+    if settings.gradients == "plain":
         return plain, ""
-    derived = DerivedGradients(settings, networks)
-    problem = check_gradients(plain, derived, networks, settings.batch_size)
-    products = _type_of_products(settings)
-    if products is not torch.float32 and not problem:  # rounding hides small mistakes: it is checked after the rest
-        derived = DerivedGradients(settings, networks, products)
-        problem = check_gradients(plain, derived, networks, settings.batch_size, BFLOAT16_GRADIENT_TOLERANCE)
+    try:
+        derived = DerivedGradients(settings, networks)
+        problem = check_gradients(plain, derived, networks, settings.batch_size)
+        products = _type_of_products(settings, networks.log_alpha.device)
+        if products is not torch.float32 and not problem:  # rounding hides small mistakes: checked after the rest
+            derived = DerivedGradients(settings, networks, products)
+            problem = check_gradients(plain, derived, networks, settings.batch_size, BFLOAT16_GRADIENT_TOLERANCE)
+    except RuntimeError as error:  # an operation that this device does not have
+        problem = str(error).splitlines()[0]
     if not problem:
         return derived, ""
     return plain, (
         f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, "
-        "which are slower; please report this with the version of PyTorch and the processor"
+        "which are slower; please report this with the version of PyTorch and the device"
     )
 
 
-def _type_of_products(settings: SacSettings) -> torch.dtype:
-    """`settings.products`, with auto decided by what this processor computes without emulation."""
+def _type_of_products(settings: SacSettings, device: torch.device) -> torch.dtype:
+    """`settings.products`, with auto decided by what this processor or GPU computes without emulation."""
     if settings.products == "auto":
-        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         return torch.bfloat16 if fast else torch.float32
     return getattr(torch, settings.products)

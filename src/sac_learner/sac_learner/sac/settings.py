@@ -100,14 +100,15 @@ class SacSettings:
     )
     gradients: str = setting(
         "derived",
-        "How a CPU computes the gradients: derived by hand, checked at the start, or plain, by automatic "
-        "differentiation, at 0.85 of the speed (own measurement). The same but for rounding.",
+        "How gradients are computed: derived by hand, checked at the start, or plain, by automatic differentiation, at "
+        "0.85 of the speed on a CPU (own measurement). The same but for rounding.",
         choices=("derived", "plain"),
     )
     products: str = setting(
         "float32",
         "Type of the derived gradients' matrix products: bfloat16 halves their time where the processor computes it "
-        "(AMX, AVX-512 BF16) and rounds hidden layers to 8 bits; auto takes it there. Source: arXiv 1905.12322.",
+        "(AMX, AVX-512 BF16; GPUs since 2020) and rounds hidden layers to 8 bits; auto takes it there. "
+        "Source: arXiv 1905.12322.",
         choices=("float32", "bfloat16", "auto"),
     )
     log_std_min: float = setting(
