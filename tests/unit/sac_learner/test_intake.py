@@ -17,7 +17,7 @@ def make_intake(**changes):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     count=st.integers(1, 40),
     arriving=st.lists(st.integers(0, 39), max_size=80),
@@ -47,7 +47,7 @@ def test_any_pattern_of_loss_duplicates_and_order_ends_with_each_stored_once(cou
     assert (intake.counters.stored, intake.counters.lost, session.unstored) == (count, 0, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(numbers=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=25))
 def test_session_keeps_the_same_books_as_a_set(numbers):
     session, settled = Session("a"), set()

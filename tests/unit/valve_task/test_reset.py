@@ -100,7 +100,7 @@ def test_without_a_valve_angle_the_valve_is_left_alone():
 
 
 @given(st.lists(st.floats(-1.5, 1.5), min_size=9, max_size=9), st.floats(-3.1, 3.1), st.floats(-3.1, 3.1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_from_anywhere_at_limited_speed(joints, valve, target):
     position = np.clip(np.append(joints, valve), [*ROBOT.position_min_rad, -4], [*ROBOT.position_max_rad, 4])
     reset = procedure(valve=target)

@@ -77,7 +77,7 @@ def test_the_checksum_is_crc_16_with_polynomial_8005():
 awkward = st.lists(st.sampled_from([0xFF, 0xFF, 0xFD, 0x00, 0x55, 0x01]), max_size=40).map(bytes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(parameters=awkward | st.binary(max_size=60), identifier=st.integers(0, 252))
 def test_any_parameters_come_through_and_hold_no_header(parameters, identifier):
     packet = encode(identifier, Instruction.WRITE, parameters)
@@ -86,7 +86,7 @@ def test_any_parameters_come_through_and_hold_no_header(parameters, identifier):
     assert (found.id, found.parameters, found.intact) == (identifier, parameters, True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(awkward, min_size=1, max_size=5), st.data())
 def test_packets_are_found_however_the_bytes_arrive(many, data):
     stream, found = InstructionStream(), []
@@ -106,7 +106,7 @@ def test_noise_and_a_packet_cut_short_do_not_hide_the_next_one():
         assert [packet.id for packet in packets if packet.intact] == [7], before
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=40), st.data())
 def test_a_flipped_bit_never_passes(parameters, data):
     packet = bytearray(encode(1, Instruction.WRITE, parameters))
