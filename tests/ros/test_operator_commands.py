@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from helpers.bus_tools import rosac
@@ -86,6 +88,18 @@ def test_stop_release_reset_arm() -> None:
         commander.until_safety(SafetyState.DISARMED)
         assert rosac("arm", *PATIENT)[0] == 0
         commander.until_safety(SafetyState.ARMED)
+
+
+def test_the_documentation_shows_what_they_print() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text()
+    console = re.search(r"^```console\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[1]
+    parts = re.split(r"^\$ rosac (.*)\n", console, flags=re.MULTILINE)[1:]
+    with bridge() as process, ros_node("commander") as node:
+        commander = Commander(node)
+        commander.until(lambda: commander.safety and commander.safety[-1].state == SafetyState.ARMED, "armed")
+        for command, shown in zip(parts[::2], parts[1::2], strict=True):
+            code, printed, complained = rosac(*command.split(), *PATIENT)
+            assert (code, printed, complained) == (0, shown, ""), f"rosac {command}\n{process.output()}"
 
 
 def test_a_stop_loads_nothing_that_training_needs() -> None:

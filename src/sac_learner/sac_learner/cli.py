@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rosac_common.environment import ensure_ros_environment
+from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 
 from sac_learner import robot_commands
 
@@ -17,8 +18,10 @@ _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
-    ensure_ros_environment()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and arguments[:1] == ["stop"]:
+        raise_priority(REALTIME_PRIORITY)  # before a busy learner, where that is allowed
+    ensure_ros_environment()
     if arguments and arguments[0] in robot_commands.COMMANDS:
         return robot_commands.main(arguments)  # a stop does not wait for what the others import
     from rich.console import Console

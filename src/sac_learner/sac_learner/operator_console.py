@@ -13,7 +13,7 @@ from sac_learner.robot_link import RobotLink
 _SETTLE_S = 1.0
 # A bridge confirms a stop at once; a second more for a busy computer.
 _CONFIRM_S = 1.0
-_SPACE = "The space bar stops the robot: torque off, until `rosac stop --release`, `rosac reset` and `rosac arm`."
+_SPACE = "The space bar stops the robot: torque off."
 
 
 class OperatorConsole:

@@ -61,10 +61,11 @@ class Progress(Display):
 
     def _robot(self) -> str:
         """What it waits for; empty while it moves."""
-        monitor, safety = self._monitor, self._monitor.safety
-        if safety is not None and safety.state == SafetyState.HOLD:
+        safety = self._monitor.safety
+        waits = summary(safety, self._monitor.request, self._monitor.namespace)
+        if not waits and safety is not None and safety.state == SafetyState.HOLD:
             return f"{STATES[safety.state]}: {'; '.join(safety.causes_detail)}"
-        return summary(safety, monitor.request, monitor.namespace)
+        return waits
 
     def _eta(self, now_s: float, status: LearnerStatus) -> str:
         if status.phase != LearnerStatus.PHASE_TRAINING or not status.total_steps:

@@ -60,8 +60,9 @@ def test_a_robot_that_is_not_armed_is_shown_with_its_cause_and_what_to_do() -> N
 
 
 def test_what_the_task_asks_for_is_shown_with_the_answer() -> None:
-    shown = rows(monitor(request="free the robot"))["robot"]
-    assert "free the robot" in shown and "`rosac done`" in shown
+    for state in (SafetyState.ARMED, SafetyState.HOLD):
+        shown = rows(monitor(safety=SafetyState(state=state), request="free the robot"))["robot"]
+        assert "free the robot" in shown and "`rosac done`" in shown
 
 
 def test_complaints_and_losses_are_shown() -> None:
