@@ -35,14 +35,14 @@ def uncaptured(work, generator):
     return work
 
 
-def make_learner(gathers=False, **changes):
+def make_learner(batched=True, **changes):
     settings = from_mapping(
         SacSettings, {"hidden_sizes": [16, 16], "batch_size": BATCH, "replay_capacity": 100, **changes}
     )
     made = SacLearner(settings, *SIZES, seed=3, symmetries=MIRROR)
     if settings.gradients == "derived":  # as on a GPU
         networks = Networks(made.policy, made.critic, made.target_critic, made.log_alpha, made.target_entropy)
-        made._gradients = DerivedGradients(settings, networks, getattr(torch, settings.products), gathers)
+        made._gradients = DerivedGradients(settings, networks, getattr(torch, settings.products), batched)
     return made
 
 
@@ -147,7 +147,7 @@ def test_a_captured_update_that_differs_is_found_and_not_used(capture):
 
 
 def test_what_waits_for_the_host_cannot_be_captured_and_is_run_uncaptured():
-    learner = make_learner(gathers=True)
+    learner = make_learner(batched=False)
     updates = DeviceUpdates(learner, DeviceReplay(100, *SIZES, CPU), recorded)
     assert "not permitted when stream is capturing: aten.nonzero" in updates.fallback
     assert "more lines" not in updates.fallback

@@ -5,7 +5,7 @@ import pytest
 import torch
 from rosac_common.settings import SettingsError, from_mapping
 from sac_learner.replay import Batch
-from sac_learner.sac import derived
+from sac_learner.sac import derived, derived_critic
 from sac_learner.sac.derived import DerivedGradients
 from sac_learner.sac.gradients import (
     BFLOAT16_GRADIENT_TOLERANCE,
@@ -66,13 +66,13 @@ def drawn(seed):
     return batch, normal(2, BATCH, ACTION)
 
 
-@pytest.mark.parametrize("gathers", [True, False], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("batched", [False, True], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_derived_gradients_equal_automatic_differentiation(changes, gathers):
+def test_derived_gradients_equal_automatic_differentiation(changes, batched):
     made = learner(changes)
     networks = networks_of(made)
     plain = PlainGradients(made.settings, networks)
-    fast = DerivedGradients(made.settings, networks, gathers=gathers)
+    fast = DerivedGradients(made.settings, networks, batched=batched)
     for seed in range(3):
         batch, noise = drawn(seed)
         for name in ("critic", "actor"):
@@ -103,14 +103,14 @@ def test_training_with_either_gradients_goes_the_same_way():
         assert difference.mean() < 2e-4, name
 
 
-@pytest.mark.parametrize("gathers", [True, False], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("batched", [False, True], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_products_in_bfloat16_are_near(changes, gathers):
+def test_products_in_bfloat16_are_near(changes, batched):
     """Rounding to 8 bits; what is summed over the batch averages out."""
     made = learner(changes)
     networks = networks_of(made)
     plain = PlainGradients(made.settings, networks)
-    fast = DerivedGradients(made.settings, networks, torch.bfloat16, gathers)
+    fast = DerivedGradients(made.settings, networks, torch.bfloat16, batched)
     assert check_gradients(plain, fast, networks, BATCH, BFLOAT16_GRADIENT_TOLERANCE) == ""
     assert "differs" in check_gradients(plain, fast, networks, BATCH)
     batch, noise = drawn(0)
@@ -144,9 +144,17 @@ def test_every_learner_finds_its_gradients_in_order(changes):
     assert learner(changes).fallback == ""
 
 
-@pytest.mark.parametrize("broken", ["_relu_backward", "sample_action", "critic_target"])
-def test_wrong_gradients_are_found_at_the_start_and_not_used(broken, monkeypatch):
-    right = getattr(derived, broken)
+@pytest.mark.parametrize(
+    ("module", "broken"),
+    [
+        (derived, "relu_backward"),
+        (derived_critic, "relu_backward"),
+        (derived, "sample_action"),
+        (derived, "critic_target"),
+    ],
+)
+def test_wrong_gradients_are_found_at_the_start_and_not_used(module, broken, monkeypatch):
+    right = getattr(module, broken)
 
     def wrong_relu(back, hidden, threshold, grad_input):
         return right(back, torch.ones_like(hidden), threshold, grad_input=grad_input)
@@ -158,8 +166,8 @@ def test_wrong_gradients_are_found_at_the_start_and_not_used(broken, monkeypatch
     def wrong_target(*arguments, **options):
         return right(*arguments, **{**options, "discount": options["discount"] - 0.01})
 
-    wrong = {"_relu_backward": wrong_relu, "sample_action": wrong_sample, "critic_target": wrong_target}[broken]
-    monkeypatch.setattr(derived, broken, wrong)
+    wrong = {"relu_backward": wrong_relu, "sample_action": wrong_sample, "critic_target": wrong_target}[broken]
+    monkeypatch.setattr(module, broken, wrong)
     made = learner({})
     assert "hand-derived gradients do not agree with the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
@@ -169,7 +177,7 @@ def test_gradients_that_a_device_cannot_compute_are_not_used(monkeypatch):
     def missing(*_, **__):
         raise RuntimeError("'threshold_backward' not implemented for 'Half'\nmore lines")
 
-    monkeypatch.setattr(derived, "_relu_backward", missing)
+    monkeypatch.setattr(derived_critic, "relu_backward", missing)
     made = learner({})
     assert "ones: 'threshold_backward' not implemented for 'Half'. Updates use the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
