@@ -20,6 +20,9 @@ from rosac_common.environment import executable, ros_environment
 
 from helpers.patience import PATIENCE_S
 
+# Far longer than any service takes.
+_ASK_AGAIN_S = 30.0
+
 
 @contextmanager
 def ros_node(name: str = "tester", **options: Any) -> Iterator[Node]:
@@ -48,12 +51,20 @@ def spin_until(
         node.executor.spin_once(timeout_sec=0.02)
 
 
-def call(node: Node, service_type: Any, name: str, request: Any = None, timeout_s: float = PATIENCE_S) -> Any:
-    """Call a service and return its response."""
+def call(node: Node, service_type: Any, name: str, request: Any = None) -> Any:
+    """Call a service and return its response. Asked again after a while: one that is slow to find out about this client
+    drops its answer ("client will not receive response")."""
     client = node.create_client(service_type, name)
-    spin_until(node, client.service_is_ready, timeout_s, f"service {name} is there")
-    future = client.call_async(request or service_type.Request())
-    spin_until(node, future.done, timeout_s, f"answer of {name}")
+    spin_until(node, client.service_is_ready, what=f"service {name} is there")
+    future, again_s = None, 0.0
+
+    def answered() -> bool:
+        nonlocal future, again_s
+        if future is None or (not future.done() and time.monotonic() > again_s):
+            future, again_s = client.call_async(request or service_type.Request()), time.monotonic() + _ASK_AGAIN_S
+        return future.done()
+
+    spin_until(node, answered, what=f"answer of {name}")
     node.destroy_client(client)
     return future.result()
 
