@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import termios
-import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,10 +95,12 @@ class Listener:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.safety: SafetyState | None = None
+        self.count = 0
         node.create_subscription(SafetyState, "safety/state", self._on_safety, qos.LATCHED)
 
     def _on_safety(self, message: SafetyState) -> None:
         self.safety = message
+        self.count += 1
 
     def until(self, condition, what: str) -> None:
         spin_until(self._node, condition, what=what)
@@ -132,8 +133,9 @@ def test_the_space_bar_stops_the_robot(command: str, ready: str, tmp_path: Path)
         robot.until_state(SafetyState.ARMED)
         until(lambda: not terminal.waits_for_lines, "keys come one by one")
         terminal.type(b"stop?\n")
-        time.sleep(0.3)  # nothing must happen: no condition to wait for
-        assert robot.safety.state == SafetyState.ARMED
+        heard = robot.count
+        robot.until(lambda: robot.count > heard + 1, "the bridge reports")
+        assert robot.safety.state == SafetyState.ARMED, "only the space bar stops it"
         terminal.type(b" ")
         robot.until(lambda: pressed(robot.safety), "stopped by safety/stop")
         until(
@@ -169,6 +171,8 @@ def test_without_a_terminal_nothing_is_read(tmp_path: Path) -> None:
     with listening() as robot, GraphProcess("up", "run:=r", directory=tmp_path) as process:
         robot.until_state(SafetyState.ARMED)
         assert "space bar" not in process.output()
+        environment = Path(f"/proc/{bridge_pid(process.process)}/environ").read_text()
+        assert "quick_discovery.xml" in environment, "a stop shall find the bridge at once"
 
 
 def test_what_the_robot_waits_for_is_said_with_the_command_that_answers(tmp_path: Path) -> None:
