@@ -96,8 +96,8 @@ class SimulatedBackend(RobotBackend, Protocol):
 
 
 @runtime_checkable
-class MovableBackend(SimulatedBackend, Protocol):
-    """A simulated robot that moves about: its states hold the body's."""
+class MovableBackend(RobotBackend, Protocol):
+    """A simulated robot that moves about, in either time base: its states hold the body's."""
 
     def put_back(self) -> None:
         """Back on its mark, standing and at rest, as a person would put it. Torque stays as it is; time goes on."""

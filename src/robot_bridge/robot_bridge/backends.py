@@ -34,8 +34,11 @@ def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns:
         from robot_bridge.dynamixel.robot import DynamixelRobot
 
         return DynamixelRobot(robot, settings.bus, clock, epoch_ns - round(clock() * 1e9))
-    from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
+    from robot_bridge.dynamixel import emulated
 
     if settings.lockstep:
-        return LockstepEmulatedRobot(robot, settings.bus, clock, epoch_ns, settings.seed)
-    return EmulatedRobot(robot, settings.bus, clock, epoch_ns - round(clock() * 1e9), settings.seed)
+        kind = emulated.LockstepEmulatedWalker if robot.body.sensed else emulated.LockstepEmulatedRobot
+    else:
+        kind = emulated.EmulatedWalker if robot.body.sensed else emulated.EmulatedRobot
+        epoch_ns -= round(clock() * 1e9)
+    return kind(robot, settings.bus, clock, epoch_ns, settings.seed, settings.simulation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 from rosac_common.parent import end_with_parent
 from rosac_common.priority import EMULATOR_PRIORITY, LOCKSTEP_PRIORITY, raise_priority
+from rosac_common.settings import from_mapping
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator.bus import BOOT_S, EmulatedBus
@@ -47,6 +49,7 @@ def serve(options: argparse.Namespace) -> int:
     """Emulate until SIGINT or SIGTERM; returns the exit code."""
     try:
         robot = load_robot(options.robot)
+        simulation = from_mapping(SimulationSettings, json.loads(options.simulation), "--simulation")
         script = load_script(options.script) if options.script else []
     except (OSError, ValueError) as error:
         print(f"emulator: {error}", file=sys.stderr)
@@ -56,7 +59,7 @@ def serve(options: argparse.Namespace) -> int:
         return 2
     # Where it is not allowed, the bridge says how to allow it.
     raise_priority(LOCKSTEP_PRIORITY if options.lockstep else EMULATOR_PRIORITY)
-    plant = make_plant(robot, SimulationSettings(), options.seed, epoch_ns=0)
+    plant = make_plant(robot, simulation, options.seed, epoch_ns=0)
     # Where time stands still, a servo would never be back.
     boot_s = 0.0 if options.lockstep else BOOT_S
     bus = EmulatedBus(robot, plant, options.seed, options.baud_rate, boot_s)
@@ -87,6 +90,7 @@ def main() -> int:
     parser.add_argument("--parent", type=int, help="end when this process ends")
     parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
     parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
+    parser.add_argument("--simulation", default="{}", metavar="JSON", help="settings of the block simulation")
     parser.add_argument("--seed", type=int, default=0, help="seed of faults and sensor noise")
     parser.add_argument("--baud-rate", type=int, choices=BAUD_RATES.values(), help="default: the robot file's")
     options = parser.parse_args()

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from robot_bridge.backend import Vector
+from robot_bridge.body_state import BodyState
 from robot_bridge.dynamixel.control_table import (
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     VOLTAGE_UNIT_V,
     WATCHDOG_UNIT_S,
 )
-from robot_bridge.emulator.plant import Plant
+from robot_bridge.emulator.plant import MovablePlant, Plant
 from robot_bridge.emulator.servo import CURRENT_BASED_POSITION, RAD_PER_TICK, Notice, Servo
 from robot_bridge.robot import RobotSettings
 
@@ -128,6 +129,29 @@ class Drives:
         self.plant.randomise(np.random.default_rng(seed))
         self._kp = self.plant.gains_nm_rad.copy()
         self._notice.settings = True
+
+    def put_back(self) -> None:
+        """Set the robot on its mark; the servos then pull towards their goals from there.
+
+        Raises:
+            ValueError: it does not move about.
+        """
+        if not isinstance(self.plant, MovablePlant):
+            raise ValueError("this robot does not move about: its robot file names no model that does")
+        self.plant.put_back()
+        self._notice.motion = True
+        self._fresh = False
+
+    def body(self) -> BodyState:
+        """How the robot's body moves now; its time is the plant's.
+
+        Raises:
+            ValueError: it does not move about.
+        """
+        body = self.plant.read().body
+        if body is None:
+            raise ValueError("this robot does not move about: its robot file names no model that does")
+        return body
 
     # what happens by itself
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -46,6 +46,14 @@ class Plant(Protocol):
 
     def turn_back(self, joint: int, angle_rad: float) -> None:
         """Count a joint's position from elsewhere: whole turns less, at the same place."""
+
+
+@runtime_checkable
+class MovablePlant(Plant, Protocol):
+    """A whole robot that moves about: its states hold the body's."""
+
+    def put_back(self) -> None:
+        """Back on its mark, standing and at rest."""
 
 
 class FreeJoints:

@@ -12,11 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import yaml
 from rosac_common.settings import to_mapping
 
 from robot_bridge.backend import BackendError
+from robot_bridge.body_state import BodyState
 from robot_bridge.robot import RobotSettings
+from robot_bridge.simulation.settings import SimulationSettings
 
 _START_TIMEOUT_S = 30.0
 
@@ -31,6 +34,7 @@ class EmulatorProcess:
         baud_rate: that the servos are set to [bit/s]; None: the robot file's. New servos have 57,600.
         link: name of the port; None: one in a temporary directory.
         script: faults to come (docs/emulator.md).
+        simulation: of the robot that the servos turn: ground, latency, noise.
 
     Raises:
         BackendError: it did not start; the message holds what it printed.
@@ -45,6 +49,7 @@ class EmulatorProcess:
         baud_rate: int | None = None,
         link: Path | None = None,
         script: Path | None = None,
+        simulation: SimulationSettings | None = None,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="rosac-emulator-")
         folder = Path(self._directory.name)
@@ -54,6 +59,7 @@ class EmulatorProcess:
         robot_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"robot": values}}}))
         command = [sys.executable, "-m", "robot_bridge.emulator", "--robot", str(robot_file), "--link", self.port]
         command += ["--control", str(control), "--seed", str(seed), "--parent", str(os.getpid())]
+        command += ["--simulation", json.dumps(to_mapping(simulation or SimulationSettings()))]
         command += ["--lockstep"] * lockstep
         command += [] if baud_rate is None else ["--baud-rate", str(baud_rate)]
         command += [] if script is None else ["--script", str(script)]
@@ -91,6 +97,19 @@ class EmulatorProcess:
         if not answer["ok"]:
             raise BackendError(f"the emulator refused '{what}': {answer['error']}")
         return answer
+
+    def body(self) -> BodyState:
+        """How the body of a robot that moves about moves now; its time is the emulator's [ns].
+
+        Raises:
+            BackendError: it does not move about, or the emulator is gone.
+        """
+        values = self.order("body")["body"]
+        return BodyState(values.pop("time_ns"), **{name: np.array(value) for name, value in values.items()})
+
+    def put_back(self) -> None:
+        """Set a robot that moves about on its mark."""
+        self.order("put_back")
 
     def advance(self, duration_s: float) -> float:
         """Lockstep: let time pass [s]; returns the emulator's time [s]."""

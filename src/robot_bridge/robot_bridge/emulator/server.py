@@ -1,12 +1,13 @@
 """The emulator's process: lets time pass, moves bytes between the port and the bus, and takes orders over a socket.
 
 Orders are lines of JSON on a Unix socket: {"do": "advance", "duration_s": 0.1}, {"do": "fault", "kind": "lost",
-"rate": 0.01}, {"do": "status"}, {"do": "randomise", "seed": 0}. Each is answered by one line: {"ok": true, ...} or
-{"ok": false, "error": "..."}.
+"rate": 0.01}, {"do": "status"}, {"do": "randomise", "seed": 0}; for a robot that moves about {"do": "body"} and
+{"do": "put_back"}. Each is answered by one line: {"ok": true, ...} or {"ok": false, "error": "..."}.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import select
 import socket
@@ -15,6 +16,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from robot_bridge.emulator.bus import EmulatedBus, wire_time_s
 from robot_bridge.emulator.faults import checked_fault
@@ -67,6 +70,8 @@ class EmulatorServer:
             "fault": self._do_fault,
             "status": self._do_status,
             "randomise": self._do_randomise,
+            "body": self._do_body,
+            "put_back": self._do_put_back,
         }
 
     def run(self, keep_going: Callable[[], bool]) -> None:
@@ -220,4 +225,12 @@ class EmulatorServer:
 
     def _do_randomise(self, order: dict[str, Any]) -> dict[str, Any]:
         self._bus.drives.randomise(int(order["seed"]))
+        return {}
+
+    def _do_body(self, order: dict[str, Any]) -> dict[str, Any]:
+        values = dataclasses.asdict(self._bus.drives.body())
+        return {"body": {name: np.asarray(value).tolist() for name, value in values.items()}}
+
+    def _do_put_back(self, order: dict[str, Any]) -> dict[str, Any]:
+        self._bus.drives.put_back()
         return {}

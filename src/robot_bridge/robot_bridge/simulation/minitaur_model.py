@@ -17,6 +17,8 @@ from robot_bridge.robot import RobotSettings
 TIME_STEP_S = 0.004
 # minitaur.py sets -10; ours is the standard figure.
 GRAVITY_M_S2 = 9.81
+# ROBEL-SCENES, dclaw/assets/dependencies3xh.xml: of the joints that servos turn.
+SERVO_ARMATURE_KG_M2, SERVO_DAMPING_NM_S = 0.001, 0.1
 
 Size = tuple[float, float, float]
 
@@ -110,7 +112,10 @@ def minitaur_mjcf(robot: RobotSettings, figures: Figures, ground: str) -> str:
             f"the Minitaur model needs 8 joints and no auxiliary joint; robot '{robot.name}' has "
             f"{len(robot.joint_names)} and {len(robot.auxiliary_joint_names)}: set another robot.simulation_model"
         )
-    legs = "".join(_leg(figures, i, robot.joint_names[2 * i : 2 * i + 2]) for i in range(4))
+    drive = ""
+    if robot.servos.present:
+        drive = f'armature="{SERVO_ARMATURE_KG_M2}" damping="{SERVO_DAMPING_NM_S}"'
+    legs = "".join(_leg(figures, i, robot.joint_names[2 * i : 2 * i + 2], drive) for i in range(4))
     frames = "".join(
         _body(f"frame_{side}", (0.0, y, figures.frame_z), figures.frame, "body")
         for side, y in (("left", figures.frame_y), ("right", -figures.frame_y))
@@ -165,9 +170,9 @@ def minitaur_mjcf(robot: RobotSettings, figures: Figures, ground: str) -> str:
 </mujoco>"""
 
 
-def _leg(figures: Figures, index: int, names: list[str]) -> str:
-    """Both halves of a leg, the left motor's first. Both lie in the plane of the frame: they cross there, which nothing
-    notices.
+def _leg(figures: Figures, index: int, names: list[str], drive: str) -> str:
+    """Both halves of a leg, the left motor's first; `drive`: attributes of the motors' joints. Both halves lie in the
+    plane of the frame: they cross there, which nothing notices.
     """
     leg = LEGS[index]
     x = figures.motor_x if leg.startswith("front") else -figures.motor_x
@@ -181,7 +186,7 @@ def _leg(figures: Figures, index: int, names: list[str]) -> str:
     return "".join(
         f"""
       <body name="{leg}_{half}_motor" pos="{x} {y} {figures.frame_z}">
-        <joint name="{name}" axis="0 {axis} 0"/>
+        <joint name="{name}" axis="0 {axis} 0" {drive}/>
         {_motor(figures.motor, motor_y)}
         {_body(f"{leg}_{half}_upper", (0.0, 0.0, 0.0), figures.upper, "link", collides=False)}
         <body name="{leg}_{half}_lower" pos="0 0 {length.upper_m}">
