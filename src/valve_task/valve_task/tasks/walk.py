@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 from robot_bridge.backend import RobotState
-from robot_bridge.body_state import BodyState
 from robot_bridge.leg_kinematics import motor_angles, swing_extension
 from robot_bridge.robot import RobotSettings
 
@@ -47,8 +46,8 @@ class WalkTask(Task):
         self._readings: collections.deque[Array] = collections.deque(maxlen=HISTORY + 1)
         self._actions: collections.deque[Array] = collections.deque(maxlen=HISTORY)
         self._step = 0  # that was observed last
-        self._body: BodyState | None = None  # then
-        self._start: BodyState | None = None
+        self._state: RobotState | None = None  # then
+        self._start: RobotState | None = None
         self._forward = np.array([1.0, 0.0])
         self.command_m_s = self._walk.goal_m_s  # velocity that is asked for
 
@@ -79,7 +78,7 @@ class WalkTask(Task):
         else:
             self._readings.appendleft(reading)
             self._actions.appendleft(last_action)
-        self._step, self._body = step, state.body
+        self._step, self._state = step, state
         command = [np.array([self.command_m_s], dtype=np.float32)] if self.variant.commanded else []
         return np.concatenate([*self._readings, *self._actions, *command])
 
@@ -101,12 +100,12 @@ class WalkTask(Task):
 
     def error_rad(self, state: RobotState, step: int) -> float:
         """The mean speed since the start that is missing to success [m/s]."""
-        return self._missing_m_s(state.body) if step else self._walk.success_speed_m_s
+        return self._missing_m_s(state) if step else self._walk.success_speed_m_s
 
     def evaluate(self, state: RobotState, step: int, action: Array) -> Outcome:
-        terms = (self._velocity_term(state.body), self._acceleration_term(action), *self._posture_terms(state))
+        terms = (self._velocity_term(state), self._acceleration_term(action), *self._posture_terms(state))
         fallen = self._fallen(state)
-        missing = self._missing_m_s(state.body)
+        missing = self._missing_m_s(state)
         return Outcome(
             reward=sum(terms),
             terms=terms,
@@ -140,26 +139,27 @@ class WalkTask(Task):
 
     def _begin(self, state: RobotState, reading: Array) -> None:
         """It has always been like this, and nothing has been done."""
-        self._start = state.body
+        self._start = state
         yaw = state.body.yaw_rad
         self._forward = np.array([math.cos(yaw), math.sin(yaw)])
         self._readings.extend([reading] * (HISTORY + 1))
         self._actions.extend([np.zeros(self.action_size, dtype=np.float32)] * HISTORY)
 
-    def _speed_m_s(self, before: BodyState, after: BodyState) -> float:
-        """Mean forward velocity between two readings."""
+    def _speed_m_s(self, before: RobotState, after: RobotState) -> float:
+        """Mean forward velocity between two states. Their own times count: a slow sensor of the body may have brought
+        nothing new between them."""
         elapsed_s = (after.time_ns - before.time_ns) * 1e-9
-        return float((after.position_m - before.position_m)[:2] @ self._forward) / elapsed_s
+        return float((after.body.position_m - before.body.position_m)[:2] @ self._forward) / elapsed_s
 
-    def _missing_m_s(self, body: BodyState) -> float:
-        speed = self._speed_m_s(self._start, body)
+    def _missing_m_s(self, state: RobotState) -> float:
+        speed = self._speed_m_s(self._start, state)
         if self.variant.commanded:
             return max(0.0, abs(speed - self.command_m_s) - COMMAND_TOLERANCE_M_S)
         return max(0.0, self._walk.success_speed_m_s - speed)
 
-    def _velocity_term(self, body: BodyState) -> float:
+    def _velocity_term(self, state: RobotState) -> float:
         """safemrl: the goal less the distance to it; a jump of the odometry counts as FASTEST_M_S."""
-        speed = min(FASTEST_M_S, max(-FASTEST_M_S, self._speed_m_s(self._body, body)))
+        speed = min(FASTEST_M_S, max(-FASTEST_M_S, self._speed_m_s(self._state, state)))
         return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:

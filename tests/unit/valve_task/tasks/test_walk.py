@@ -161,6 +161,12 @@ class TestReward:
         terms, _ = self.judged(state(1, y=0.008, yaw=1.0), before=state(0, yaw=math.pi / 2))
         assert terms["velocity"] == pytest.approx(20 * 0.4)
 
+    def test_a_body_sensor_that_brings_nothing_new_shows_a_robot_that_stands(self):
+        seen = state(0)
+        terms, outcome = self.judged(dataclasses.replace(state(1), body=seen.body), before=seen)
+        assert terms["velocity"] == pytest.approx(0.0)
+        assert outcome.error_rad == pytest.approx(0.3)
+
     def test_acceleration_of_the_last_three_actions(self):
         task = make()
         task.observe(state(0), 0, NOTHING)
