@@ -7,6 +7,10 @@ the same cores (affinity) and as many threads. An update is: draw 256 transition
 both critics, policy and temperature, move the targets; two hidden layers of 256. What is compiled or prepared at the
 start is not counted. `sbx` makes one update a call, as a robot needs it; `sbx_64` makes 64 in one compiled call.
 `rosac_bfloat16` is rosac with `sac.products: bfloat16`; everything else computes in float32.
+
+.venv/bin/python benchmarks/learner_speed.py --device cuda
+
+does something else: it checks rosac's updates on a GPU and measures them, alone (`device_speed.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from rosac_common.settings import SettingsError
 from speed_subjects import SUBJECTS
 from support import RESULTS, finish, parser
 
@@ -198,17 +203,40 @@ def _plot(all_rates: dict[tuple[int, int], dict[str, list[float]]], path: Path) 
     figure.savefig(path, dpi=120)
 
 
+def on_gpu(options: argparse.Namespace) -> None:
+    """Check and measure rosac alone on a GPU."""
+    import torch
+    from device_speed import measure
+    from sac_learner.cuda import resolve_device
+
+    device = resolve_device(options.device)
+    result = {"gpu": torch.cuda.get_device_name(device), "pytorch": torch.__version__}
+    result |= {"rounds": options.rounds, "duration_s": options.duration_s}
+    for sizes in SIZES:
+        result |= measure(sizes, device, options.rounds, options.duration_s)
+    finish(options, f"{Path(__file__).stem}_gpu", result)
+
+
 def main() -> None:
     """Command line."""
     cores = sorted(os.sched_getaffinity(0))
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--threads", type=int, default=len(cores), help="cores and threads of every learner")
+    options.add_argument("--device", default="cpu", help="cuda or cuda:<number>: measure rosac on that GPU instead")
     options.add_argument("--rounds", type=int, default=9, help="how often each is measured")
     options.add_argument("--duration-s", type=float, default=3.0, help="of one measurement")
     options.add_argument("--trial-s", type=float, default=3.0, help="of the choice of a wait policy")
     options.add_argument("--samples", type=int, default=20_000, help="draws from the replay memory that are timed")
     options.add_argument("--sbx-python", default=sys.executable, help="Python of the environment that holds sbx-rl")
     chosen = options.parse_args()
+    if chosen.device != "cpu":
+        if not chosen.device.startswith("cuda"):
+            options.error(f"--device is {chosen.device!r}; it must be cpu, cuda or cuda:<number>")
+        try:
+            on_gpu(chosen)
+        except (SettingsError, RuntimeError) as error:
+            sys.exit(f"error: {error}")
+        return
     if not 1 <= chosen.threads <= len(cores):
         options.error(f"--threads is {chosen.threads}; this process may use {len(cores)} cores")
     os.sched_setaffinity(0, cores[: chosen.threads])  # the children inherit it

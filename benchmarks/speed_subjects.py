@@ -53,9 +53,7 @@ class Rosac:
             batch_size=BATCH_SIZE, hidden_sizes=HIDDEN_SIZES, replay_capacity=CAPACITY, products=products
         )
         self.memory = ReplayBuffer(CAPACITY, observation_size, action_size)
-        observation, action, reward = _block(observation_size, action_size)
-        columns = [observation, action, observation[::-1], reward, np.ones_like(reward)]
-        rows = np.concatenate(columns, axis=1)
+        rows = full_memory_rows(observation_size, action_size)
         for _ in range(CAPACITY // BLOCK):
             self.memory.extend(rows)
         self.rng = np.random.default_rng(SEED)
@@ -185,6 +183,14 @@ def _block(observation_size: int, action_size: int) -> tuple[Any, Any, Any]:
     observation = rng.standard_normal((BLOCK, observation_size), dtype=np.float32)
     action = rng.uniform(-1.0, 1.0, (BLOCK, action_size)).astype(np.float32)
     return observation, action, rng.standard_normal((BLOCK, 1), dtype=np.float32)
+
+
+def full_memory_rows(observation_size: int, action_size: int) -> Any:
+    """BLOCK rows of rosac's replay memory, to be repeated until it is full."""
+    import numpy as np
+
+    observation, action, reward = _block(observation_size, action_size)
+    return np.concatenate([observation, action, observation[::-1], reward, np.ones_like(reward)], axis=1)
 
 
 def _filled(algorithm: Any, observation_size: int, action_size: int, **settings: Any) -> Any:

@@ -115,7 +115,7 @@ class DeviceUpdates:
             learner.load_state(before, 0)
             problem = _difference(before, expected, self._outcome())
         except RuntimeError as error:
-            problem = str(error).splitlines()[0]
+            problem = _cause(error)
             learner.renew_generator()
         if problem:
             self._work = plain
@@ -144,6 +144,13 @@ class DeviceUpdates:
 
     def restore_sampling(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the first error: leaving a capture that broke off raises another one."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).partition("\n")[0]
 
 
 def _fixed_rows(count: int, learner: SacLearner) -> Array:
