@@ -21,6 +21,7 @@ from rosac_common import qos
 _ROBOTS = Path(__file__).parents[2] / "config" / "robots"
 ROBOT = load_robot(_ROBOTS / "dclaw.yaml")
 LEGS = load_robot(_ROBOTS / "legs.yaml")
+MINITAUR = load_robot(_ROBOTS / "minitaur.yaml")
 
 
 def robot_parameters(robot):

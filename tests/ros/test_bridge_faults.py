@@ -1,15 +1,19 @@
 """What nobody foresaw: an error in a callback stops the robot, is said, and is mended by configuring anew."""
 
 import array
+import time
 
+import numpy as np
 import pytest
 import rclpy
 import yaml
-from helpers.commander import PARAMETERS
+from helpers.commander import MINITAUR, ROBOT, robot_parameters
+from helpers.patience import PATIENCE_S
 from rclpy.lifecycle import TransitionCallbackReturn
 from robot_bridge.bridge_node import BridgeNode
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
+from robot_bridge.revival import PAUSE_S
 from rosac_common.messages import stamp_from_nanoseconds
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -19,10 +23,11 @@ pytestmark = pytest.mark.ros
 
 
 @pytest.fixture
-def node(tmp_path):
-    """A bridge in this process, its callbacks called by hand."""
+def node(tmp_path, request):
+    """A bridge in this process, its callbacks called by hand; test parameter: its robot, if not the hand."""
     path = tmp_path / "parameters.yaml"
-    parameters = {**PARAMETERS, "auto_arm": True, "autostart": False}
+    robot = robot_parameters(getattr(request, "param", ROBOT))
+    parameters = {**robot, "auto_arm": True, "autostart": False}
     path.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
     rclpy.init(args=["--ros-args", "--params-file", str(path)])
     node = BridgeNode()
@@ -111,3 +116,33 @@ def test_stop_works_before_anything_is_configured(node):
     start(node)
     assert node._gate.state is GateState.STOPPED
     assert not node._backend.read().effort_nm.any()
+
+
+@pytest.mark.parametrize("node", [MINITAUR], indirect=True)
+def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_a_person(node):
+    start(node)
+    place_m = node._backend.read().body.position_m
+    node._backend.advance(0.5)  # it sags without commands
+    node._backend.motors.cut_out[3] = True
+    end_s = time.monotonic() + PATIENCE_S
+    states = []
+    while GateState.STOPPED not in states or states[-1] is not GateState.ARMED:
+        assert time.monotonic() < end_s, node._gate.report()
+        node._on_tick()
+        states.append(node._gate.state)
+        if states[-1] is GateState.STOPPED:
+            assert {cause.cause for cause in node._gate.report().causes} == {Cause.HARDWARE_ERROR}
+            assert not node._gate.torque_on.any()
+    assert not node._backend.motors.cut_out.any()
+    assert np.abs(node._backend.read().body.position_m - place_m).max() < 0.01
+
+
+@pytest.mark.parametrize("node", [MINITAUR], indirect=True)
+def test_what_a_person_stopped_stays_stopped(node):
+    start(node)
+    node._on_stop(Bool(data=True))
+    node._backend.motors.cut_out[3] = True
+    end_s = time.monotonic() + 2.0 * PAUSE_S
+    while time.monotonic() < end_s:
+        node._on_tick()
+        assert node._gate.state is GateState.STOPPED

@@ -28,6 +28,7 @@ from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.motion import OF_THE_ROBOT, MotionLoop
 from robot_bridge.publishers import BridgePublishers
+from robot_bridge.revival import Revival
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
 
@@ -74,6 +75,7 @@ class BridgeNode(LifecycleNode):
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._loop: MotionLoop | None = None
+        self._revival = Revival(self._gate) if self.settings.auto_arm else None
         self._opened = False  # once, so that a failure is none of the first start
         self._tick_timer: Any = None
         self._published_revision = -1
@@ -259,6 +261,10 @@ class BridgeNode(LifecycleNode):
         if self._loop is not None:
             self._loop.tick(time.monotonic())
             self._publish_safety_on_change()
+            if self._revival is not None and self._revival.due(time.monotonic()):
+                message = self._reset()[1], self._arm()[1]
+                self.get_logger().warning(f"simulated robot set up again: {'; '.join(message)}")
+                self._publish_safety_on_change()
 
     @_guarded
     def _on_report(self) -> None:
@@ -271,13 +277,7 @@ class BridgeNode(LifecycleNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.settings.autostart and not self._opened and self._gate.is_active(Cause.BACKEND_FAILED):
             self._start()  # what was missing at the start may be there now
-        if self._loop is not None:
-            try:
-                self._loop.recover()
-            except BackendError as error:
-                response.success, response.message = False, f"the robot does not come back: {error}"
-                return response
-        response.success, response.message = self._gate.reset()
+        response.success, response.message = self._reset()
         self._publish_safety_on_change()
         return response
 
@@ -300,6 +300,14 @@ class BridgeNode(LifecycleNode):
             self._loop.body.put_back()
         response.success, response.message = True, "the robot stands on its mark"
         return response
+
+    def _reset(self) -> tuple[bool, str]:
+        if self._loop is not None:
+            try:
+                self._loop.recover()
+            except BackendError as error:
+                return False, f"the robot does not come back: {error}"
+        return self._gate.reset()
 
     def _arm(self) -> tuple[bool, str]:
         if self._loop is None:
@@ -329,7 +337,10 @@ class BridgeNode(LifecycleNode):
         if self._gate.revision != self._published_revision:
             self._publish_safety()
             if self._gate.state in (GateState.HOLD, GateState.STOPPED):
-                causes = "; ".join(f"{cause.cause}: {cause.detail}" for cause in self._gate.report().causes)
+                causes = "; ".join(
+                    f"{cause.cause}{'' if cause.active else ', which has cleared'}: {cause.detail}"
+                    for cause in self._gate.report().causes
+                )
                 self.get_logger().warning(f"{self._gate.state.name.lower()}: {causes}")
 
     def _publish_safety(self) -> None:

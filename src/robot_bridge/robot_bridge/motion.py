@@ -169,6 +169,8 @@ class MotionLoop(abc.ABC):
         if not failed:
             return
         self._backend.recover()
+        if self.body is not None:
+            self.body.put_back()
         self._backend.write(self._gate.goals_rad, self._gate.torque_on)
         self.state = self._backend.read()
         self._failures = 0
@@ -185,18 +187,22 @@ class MotionLoop(abc.ABC):
         """Why the robot must not be armed as it lies there, or None."""
         if self.body is None:
             return None
+        self._take_own_body(now_s)
         if problem := self.body.problem(now_s):
             return Cause.BODY_SENSOR, problem
         problem = self.body.arm_problem()
         return (Cause.UPSIDE_DOWN, problem) if problem else None
 
-    def _judge_body(self, now_s: float) -> None:
+    def _take_own_body(self, now_s: float) -> None:
         """Readings of the body: a simulation brings its own with the state, others come by topic."""
-        if self.body is None:
-            return
-        if self.state.body is not None:
+        if self.body is not None and self.state.body is not None:
             self.body.imu(imu_of(self.state.body), now_s)
             self.body.odometry(odometry_of(self.state.body), now_s)
+
+    def _judge_body(self, now_s: float) -> None:
+        if self.body is None:
+            return
+        self._take_own_body(now_s)
         problem = self.body.problem(now_s)
         if not problem:
             self._gate.stop(Cause.BODY_SENSOR, False, "")

@@ -44,7 +44,11 @@ class BridgeSettings:
         minimum=1.0,
         maximum=1000.0,
     )
-    auto_arm: bool = setting(False, "arm when activated; for simulations only: a real robot is armed by a person")
+    auto_arm: bool = setting(
+        False,
+        "arm when activated, and again after an error of the simulated motors; for simulations only: a real robot is "
+        "armed by a person",
+    )
     autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
     seed: int = setting(0, "seed of sensor noise and randomised dynamics", minimum=0)
     realtime_priority: int = priority_setting()

@@ -114,9 +114,8 @@ class MinitaurSimulation(MujocoRobot):
         return RobotHealth(unknown, np.full(8, self.motors.voltage_v), errors, unknown)
 
     def recover(self) -> None:
-        """All motors cold and on again."""
-        if self.motors is not None:
-            self.motors.cool_down()
+        """Back on its mark, with all motors cold and on again."""
+        self.put_back()
 
     def put_back(self) -> None:
         """Back on its mark, standing and at rest, as a person would put it. Torque stays as it is; time goes on."""
