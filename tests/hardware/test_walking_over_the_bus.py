@@ -193,7 +193,7 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
     transitions, episodes, safety, questions = [], [], [], []
     with ros_node("bench") as node:
         walker = Walker(node, ROBOT)
-        bridge = {**PATIENCE, "gate.command_timeout_s": 1.0}
+        bridge = {**PATIENCE, "gate.command_timeout_periods": 50.0}  # a busy machine's task answers late
         task = {name: value for name, value in PATIENCE.items() if name.startswith("robot.body.")}
         own = own_file(tmp_path / "own.yaml", learner=FAST, bridge=bridge, task=task)
         arguments = ("backend:=dynamixel", f"port:={walker.emulator.port}", "steps:=0", "run:=bench", own)
@@ -204,6 +204,7 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
 
         def acting():
             """The operator does what is asked for, until the robot acts."""
+            assert graph.process.poll() is None, "rosac has ended"
             if safety and safety[-1].state == SafetyState.STOPPED:
                 call(node, Trigger, "safety/reset")
             elif safety and safety[-1].state == SafetyState.DISARMED:

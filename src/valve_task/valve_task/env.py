@@ -77,7 +77,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._walk_reset_settings = from_mapping(WalkResetSettings, walk_reset or {}, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
-        self._loop = EpisodeLoop(self.task, "gymnasium")
+        self._loop = EpisodeLoop(self.task, "gymnasium", training=True)
         self.robot_time_s = 0.0
         joints = len(self._robot.all_joint_names)
         self._goals = np.zeros(joints)

@@ -90,10 +90,11 @@ class EpisodeLoop:
     Args:
         task: what is learned; its draws for an episode are made before :meth:`begin`.
         session_id: unique to this life of the task.
+        training: whether anybody learns from it; where nobody does, actions are not shaped (:meth:`Task.shaped`).
     """
 
-    def __init__(self, task: Task, session_id: str) -> None:
-        self.task = task
+    def __init__(self, task: Task, session_id: str, training: bool) -> None:
+        self.task, self._training = task, training
         self.session_id = session_id
         self.next_sequence = 0
         self.record: EpisodeRecord | None = None
@@ -167,7 +168,7 @@ class EpisodeLoop:
         if clipped:
             self.count("actions_clipped")
         chosen = checked
-        if source is not Source.HUMAN:
+        if self._training and source is not Source.HUMAN:
             chosen = self.task.shaped(checked, self._last_action, self.record.episode)
         goals = self.task.actions.goals(chosen, self._state.position_rad[: self.task.action_size])
         self._open = _OpenStep(checked, chosen, goals, source, policy_version)

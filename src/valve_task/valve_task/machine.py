@@ -48,7 +48,7 @@ class StepMachine:
         self.settings, self._outputs, self._clock = settings, outputs, clock
         self._lockstep = settings.time_base == "lockstep"
         self.task = make_task(settings.task, settings.robot)
-        self.loop = EpisodeLoop(self.task, session_id)
+        self.loop = EpisodeLoop(self.task, session_id, settings.wait_for_learner)
         self.history = ReplayHistory(settings.replay_history, self.task.observation_size, self.task.action_size)
         self.problems = Problems(outputs)
         backpressure = self._lockstep and settings.wait_for_learner

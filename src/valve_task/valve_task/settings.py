@@ -37,7 +37,9 @@ class TaskNodeSettings:
     seed: int = setting(0, "seed of start and target draws", minimum=0, maximum=2**32 - 1)
     realtime_priority: int = priority_setting()
     wait_for_learner: bool = setting(
-        True, "a learner belongs to this graph: it is reported when missing, and in lockstep waited for"
+        True,
+        "a learner belongs to this graph: it is reported when missing, in lockstep waited for, and actions are shaped "
+        "for its training (task.walk.smoothing_episodes)",
     )
     max_observation_age_s: float = setting(
         0.06,

@@ -25,8 +25,8 @@ class WalkResetSettings:
 
     in_lane_m: float = setting(
         0.0,
-        "a robot on its feet this close to its mark stays where it is, so that one which walks to and fro "
-        "(MinitaurWalkCommand) needs no hand [m]; 0: it is always put back",
+        "a robot on its feet this close to its mark stays where it is, and the next velocity drawn "
+        "(MinitaurWalkCommand) leads back: it walks to and fro and needs no hand [m]; 0: it is always put back",
         minimum=0.0,
     )
     upright: float = setting(
@@ -56,7 +56,7 @@ class WalkReset:
 
     def __init__(self, robot: RobotSettings, settings: WalkResetSettings, task: Task, rng: np.random.Generator) -> None:
         self._settings = settings
-        self._period_s = task.control_period_s
+        self._task, self._period_s = task, task.control_period_s
         self._target = task.draw(rng).pose_rad
         self._names = robot.joint_names
         self._max_move = self._period_s * np.array(robot.speed_limit_rad_s)
@@ -94,6 +94,8 @@ class WalkReset:
         if self._first_s is None:
             self._first_s = state.time_s
             self.wants_put_back = not self._in_lane(state)
+            if not self.wants_put_back:
+                self._task.stays(state.body)
         self._state = state
         if not self.wants_put_back:
             self._judge(state)

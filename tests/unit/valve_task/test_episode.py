@@ -14,7 +14,7 @@ AGES = np.array([0.01], dtype=np.float32)
 def loop(robot):
     task = make_task(TaskSettings(horizon_steps=3), robot)
     task.draw(np.random.default_rng(0))
-    return EpisodeLoop(task, "session")
+    return EpisodeLoop(task, "session", training=True)
 
 
 @pytest.fixture
@@ -46,6 +46,24 @@ def test_a_step_makes_a_transition(begun, make_state):
     assert transition.reward == pytest.approx(judged.reward)
     assert (transition.stamp_s, transition.action_latency_s) == (0.1, 0.002)
     assert transition.problem(21, 9) is None
+
+
+@pytest.mark.parametrize(
+    ("training", "source", "executed"),
+    [(True, Source.POLICY, 0.15), (False, Source.POLICY, 0.3), (True, Source.HUMAN, 0.3)],
+)
+def test_actions_are_shaped_for_training_alone(robot, make_state, training, source, executed):
+    class HalfWay(type(make_task(TaskSettings(), robot))):
+        def shaped(self, action, last_action, episode):
+            return (action + last_action) / 2
+
+    task = make_task(TaskSettings(), robot)
+    task.__class__ = HalfWay
+    loop = EpisodeLoop(task, "session", training)
+    loop.begin(make_state(0.0), AGES, ResetReport(1, 0.0))
+    transition = step(loop, make_state(0.1), action=0.3, source=source)
+    assert transition.requested_action == pytest.approx(np.full(9, 0.3))
+    assert transition.executed_action == pytest.approx(np.full(9, executed))
 
 
 def test_the_first_observation_knows_no_action(begun):

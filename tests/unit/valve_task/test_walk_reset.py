@@ -1,6 +1,7 @@
 """The reset of a robot that walks, with the simulated robot and without."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import gymnasium
@@ -9,6 +10,7 @@ import pytest
 import valve_task.env  # noqa: F401 - registers the environments
 from robot_bridge.robot import load_robot
 from robot_bridge.simulation.minitaur import MinitaurSimulation
+from rosac_common.settings import from_mapping
 from valve_task.env import ResetFailedError
 from valve_task.reset import ResetPhase
 from valve_task.tasks import TaskSettings, make_task
@@ -86,6 +88,58 @@ def test_a_robot_in_its_lane_stays_where_it_is(simulation):
     assert carry_out(simulation, new_reset(in_lane_m=0.3)) == 1
     topple(simulation)
     assert carry_out(simulation, new_reset(in_lane_m=10.0)) == 1
+
+
+def trot(step, backwards):
+    """Actions of a gait without feedback (test_minitaur.py), played in reverse for the way back."""
+    angle = (-1 if backwards else 1) * 2 * math.pi * 2.0 * step * PERIOD_S + np.array([0.0, math.pi, math.pi, 0.0])
+    lift = np.maximum(0.0, np.sin(angle - 0.3))
+    return np.concatenate([np.cos(angle), -lift]).astype(np.float32)
+
+
+def test_it_walks_to_and_fro_in_its_lane_and_needs_no_hand(monkeypatch):
+    env = gymnasium.make(
+        "rosac/MinitaurWalkCommand-v0", task={"horizon_steps": 100}, walk_reset={"in_lane_m": 1.5}
+    ).unwrapped
+    env.reset(seed=0)
+    hands, places, commands = [], [], []
+    monkeypatch.setattr(env.simulation, "put_back", lambda: hands.append(1))
+    for episode in range(6):
+        if episode:
+            env.reset()
+        places.append(env.simulation.read().body.position_m[0])
+        commands.append(env.task.command_m_s)
+        for step in range(100):
+            _, _, terminated, _, _ = env.step(trot(step, backwards=env.task.command_m_s < 0))
+            assert not terminated
+    assert not hands
+    assert max(map(abs, places)) < 1.5
+    for place, command in zip(places[1:], commands[1:], strict=True):
+        assert place * command < 0, (places, commands)
+    assert min(places) < -0.1 or max(places) > 0.1
+
+
+@pytest.mark.parametrize(("x", "yaw", "sign"), [(0.5, 0.0, -1), (-0.5, 0.0, 1), (0.5, math.pi, 1), (-0.5, math.pi, -1)])
+def test_the_velocity_drawn_leads_back_whatever_way_the_robot_faces(simulation, x, yaw, sign):
+    simulation.data.qpos[0] = x
+    simulation.data.qpos[3:7] = [math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)]
+    simulation.advance(0.04)
+    for seed in range(8):
+        task = make_task(TaskSettings(name="MinitaurWalkCommand"), ROBOT)
+        reset = WalkReset(ROBOT, WalkResetSettings(in_lane_m=1.0), task, np.random.default_rng(seed))
+        drawn = abs(task.command_m_s)
+        reset.step(simulation.read())
+        assert not reset.wants_put_back
+        assert task.command_m_s == pytest.approx(sign * drawn)
+
+
+def test_a_velocity_that_may_not_lead_back_stays_as_drawn(simulation):
+    simulation.data.qpos[0] = 0.5
+    simulation.advance(0.04)
+    settings = from_mapping(TaskSettings, {"name": "MinitaurWalkCommand", "walk.command_range_m_s": [0.1, 0.3]}, "task")
+    task = make_task(settings, ROBOT)
+    WalkReset(ROBOT, WalkResetSettings(in_lane_m=1.0), task, np.random.default_rng(0)).step(simulation.read())
+    assert 0.1 <= task.command_m_s <= 0.3
 
 
 def test_one_that_never_stands_is_put_back_again_and_then_given_up(simulation):

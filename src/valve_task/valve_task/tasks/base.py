@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from robot_bridge.backend import RobotState
+from robot_bridge.body_state import BodyState
 from robot_bridge.robot import RobotSettings
 
 from valve_task.tasks.action import ActionMap
@@ -118,8 +119,11 @@ class Task(abc.ABC):
     def shaped(
         self, action: npt.NDArray[np.float32], last_action: npt.NDArray[np.float32], episode: int
     ) -> npt.NDArray[np.float32]:
-        """What is done of an action that the policy asks for, after `last_action`; episodes count from 0."""
+        """What training makes of an action that the policy asks for, after `last_action`; episodes count from 0."""
         return action
+
+    def stays(self, body: BodyState) -> None:  # noqa: B027 - most tasks have nothing to change
+        """The next episode begins here, away from the mark, since nobody has put the robot back."""
 
     def command(self, forward_m_s: float) -> str:
         """Somebody asks for a velocity [m/s]; returns why it is ignored, empty when it is not."""

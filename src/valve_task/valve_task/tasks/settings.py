@@ -113,7 +113,8 @@ class WalkSettings:
     )
     smoothing_episodes: int = setting(
         0,
-        "in so many episodes of a session the actions are smoothed (arXiv 1812.11103: 50, for a real robot's sake)",
+        "in the first so many episodes of a session of training, not of an evaluation, the actions are smoothed (arXiv "
+        "1812.11103: 50, for a real robot's sake; a simulated one needs none)",
         minimum=0,
     )
     smoothing: float = setting(

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 from robot_bridge.backend import RobotState
+from robot_bridge.body_state import BodyState
 from robot_bridge.leg_kinematics import motor_angles, swing_extension
 from robot_bridge.robot import RobotSettings
 
@@ -61,6 +62,16 @@ class WalkTask(Task):
         spread = rng.uniform(-self._walk.start_spread_rad, self._walk.start_spread_rad, (2, 4))
         pose = motor_angles(spread[0], self._walk.extension_centre_rad + spread[1])
         return Start(pose, pose, None)
+
+    def stays(self, body: BodyState) -> None:
+        """A drawn velocity leads back to the mark, so that the robot walks to and fro; if the range allows it."""
+        if not self.variant.commanded:
+            return
+        ahead = math.cos(body.yaw_rad) * body.position_m[0] + math.sin(body.yaw_rad) * body.position_m[1]
+        back = -math.copysign(self.command_m_s, ahead)
+        low, high = self._command_range
+        if low <= back <= high:
+            self.command_m_s = back
 
     def shaped(self, action: Array, last_action: Array, episode: int) -> Array:
         """Smoothed at first: a real robot's motors and gears suffer least."""
