@@ -34,7 +34,7 @@ def status_message(trainer: Trainer, updates_per_s: float) -> LearnerStatus:
     message.policy_version = trainer.policies.version
     message.temperature = float(trainer.learner.log_alpha.detach().exp())
     for name in ("entropy", "critic_loss", "actor_loss", "q_mean"):
-        setattr(message, name, float(trainer.metrics[name]) if trainer.metrics else math.nan)
+        setattr(message, name, float(trainer.metrics.get(name, math.nan)))
     message.updates_per_s = updates_per_s
     return message
 

@@ -13,6 +13,7 @@ from rosac_common.settings import SettingsError
 from sac_learner.checkpoint import CheckpointError
 from sac_learner.device_replay import DeviceReplay
 from sac_learner.intake import Range, Verdict
+from sac_learner.learner_messages import status_message
 from sac_learner.policy import load_policy
 from sac_learner.replay import ReplayMemoryError
 from sac_learner.replay_log import ReplayLogError
@@ -379,3 +380,13 @@ def test_an_update_that_cannot_be_captured_is_named_and_learning_goes_on(tmp_pat
     assert "the captured update cannot be used: no graph" in trainer.problems["update"]
     feed(trainer, range(30))
     assert trainer.pacer.updates == 10
+
+
+def test_status_of_a_run_that_resumes_between_two_updates_of_the_policy(tmp_path):
+    first = Trainer(learner_settings(tmp_path, sac__actor_interval=3))
+    feed(first, range(21))
+    first.close()
+    resumed = Trainer(first.settings)
+    feed(resumed, [21])
+    status = status_message(resumed, 0.0)
+    assert (status.updates, np.isfinite(status.critic_loss), np.isnan(status.actor_loss)) == (2, True, True)

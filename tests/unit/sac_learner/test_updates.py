@@ -104,7 +104,8 @@ def test_updates_go_on_from_a_saved_state_bit_for_bit(capture):
     resumed.load_state(saved, 3)
     second.restore_sampling(sampling)
     second.memory.extend(random_rows(50))
-    for _ in range(4):
+    assert "actor_loss" not in second.update()  # none of the comparison at the start
+    for _ in range(3):
         second.update()
     assert_same_state(learner, resumed)
 
