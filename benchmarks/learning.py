@@ -39,7 +39,7 @@ def main() -> None:
         evaluation = json.loads((run.files.evaluation).read_text())
         for label, values in evaluation.items():
             result[f"seed_{seed}_{label}_success"] = values["success_rate"]
-            result[f"seed_{seed}_{label}_final_error_rad"] = values["final_error_rad_mean"]
+            result[f"seed_{seed}_{label}_final_error_rad"] = values["final_error_mean"]
         result[f"seed_{seed}_wall_time_s"] = elapsed
         rows = read_episodes(run.files.episodes)
         result[f"seed_{seed}_robot_time_s"] = float(rows[-1]["robot_time_s"])

@@ -57,7 +57,7 @@ def test_the_trained_policy_passes_through_the_graph_and_the_untrained_does_not(
     assert trained["episodes"] == untrained["episodes"] == 50
     assert trained["success_rate"] >= 0.8, trained
     assert untrained["success_rate"] <= 0.4, untrained
-    assert trained["final_error_rad_mean"] < 0.7 * untrained["final_error_rad_mean"]
+    assert trained["final_error_mean"] < 0.7 * untrained["final_error_mean"]
 
 
 def test_the_trained_policy_passes_by_the_published_figures(run: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
+from valve_task.tasks import error_unit_of
 
 from sac_learner.monitor import Monitor
 from sac_learner.operator_console import OperatorConsole
@@ -28,10 +29,11 @@ class Evaluation:
     """Result of an evaluation; `to_json` is what `rosac eval --json` writes."""
 
     success_rate: float
-    final_error_rad_mean: float
+    final_error_mean: float  # [error_unit]
     return_mean: float
     episodes: int
-    final_errors_rad: tuple[float, ...]
+    final_errors: tuple[float, ...]  # [error_unit]
+    error_unit: str  # rad, or m/s
 
     def to_json(self) -> dict[str, object]:
         return dataclasses.asdict(self)
@@ -39,7 +41,7 @@ class Evaluation:
     def __str__(self) -> str:
         return (
             f"{self.episodes} episodes: success {100 * self.success_rate:.0f}%, mean final error "
-            f"{self.final_error_rad_mean:.3f} rad, mean return {self.return_mean:.0f}"
+            f"{self.final_error_mean:.3f} {self.error_unit}, mean return {self.return_mean:.0f}"
         )
 
 
@@ -108,8 +110,9 @@ def _summary(results: list[EpisodeSummary]) -> Evaluation:
     count = len(results)
     return Evaluation(
         success_rate=sum(result.success for result in results) / count,
-        final_error_rad_mean=sum(result.final_error_rad for result in results) / count,
+        final_error_mean=sum(result.final_error_rad for result in results) / count,
         return_mean=sum(result.episode_return for result in results) / count,
         episodes=count,
-        final_errors_rad=tuple(result.final_error_rad for result in results),
+        final_errors=tuple(result.final_error_rad for result in results),
+        error_unit=error_unit_of(results[0].task),
     )

@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+from valve_task.tasks import error_unit_of  # noqa: E402
 
 from sac_learner.episode_table import read_episodes  # noqa: E402
 from sac_learner.run_directory import Run, RunError  # noqa: E402
@@ -62,14 +63,18 @@ def _learning_curve(rows: list[dict[str, str]], title: str, path: Path) -> None:
     top.plot(steps, returns, ".", markersize=2, alpha=0.4)
     top.plot(*_moving(steps, returns))
     top.set(ylabel="return", title=title)
-    for tolerance in (0.25, 0.10):
-        middle.plot(*success_curve(rows, tolerance), label=f"|error| < {tolerance:.2f} rad")
+    unit = error_unit_of(rows[-1]["task"])
+    if unit == "rad":
+        for tolerance in (0.25, 0.10):
+            middle.plot(*success_curve(rows, tolerance), label=f"|error| < {tolerance:.2f} rad")
+    else:
+        middle.plot(*success_curve(rows, None), label="success")
     middle.set(ylabel=f"share of last {WINDOW} episodes", ylim=(-0.02, 1.02))
     middle.legend()
     errors = np.array([abs(float(row["final_error_rad"])) for row in rows])
     bottom.plot(steps, errors, ".", markersize=2, alpha=0.4)
     bottom.plot(*_moving(steps, errors))
-    bottom.set(ylabel="final |error| [rad]", xlabel="control steps")
+    bottom.set(ylabel=f"final |error| [{unit}]", xlabel="control steps")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -40,8 +40,8 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
 
     Observations (float32) and actions (float32 in [-1, 1]) are those of the task: docs/tasks.md. Episodes are resets
     and steps of one continuous simulation, as on hardware; only `reset(seed=...)` starts the simulation anew. The
-    horizon is a truncation. `info` holds `is_success`, `error_rad` and each reward term as `reward/<name>`;
-    `robot_time_s` counts the time [s] that a robot would have moved, resets included.
+    horizon is a truncation. `info` holds `is_success`, `error` [task.error_unit] and each reward term as
+    `reward/<name>`; `robot_time_s` counts the time [s] that a robot would have moved, resets included.
 
     Args:
         name: name of the task, such as DClawTurn.
@@ -117,7 +117,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         if reset.phase is ResetPhase.FAILED:
             raise ResetFailedError(f"{reset.failure}; call reset(seed=...) to start the simulation anew")
         observation = self._loop.begin(state, _FRESH, reset.report).observation
-        info = {"error_rad": self._loop.record.initial_error_rad, "reset_attempts": reset.report.attempts}
+        info = {"error": self._loop.record.initial_error, "reset_attempts": reset.report.attempts}
         return observation, info
 
     def _new_reset(self) -> EpisodeReset | WalkReset:
@@ -143,7 +143,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._advance(simulation)
         transition = self._loop.settle(simulation.read(), goals, _FRESH)
         outcome = self._loop.outcome
-        info = {"is_success": outcome.success, "error_rad": outcome.error_rad}
+        info = {"is_success": outcome.success, "error": outcome.error}
         for name, value in zip(self.task.reward_terms, outcome.terms, strict=True):
             info[f"reward/{name}"] = value
         return (

@@ -52,8 +52,8 @@ class EpisodeRecord:
     task: str
     reset_attempts: int
     reset_duration_s: float
-    initial_error_rad: float
-    final_error_rad: float
+    initial_error: float
+    final_error: float
     start_ns: int
     end_ns: int
     reward_terms: dict[str, float]
@@ -123,15 +123,15 @@ class EpisodeLoop:
     def begin(self, state: RobotState, sensor_ages_s: Array, reset: ResetReport) -> StepObservation:
         """Begin the next episode at this state; returns observation 0."""
         task = self.task
-        error = task.error_rad(state, 0)
+        error = task.error(state, 0)
         self.record = EpisodeRecord(
             session_id=self.session_id,
             episode=self._next_episode,
             task=task.name,
             reset_attempts=reset.attempts,
             reset_duration_s=reset.duration_s,
-            initial_error_rad=error,
-            final_error_rad=error,
+            initial_error=error,
+            final_error=error,
             start_ns=state.time_ns,
             end_ns=state.time_ns,
             reward_terms=dict.fromkeys(task.reward_terms, 0.0),
@@ -151,7 +151,7 @@ class EpisodeLoop:
         """The same step seen with newer sensors, when no action came in time."""
         if not self.started:
             self.record.start_ns = state.time_ns
-            self.record.initial_error_rad = self.task.error_rad(state, 0)
+            self.record.initial_error = self.task.error(state, 0)
         return self._observe(state, self.observation.step, sensor_ages_s)
 
     def act(self, action: npt.ArrayLike, source: Source, policy_version: int) -> Vector:
@@ -252,7 +252,7 @@ class EpisodeLoop:
             reason = self._own_end(outcome.terminated, after.step)
         self.record.end_reason = reason
         self.record.end_ns = state.time_ns
-        self.record.final_error_rad, self.record.success = outcome.error_rad, outcome.success
+        self.record.final_error, self.record.success = outcome.error, outcome.success
         if not valid:
             return None
         self._add_to_record(outcome, opened)

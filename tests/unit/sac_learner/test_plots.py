@@ -1,7 +1,10 @@
 """Learning curves: what a point of them means."""
 
 import numpy as np
+import pytest
 from sac_learner.plots import success_curve
+
+from sac_learner import plots
 
 
 def rows(errors: list[float]) -> list[dict[str, str]]:
@@ -23,3 +26,20 @@ def test_fewer_episodes_than_the_window_give_one_point() -> None:
 def test_without_a_tolerance_the_task_itself_judges() -> None:
     judged = [row | {"success": success} for row, success in zip(rows([0.0, 0.0, 0.3]), "101", strict=True)]
     assert success_curve(judged, None, window=3)[1].tolist() == [2 / 3]
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "curves"),
+    [
+        ("DClawTurn", "final |error| [rad]", ["|error| < 0.25 rad", "|error| < 0.10 rad"]),
+        ("MinitaurWalk", "final |error| [m/s]", ["success"]),
+    ],
+)
+def test_errors_are_drawn_in_the_unit_of_the_task(tmp_path, monkeypatch, task, label, curves) -> None:
+    drawn = []
+    monkeypatch.setattr(plots.plt, "close", drawn.append)
+    made = [row | {"success": "1", "task": task, "episode_return": "3"} for row in rows([0.05, 0.3])]
+    plots._learning_curve(made, "run", tmp_path / "curve.png")
+    _, middle, bottom = drawn[0].axes
+    assert bottom.get_ylabel() == label
+    assert [text.get_text() for text in middle.get_legend().get_texts()] == curves

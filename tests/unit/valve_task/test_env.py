@@ -61,9 +61,9 @@ def test_time_limit_is_a_truncation():
 def test_observation_and_reward_belong_together():
     env = make("DClawTurnRandom")
     _, info = env.reset(seed=3)
-    assert 2 * math.pi / 3 - math.pi / 3 - 0.1 <= info["error_rad"]
+    assert 2 * math.pi / 3 - math.pi / 3 - 0.1 <= info["error"]
     observation, reward, _, _, info = env.step(np.full(9, 0.3, dtype=np.float32))
-    assert abs(observation[-1]) == pytest.approx(info["error_rad"], abs=1e-6)
+    assert abs(observation[-1]) == pytest.approx(info["error"], abs=1e-6)
     assert observation[11:20] == pytest.approx(np.full(9, 0.3))
     terms = {name: value for name, value in info.items() if name.startswith("reward/")}
     assert reward == pytest.approx(sum(terms.values()))

@@ -203,7 +203,7 @@ def test_an_episode_begins_with_its_first_action(begun, make_state):
     assert not begun.started
     assert step(begun, make_state(4.1, valve=0.2)).step == 0
     assert begun.started
-    assert begun.record.initial_error_rad == pytest.approx(0.25)
+    assert begun.record.initial_error == pytest.approx(0.25)
     assert begun.record.duration_s == pytest.approx(0.1)
 
 
@@ -219,7 +219,7 @@ def test_record(begun, make_state):
     assert record.reward_terms["near_bonus"] == 20.0
     assert record.reward_terms["distance"] == pytest.approx(-5 * 0.65)
     assert record.success
-    assert (record.initial_error_rad, record.final_error_rad) == (pytest.approx(0.5), pytest.approx(0.05))
+    assert (record.initial_error, record.final_error) == (pytest.approx(0.5), pytest.approx(0.05))
     # three top joints at 0.47 of 0.48 rad, nine joints at 1.5 rad/s, three steps
     assert (record.counters["near_joint_limit"], record.counters["high_speed"]) == (9, 27)
     assert record.steps_by_source[Source.RANDOM] == 3

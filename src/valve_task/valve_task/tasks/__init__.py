@@ -3,7 +3,7 @@
 from valve_task.tasks.action import ActionError, ActionMap
 from valve_task.tasks.base import Outcome, Start, Task, Variant
 from valve_task.tasks.settings import TaskSettings
-from valve_task.tasks.variants import TASK_NAMES, make_task, robot_of, tasks_of
+from valve_task.tasks.variants import TASK_NAMES, error_unit_of, make_task, robot_of, tasks_of
 
 __all__ = [
     "TASK_NAMES",
@@ -14,6 +14,7 @@ __all__ = [
     "Task",
     "TaskSettings",
     "Variant",
+    "error_unit_of",
     "make_task",
     "robot_of",
     "tasks_of",

@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
 
     reward: float
     terms: tuple[float, ...]  # of the reward, in the order of Task.reward_terms
-    error_rad: float  # magnitude
+    error: float  # magnitude, in Task.error_unit
     success: bool
     terminated: bool
     counts: tuple[int, ...]  # in the order of Task.counters
@@ -62,6 +62,7 @@ class Task(abc.ABC):
 
     reward_terms: ClassVar[tuple[str, ...]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
+    error_unit: ClassVar[str] = "rad"
     moves_about: ClassVar[bool] = False  # the whole robot does: it needs `RobotState.body`, and has to be put back
 
     def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
@@ -108,8 +109,8 @@ class Task(abc.ABC):
         """The observation before control step `step`; `last_action` is the executed one, zeros at step 0."""
 
     @abc.abstractmethod
-    def error_rad(self, state: RobotState, step: int) -> float:
-        """Magnitude of the error by which success is judged, before control step `step`."""
+    def error(self, state: RobotState, step: int) -> float:
+        """Magnitude of the error by which success is judged [error_unit], before control step `step`."""
 
     @abc.abstractmethod
     def evaluate(self, state: RobotState, step: int, action: npt.NDArray[np.float32]) -> Outcome:

@@ -46,7 +46,7 @@ class PoseTask(Task):
         """Target pose before control step `step`, shape (joints,)."""
         return moving_pose(self._centre, self._amplitude, self._frequency, step * self.control_period_s)
 
-    def error_rad(self, state: RobotState, step: int) -> float:
+    def error(self, state: RobotState, step: int) -> float:
         return float(np.abs(self._error(state, step)).mean())
 
     def observe(self, state: RobotState, step: int, last_action: npt.NDArray[np.float32]) -> Observation:
@@ -70,7 +70,7 @@ class PoseTask(Task):
         return Outcome(
             reward=sum(terms),
             terms=terms,
-            error_rad=mean_error,
+            error=mean_error,
             success=mean_error < self.variant.success_tolerance_rad,
             terminated=False,
             counts=self._counts(position, velocity),

@@ -52,7 +52,7 @@ class TurnTask(Task):
         """Target minus valve angle, in [-pi, pi]."""
         return wrap_angle(self.target_rad(step) - float(state.position_rad[self.action_size]))
 
-    def error_rad(self, state: RobotState, step: int) -> float:
+    def error(self, state: RobotState, step: int) -> float:
         return abs(self.signed_error_rad(state, step))
 
     def observe(self, state: RobotState, step: int, last_action: npt.NDArray[np.float32]) -> Observation:
@@ -81,7 +81,7 @@ class TurnTask(Task):
         return Outcome(
             reward=sum(terms),
             terms=terms,
-            error_rad=abs(error),
+            error=abs(error),
             success=abs(error) < self.variant.success_tolerance_rad,
             terminated=False,
             counts=self._counts(position, velocity),

@@ -69,6 +69,15 @@ def robot_of(task: str) -> str:
     return _find(task)[1].robot
 
 
+def error_unit_of(task: str) -> str:
+    """What the errors of a task are counted in.
+
+    Raises:
+        SettingsError: unknown name.
+    """
+    return _find(task)[0].error_unit
+
+
 def make_task(settings: TaskSettings, robot: RobotSettings) -> Task:
     """The task of that name, with the settings laid over its own figures.
 

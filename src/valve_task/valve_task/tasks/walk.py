@@ -37,6 +37,7 @@ class WalkTask(Task):
     """
 
     reward_terms: ClassVar[tuple[str, ...]] = ("velocity", "acceleration", "lean", "fold")
+    error_unit: ClassVar[str] = "m/s"
     moves_about: ClassVar[bool] = True
 
     def __init__(self, settings: TaskSettings, robot: RobotSettings, variant: Variant) -> None:
@@ -109,7 +110,7 @@ class WalkTask(Task):
             rows.append([self.observation_size])
         return [place for row in rows for place in row]
 
-    def error_rad(self, state: RobotState, step: int) -> float:
+    def error(self, state: RobotState, step: int) -> float:
         """The mean speed since the start that is missing to success [m/s]."""
         return self._missing_m_s(state) if step else self._walk.success_speed_m_s
 
@@ -120,7 +121,7 @@ class WalkTask(Task):
         return Outcome(
             reward=sum(terms),
             terms=terms,
-            error_rad=missing,
+            error=missing,
             success=missing == 0.0 and not fallen,
             terminated=fallen,
             counts=self._counts(state.position_rad, state.velocity_rad_s),

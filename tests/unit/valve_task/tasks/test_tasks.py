@@ -79,7 +79,7 @@ def test_turn_observation_and_outcome_by_hand(robot, make_state):
     assert outcome.terms == pytest.approx((-0.25, -pose, 0.0, 10.0, 50.0))
     assert outcome.reward == pytest.approx(sum(outcome.terms))
     assert (outcome.success, outcome.terminated) == (True, False)
-    assert outcome.error_rad == pytest.approx(0.05)
+    assert outcome.error == pytest.approx(0.05)
     assert not task.evaluate(make_state(valve=0.1001), 4, np.zeros(9)).success
 
 
@@ -88,7 +88,7 @@ def test_screw_target_moves_from_the_start_of_the_valve(robot, make_state):
     task.draw(np.random.default_rng(0))
     assert [task.target_rad(step) for step in (0, 1, 80)] == pytest.approx([0.0, 0.05, 4.0])
     assert task.signed_error_rad(make_state(valve=0.02), 1) == pytest.approx(0.03)
-    assert task.error_rad(make_state(valve=0.0), 80) == pytest.approx(abs(wrap_angle(4.0)))
+    assert task.error(make_state(valve=0.0), 80) == pytest.approx(abs(wrap_angle(4.0)))
     assert task.evaluate(make_state(valve=0.24), 1, np.zeros(9)).success  # error 0.19
 
 

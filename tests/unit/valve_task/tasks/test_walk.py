@@ -165,7 +165,7 @@ class TestReward:
         seen = state(0)
         terms, outcome = self.judged(dataclasses.replace(state(1), body=seen.body), before=seen)
         assert terms["velocity"] == pytest.approx(0.0)
-        assert outcome.error_rad == pytest.approx(0.3)
+        assert outcome.error == pytest.approx(0.3)
 
     def test_acceleration_of_the_last_three_actions(self):
         task = make()
@@ -198,11 +198,11 @@ class TestReward:
     def test_success_is_the_mean_speed_without_a_fall(self):
         task = make()
         task.observe(state(0), 0, NOTHING)
-        assert task.error_rad(state(0), 0) == pytest.approx(0.3)
+        assert task.error(state(0), 0) == pytest.approx(0.3)
         assert task.evaluate(state(100, x=0.61), 100, NOTHING).success
         slow = task.evaluate(state(100, x=0.4), 100, NOTHING)
         assert not slow.success
-        assert slow.error_rad == pytest.approx(0.1)
+        assert slow.error == pytest.approx(0.1)
         assert not task.evaluate(state(100, x=1.0, roll=1.0), 100, NOTHING).success
 
 
