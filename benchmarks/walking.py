@@ -16,8 +16,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import yaml
 from learned import plot_curves, train
 from robot_bridge.simulation.terrain import TERRAINS
+from rosac_common.transition import EndReason
 from sac_learner.episode_table import read_episodes
 from sac_learner.plots import success_curve
 from sac_learner.policy import PolicyNetwork, load_policy
@@ -27,7 +29,7 @@ from sac_learner.strip import record_strip
 from sac_learner.train import write_json
 from support import RESULTS, finish, parser
 from walking_episodes import record_gait, walk_often
-from walking_report import figures_of, ground_table, plot_gait
+from walking_report import figures_of, page, plot_gait
 
 # Arguments of each ground: all terrains, and a robot drawn anew in each episode.
 GROUNDS = {terrain: {"terrain": terrain} for terrain in TERRAINS} | {
@@ -74,12 +76,14 @@ def main() -> None:
     """Command line."""
     chosen = _options()
     points = [round(chosen.steps * (i + 1) / POINTS) for i in range(POINTS)]
+    runs: list[Run] = []
     shares: list[np.ndarray] = []
     seeds: dict[int, dict[str, float]] = {}
     grounds: dict[str, dict[int, dict[str, float | None]]] = {ground: {} for ground in GROUNDS}
     for seed in chosen.seeds:
-        arguments = {"mode": chosen.mode, "steps": chosen.steps, "seed": seed}
+        arguments = {"mode": chosen.mode, "steps": chosen.steps, "seed": seed, "params": chosen.params}
         run, _ = train("minitaur_walk", chosen.runs, f"walking-{chosen.mode}-{seed}", arguments)
+        runs.append(run)
         rows = read_episodes(run.files.episodes)
         shares.append(np.interp(points, *success_curve(rows, None)))
         seeds[seed] = _of_the_graph(run, rows)
@@ -88,10 +92,10 @@ def main() -> None:
     result = {"mode": chosen.mode, "steps": chosen.steps, "seeds": seeds, "grounds": grounds}
     name = f"walking_{chosen.mode}"
     if chosen.save:
-        result["gait"] = draw(run, name)
+        result["gait"] = draw(runs[0], name)
         label = "share of the last 25 training episodes"
         plot_curves(points, {"0.3 m/s and no fall": shares}, label, RESULTS / f"{name}.png")
-    finish(chosen, name, result, _graph_table(seeds) + "\n" + ground_table(grounds))
+    finish(chosen, name, result, page(name, seeds, grounds))
 
 
 def _options() -> argparse.Namespace:
@@ -101,31 +105,23 @@ def _options() -> argparse.Namespace:
     options.add_argument("--mode", default="efficient")
     options.add_argument("--runs", type=Path, default=Path("runs"))
     options.add_argument("--episodes", type=int, default=50, help="on each ground")
+    options.add_argument("--params", default="", help="parameter file of your own for the training")
     return options.parse_args()
 
 
 def _of_the_graph(run: Run, rows: list[dict[str, str]]) -> dict[str, float]:
     """What `rosac train` itself found: its final evaluation on flat ground, and its training."""
     evaluation = json.loads(run.files.evaluation.read_text(encoding="utf-8"))
+    learner = yaml.safe_load(run.files.config.read_text(encoding="utf-8"))["/**/learner"]["ros__parameters"]
     return {
+        "steps": learner["total_steps"],
+        "updates_per_step": learner["pacing.updates_per_step"],
         **{f"{label}_success": values["success_rate"] for label, values in evaluation.items()},
         "training_episodes": len(rows),
-        "training_falls": sum(row["end_reason"] == "1" for row in rows),
+        "training_falls": sum(row["end_reason"] == str(EndReason.TERMINATED) for row in rows),
+        "training_stops": sum(row["end_reason"] == str(EndReason.SAFETY_STOP) for row in rows),
         "robot_time_s": float(rows[-1]["robot_time_s"]),
     }
-
-
-def _graph_table(seeds: dict[int, dict[str, float]]) -> str:
-    lines = [
-        "| seed | success trained | untrained | training episodes | falls | robot time [min] |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {seed} | {100 * row['trained_success']:.0f}% | {100 * row['untrained_success']:.0f}% | "
-        f"{row['training_episodes']} | {row['training_falls']} | {row['robot_time_s'] / 60:.1f} |"
-        for seed, row in seeds.items()
-    ]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -51,6 +51,43 @@ def ground_table(grounds: Mapping[str, Mapping[int, Mapping[str, float | None]]]
     return "\n".join(lines) + "\n"
 
 
+def seed_table(seeds: Mapping[int, Mapping[str, float]]) -> str:
+    """Markdown: one row a seed; what training and its final evaluation through the graph found."""
+    lines = [
+        "| seed | steps | updates a step | success trained | untrained | training episodes | falls | safety stops | "
+        "robot time [min] |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for seed, row in seeds.items():
+        done = [f"{row[key]:g}" for key in ("steps", "updates_per_step")]
+        success = [f"{row[key]:.0%}" for key in ("trained_success", "untrained_success")]
+        counts = [f"{row[key]:g}" for key in ("training_episodes", "training_falls", "training_stops")]
+        cells = [str(seed), *done, *success, *counts, f"{row['robot_time_s'] / 60:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def page(
+    name: str,
+    seeds: Mapping[int, Mapping[str, float]],
+    grounds: Mapping[str, Mapping[int, Mapping[str, float | None]]],
+) -> str:
+    """The page of results, with the pictures that lie beside it."""
+    parts = [
+        "`rosac train minitaur_walk`, and its final evaluation through the graph: 50 episodes of 10 s on flat ground, "
+        "mean action. Success: no fall, and 0.3 m/s or more over the episode.",
+        seed_table(seeds),
+        f"![success against control steps]({name}.png)",
+        "Trained on flat ground alone, then led over others (docs/minitaur.md, Ground), in one process. Speeds are of "
+        "episodes without a fall.",
+        ground_table(grounds),
+        "One episode on each, of the first seed; after a fall the last picture stays.",
+        *(f"{ground.replace('_', ' ')}: ![{ground}]({name}_{ground}.png)" for ground in grounds),
+        f"Feet, legs and motors of the first one:\n\n![gait]({name}_gait.png)",
+    ]
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
 def plot_gait(gait: Gait, path: Path) -> None:
     """Contacts, swing, extension, torque and heat over one episode."""
     figure, axes = plt.subplots(5, 1, sharex=True, figsize=(13, 12), layout="constrained")

@@ -99,6 +99,24 @@ def test_strides_and_heat_of_a_gait():
     assert not gait.hot_s[:, 0].any()
 
 
+def test_what_a_training_did_is_read_from_its_run(made):
+    import walking
+
+    made.files.evaluation.write_text('{"trained": {"success_rate": 0.9}, "untrained": {"success_rate": 0.0}}')
+    rows = [{"end_reason": reason, "robot_time_s": "12.5"} for reason in "1231"]
+    figures = walking._of_the_graph(made, rows)
+    assert figures == {
+        "steps": 80_000,
+        "updates_per_step": 2.0,
+        "trained_success": 0.9,
+        "untrained_success": 0.0,
+        "training_episodes": 4,
+        "training_falls": 2,
+        "training_stops": 1,
+        "robot_time_s": 12.5,
+    }
+
+
 def test_the_table_counts_episodes_and_takes_speeds_of_those_that_did_not_fall(tmp_path):
     import walking_report
     from walking_episodes import Gait, Walked
@@ -110,6 +128,11 @@ def test_the_table_counts_episodes_and_takes_speeds_of_those_that_did_not_fall(t
     table = walking_report.ground_table({"slope_up": {0: good, 1: none}, "stairs": {0: none}})
     assert "| slope up | 40% | 50%, 0% | 2 | 5 | 0.40 | 0.20 |" in table
     assert "| stairs | 0% | 0% | 1 | 1 | - | - |" in table
+    seed = {"steps": 20000, "updates_per_step": 1.0, "trained_success": 0.98, "untrained_success": 0.0}
+    seed |= {"training_episodes": 243, "training_falls": 230, "training_stops": 7, "robot_time_s": 540.0}
+    page = walking_report.page("walk", {3: seed}, {"stairs": {3: none}})
+    assert "| 3 | 20000 | 1 | 98% | 0% | 243 | 230 | 7 | 9.0 |" in page
+    assert "(walk_stairs.png)" in page
     gait = Gait(0.02, np.ones((5, 4), dtype=bool), np.zeros((5, 4)), np.zeros((5, 4)), np.zeros((5, 8)), walked[0])
     walking_report.plot_gait(gait, tmp_path / "new" / "gait.png")
     assert (tmp_path / "new" / "gait.png").stat().st_size > 0
