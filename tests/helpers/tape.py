@@ -36,6 +36,11 @@ class Tape(TorchDispatchMode):
                     if isinstance(new, torch.Tensor) and new.data_ptr() != old.data_ptr():
                         old.copy_(new)
 
+    @property
+    def operations(self):
+        """How many operations computed something: each is a launch on a GPU."""
+        return sum(not call[0].is_view and "empty" not in str(call[0]) for call in self._calls)
+
 
 def recorded(work, generator):
     """`cuda.captured` for a CPU; recording changes what the work changes, as a warm-up does."""

@@ -1,10 +1,13 @@
 """Updates that stay on the device, run on a CPU: the very code of a GPU, with a tape in place of the CUDA graph."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sac_learner.updates as updates_module
 import torch
-from helpers.tape import recorded
+from helpers.tape import Tape, recorded
 from rosac_common.settings import from_mapping
 from sac_learner.device_replay import DeviceReplay
 from sac_learner.replay import Batch, ReplayBuffer
@@ -81,6 +84,15 @@ def test_captured_updates_equal_those_of_batches_from_the_host_bit_for_bit(chang
         }
     assert learner.updates == reference.updates == 8
     assert_same_state(learner, reference)
+
+
+def test_an_update_is_no_more_operations_than_the_documentation_says():
+    updates, _ = make_device_updates(uncaptured)
+    updates.memory.extend(random_rows(50))
+    with Tape() as tape:
+        updates.update()
+    said = re.search(r"(\d+) operations of\s+PyTorch", (Path(__file__).parents[3] / "docs/sac.md").read_text())
+    assert tape.operations == int(said[1])
 
 
 def test_preparing_changes_neither_learner_nor_memory():
