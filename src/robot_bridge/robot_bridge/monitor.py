@@ -104,14 +104,16 @@ class FrozenReadings:
         self._limits, self._names = robot.safety, robot.all_joint_names
         count = len(self._names)
         self._reading = np.full((3, count), np.nan)
+        self._torque_on = np.zeros(count, dtype=bool)  # at the reading before
         self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since it is the same
         self._since_ns = np.zeros(count, dtype=np.int64)  # when the goal had moved far enough
 
     def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags) -> Iterator[Problem]:
         """Which joint under torque, told these goals, does not measure any more."""
         reading = np.stack([state.position_rad, state.velocity_rad_s, state.effort_nm])
-        same = torque_on & (reading == self._reading).all(axis=0)
-        self._reading = reading
+        # Goals from before torque came on were nobody's.
+        same = torque_on & self._torque_on & (reading == self._reading).all(axis=0)
+        self._reading, self._torque_on = reading, torque_on.copy()
         self._lowest_rad = np.where(same, np.minimum(self._lowest_rad, goals_rad), goals_rad)
         self._highest_rad = np.where(same, np.maximum(self._highest_rad, goals_rad), goals_rad)
         moved_rad = self._highest_rad - self._lowest_rad

@@ -236,6 +236,15 @@ class TestFrozenJoint:
         bench.run(0.5)
         assert bench.gate.state is GateState.ARMED
 
+    def test_goals_from_before_torque_came_on_do_not_count(self, robot):
+        bench = Bench(robot)
+        bench.robot.measures, bench.task_speaks = False, False
+        bench.robot.position[:9] = 0.4
+        bench.run(0.1)
+        bench.arm()
+        bench.run(1.0)
+        assert Cause.FROZEN_JOINT not in bench.causes()
+
     def test_a_joint_that_shall_stand_may_stand(self, bench):
         bench.sway_rad = 0.02
         bench.robot.measures = False
