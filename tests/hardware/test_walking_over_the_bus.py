@@ -61,7 +61,7 @@ class Rig:
             self.commander.goals = None
             self.commander.until(self.restored, "no stop after a reset")
             self.walker.emulator.put_back()
-            self.commander.until(lambda: self.commander.try_call("safety/arm").success, "armed")
+            self.commander.until(lambda: self.restored() and self.commander.try_call("safety/arm").success, "armed")
             self.commander.goals = lambda state: STAND.tolist()
             self.commander.until(lambda: self.state in (SafetyState.ARMED, SafetyState.STOPPED), "it stands")
             if self.state == SafetyState.ARMED:

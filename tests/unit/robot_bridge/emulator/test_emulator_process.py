@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import dynamixel_sdk as sdk_module
+import numpy as np
 import pytest
 from helpers.emulated_bus import TRIES, SdkHost, make_robot
 from helpers.patience import until
 from robot_bridge.backend import BackendError
 from robot_bridge.emulator import EmulatorProcess
+from robot_bridge.robot import load_robot
+from robot_bridge.simulation.settings import MinitaurSettings, SimulationSettings
 
 OK, TIMEOUT, CORRUPT = sdk_module.COMM_SUCCESS, sdk_module.COMM_RX_TIMEOUT, sdk_module.COMM_RX_CORRUPT
 POSITION = 132
@@ -267,3 +270,30 @@ def test_it_ends_with_its_parent(tmp_path):
             return True
 
     until(gone, "the emulator has ended")
+
+
+class TestWalker:
+    SERVOS = load_robot(Path(__file__).parents[4] / "config" / "robots" / "minitaur_servos.yaml")
+
+    def test_shows_its_body_and_is_put_back(self):
+        with EmulatorProcess(self.SERVOS, lockstep=True) as emulator:
+            start = emulator.body()
+            emulator.advance(2.0)  # without torque it sinks
+            sunk = emulator.body()
+            emulator.put_back()
+            again = emulator.body()
+        assert (start.time_ns, sunk.time_ns, again.time_ns) == (0, 2_000_000_000, 2_000_000_000)
+        assert sunk.position_m[2] < start.position_m[2] - 0.05
+        np.testing.assert_allclose(again.position_m, start.position_m, atol=1e-6)
+
+    def test_gets_the_settings_of_the_simulation(self):
+        noisy = SimulationSettings(minitaur=MinitaurSettings(orientation_noise_rad=0.1))
+        with EmulatorProcess(self.SERVOS, lockstep=True, simulation=noisy) as emulator:
+            first, second = emulator.body().quaternion, emulator.body().quaternion
+        assert np.abs(first - second).max() > 0.001
+
+    def test_a_robot_on_a_fixed_base_has_none(self):
+        with EmulatorProcess(make_robot(), lockstep=True) as emulator:
+            for order in ("body", "put_back"):
+                with pytest.raises(BackendError, match="does not move about"):
+                    emulator.order(order)
