@@ -1,27 +1,16 @@
-"""A quadruped of eight servos, MuJoCo's Minitaur behind the emulated bus: what bad sensors and commands lead to, and
-the walk task over the whole path, in both time bases.
-"""
+"""A quadruped of eight servos, MuJoCo's Minitaur behind the emulated bus: what bad sensors and commands lead to."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from helpers import walker as faults
 from helpers.commander import Commander, hardware_bridge
-from helpers.graph import GraphProcess
-from helpers.patience import PATIENCE_S, until
-from helpers.ros import call, ros_node, spin_until
+from helpers.ros import ros_node
 from helpers.walker import PATIENCE, Walker
 from robot_bridge.leg_kinematics import motor_angles
 from robot_bridge.robot import load_robot
-from rosac_common.transition import EndReason
-from sac_interfaces.msg import EpisodeSummary, SafetyState, Transition
-from sac_learner.episode_table import read_episodes
-from std_msgs.msg import String
-from std_srvs.srv import Trigger
-
-from rosac_common import qos
+from sac_interfaces.msg import SafetyState
 
 pytestmark = pytest.mark.ros
 
@@ -29,7 +18,6 @@ ROBOT_FILE = Path(__file__).parents[2] / "config" / "robots" / "minitaur_servos.
 ROBOT = load_robot(ROBOT_FILE)
 STAND = motor_angles(np.zeros(4), np.full(4, 2.0))
 STRETCHED = motor_angles(np.zeros(4), np.array([2.0, 2.0, 3.1, 2.0]))
-FAST = {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100, "sac.min_pool_steps": 100}
 _TRIES = 5
 
 
@@ -161,83 +149,3 @@ def test_a_motor_at_its_thermal_limit_stops_the_robot(rig):
     assert "temperature" in rig.causes
     rig.commander.until(lambda: not rig.walker.has_torque(), "torque off")
     rig.walker.emulator.fault("temperature", id=3, celsius=30.0)
-
-
-# the task
-
-
-def own_file(path, **nodes):
-    """The robot file, and parameters of single nodes, in one file for `params:=`."""
-    document = yaml.safe_load(ROBOT_FILE.read_text())
-    document |= {f"/**/{node}": {"ros__parameters": values} for node, values in nodes.items()}
-    path.write_text(yaml.safe_dump(document))
-    return f"params:={path}"
-
-
-@pytest.mark.parametrize("time_base", ["lockstep", "realtime"])
-def test_it_walks_over_the_bus_with_one_argument(tmp_path, time_base):
-    own = own_file(
-        tmp_path / "own.yaml",
-        learner=FAST,
-        task={"task.horizon_steps": 60},
-        bridge={name: value for name, value in PATIENCE.items() if name != "realtime_priority"},
-    )
-    arguments = ("backend:=dynamixel", "port:=emulator", f"time_base:={time_base}", "steps:=0", "run:=legs", own)
-    with GraphProcess("up", *arguments, directory=tmp_path, stack="minitaur_walk") as graph:
-        table = tmp_path / "runs/legs/episodes.csv"
-        until(lambda: len(read_episodes(table)) >= 3 or graph.process.poll() is not None, "episodes", 10 * PATIENCE_S)
-        rows = read_episodes(table)
-        assert len(rows) >= 3, graph.output()
-    reasons = {EndReason(int(row["end_reason"])) for row in rows}
-    assert reasons & {EndReason.TIME_LIMIT, EndReason.TERMINATED}, reasons
-    if time_base == "lockstep":
-        assert reasons <= {EndReason.TIME_LIMIT, EndReason.TERMINATED}
-
-
-def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
-    """As on a bench: the sensors' own drivers, an operator who arms and puts back, real time."""
-    transitions, episodes, safety, questions = [], [], [], []
-    with ros_node("bench") as node:
-        walker = Walker(node, ROBOT)
-        bridge = {**PATIENCE, "gate.command_timeout_periods": 50.0}  # a busy machine's task answers late
-        task = {name: value for name, value in PATIENCE.items() if name.startswith("robot.body.")}
-        own = own_file(tmp_path / "own.yaml", learner=FAST, bridge=bridge, task=task)
-        arguments = ("backend:=dynamixel", f"port:={walker.emulator.port}", "steps:=0", "run:=bench", own)
-        node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
-        node.create_subscription(EpisodeSummary, "episode", episodes.append, qos.EPISODES)
-        node.create_subscription(SafetyState, "safety/state", safety.append, qos.LATCHED)
-        node.create_subscription(String, "operator/request", questions.append, qos.LATCHED)
-
-        def acting():
-            """The operator does what is asked for, until the robot acts."""
-            assert graph.process.poll() is None, "rosac has ended"
-            if safety and safety[-1].state == SafetyState.STOPPED:
-                call(node, Trigger, "safety/reset")
-            elif safety and safety[-1].state == SafetyState.DISARMED:
-                walker.emulator.put_back()
-                call(node, Trigger, "safety/arm")
-            elif questions and questions[-1].data:
-                walker.emulator.put_back()
-                call(node, Trigger, "operator/done")
-            return len(transitions) >= wanted
-
-        with GraphProcess("up", *arguments, directory=tmp_path, stack="minitaur_walk") as graph:
-            try:
-                wanted = 30
-                spin_until(node, acting, 5 * PATIENCE_S, "transitions")
-                walker.spoil = faults.nan_imu
-                spin_until(node, lambda: safety[-1].state == SafetyState.STOPPED, what="stopped")
-                spin_until(
-                    node,
-                    lambda: episodes and episodes[-1].end_reason == EndReason.SAFETY_STOP,
-                    what="the episode's end",
-                )
-                walker.spoil, wanted = None, len(transitions) + 30
-                spin_until(node, acting, 5 * PATIENCE_S, "more transitions")
-            except AssertionError as error:
-                raise AssertionError(f"{error}\n{graph.output()}") from None
-        walker.close()
-    for transition in transitions:
-        assert np.isfinite(transition.observation).all()
-        assert np.isfinite(transition.next_observation).all()
-        assert np.isfinite(transition.reward)

@@ -1,6 +1,7 @@
 """What nobody foresaw: an error in a callback stops the robot, is said, and is mended by configuring anew."""
 
 import array
+import dataclasses
 import time
 
 import numpy as np
@@ -42,11 +43,11 @@ def start(node):
     assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
 
 
-def command(node):
+def command(node, move_rad=0.0):
     state = node._loop.state
     message = JointState(name=node.settings.robot.joint_names)
     message.header.stamp = stamp_from_nanoseconds(state.time_ns)
-    message.position = array.array("d", state.position_rad[:9])
+    message.position = array.array("d", state.position_rad[:9] + move_rad)
     node._on_command(message)
 
 
@@ -118,12 +119,8 @@ def test_stop_works_before_anything_is_configured(node):
     assert not node._backend.read().effort_nm.any()
 
 
-@pytest.mark.parametrize("node", [MINITAUR], indirect=True)
-def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_a_person(node):
-    start(node)
-    place_m = node._backend.read().body.position_m
-    node._backend.advance(0.5)  # it sags without commands
-    node._backend.motors.cut_out[3] = True
+def until_armed_again(node, cause):
+    """Ticks until the robot has been stopped by that cause alone, and has gone on."""
     end_s = time.monotonic() + PATIENCE_S
     states = []
     while GateState.STOPPED not in states or states[-1] is not GateState.ARMED:
@@ -131,10 +128,29 @@ def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_
         node._on_tick()
         states.append(node._gate.state)
         if states[-1] is GateState.STOPPED:
-            assert {cause.cause for cause in node._gate.report().causes} == {Cause.HARDWARE_ERROR}
-            assert not node._gate.torque_on.any()
+            assert {report.cause for report in node._gate.report().causes} == {cause}
+
+
+@pytest.mark.parametrize("node", [MINITAUR], indirect=True)
+def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_a_person(node):
+    start(node)
+    place_m = node._backend.read().body.position_m
+    node._backend.advance(0.5)  # it sags without commands
+    node._backend.motors.cut_out[3] = True
+    until_armed_again(node, Cause.HARDWARE_ERROR)
     assert not node._backend.motors.cut_out.any()
     assert np.abs(node._backend.read().body.position_m - place_m).max() < 0.01
+
+
+SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed_stop_rad_s=0.1))
+
+
+@pytest.mark.parametrize("node", [SLOW], indirect=True)
+def test_a_simulated_joint_that_was_too_fast_comes_to_rest_and_goes_on_without_a_person(node):
+    start(node)
+    command(node, move_rad=0.2)
+    until_armed_again(node, Cause.JOINT_SPEED)
+    assert np.abs(node._backend.read().velocity_rad_s[:9]).max() < 0.1
 
 
 @pytest.mark.parametrize("node", [MINITAUR], indirect=True)

@@ -36,7 +36,7 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
         node.create_subscription(Odometry, "odom", odometries.append, qos.REPLAY)
         node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)
         try:
-            spin_until(node, lambda: len(episodes) >= 4 and len(transitions) >= 150, 10 * PATIENCE_S, "four episodes")
+            spin_until(node, lambda: len(episodes) >= 4 and len(transitions) >= 150, 3 * PATIENCE_S, "four episodes")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{graph.output()}") from None
     assert {len(transition.observation) for transition in transitions} == {112}

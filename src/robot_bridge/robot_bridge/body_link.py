@@ -87,8 +87,8 @@ class BodyWatch:
         return not problem
 
     def put_back(self) -> None:
-        """Somebody moved the robot: the next place is no jump."""
-        self._odometry = None
+        """Somebody moved the robot: the next place is no jump, and how it lay is over."""
+        self._imu = self._odometry = None
 
     def problem(self, now_s: float) -> str:
         """Why the body's state cannot be trusted; empty: it can."""

@@ -262,9 +262,7 @@ class BridgeNode(LifecycleNode):
             self._loop.tick(time.monotonic())
             self._publish_safety_on_change()
             if self._revival is not None and self._revival.due(time.monotonic()):
-                message = self._reset()[1], self._arm()[1]
-                self.get_logger().warning(f"simulated robot set up again: {'; '.join(message)}")
-                self._publish_safety_on_change()
+                self._revive()
 
     @_guarded
     def _on_report(self) -> None:
@@ -295,16 +293,28 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_put_back(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._put_back()
+        response.success, response.message = True, "the robot stands on its mark"
+        return response
+
+    def _revive(self) -> None:
+        """What a person would do, in simulation."""
+        reset = self._reset()[1]
+        if isinstance(self._backend, MovableBackend):
+            self._put_back()
+            self._loop.refresh(time.monotonic())
+        self.get_logger().warning(f"simulated robot set up again: {reset}; {self._arm()[1]}")
+        self._publish_safety_on_change()
+
+    def _put_back(self) -> None:
         self._backend.put_back()
         if self._loop is not None and self._loop.body is not None:
             self._loop.body.put_back()
-        response.success, response.message = True, "the robot stands on its mark"
-        return response
 
     def _reset(self) -> tuple[bool, str]:
         if self._loop is not None:
             try:
-                self._loop.recover()
+                self._loop.recover(time.monotonic())
             except BackendError as error:
                 return False, f"the robot does not come back: {error}"
         return self._gate.reset()
@@ -319,6 +329,7 @@ class BridgeNode(LifecycleNode):
         problem = self._loop.arm_problem(now_s)
         if problem is not None:
             self._gate.stop(problem[0], True, problem[1])
+            self._loop.enforce()
             return False, problem[1]
         before = self._gate.state
         armed, message = self._gate.arm(self._loop.state.position_rad, now_s)

@@ -12,13 +12,17 @@ from robot_bridge.backend import RobotBackend, SimulatedBackend, Vector
 from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command, GateState, Verdict
-from robot_bridge.motion import MotionLoop
+from robot_bridge.motion import MEASURED, MotionLoop
 from robot_bridge.settings import BridgeSettings
 
 # Lockstep: a lost message is repaired by publishing again after this wall time (docs/architecture.md).
 REPEAT_AFTER_S = 0.1
 # Realtime: a simulation that fell behind by more than this goes on from where it is, instead of racing after the clock.
 LONGEST_CATCH_UP_S = 0.5
+
+
+# Lockstep: a stopped robot comes to rest in this time, without torque.
+_REST_S = 1.0
 
 
 class LockstepLoop(MotionLoop):
@@ -62,6 +66,13 @@ class LockstepLoop(MotionLoop):
             self._on_executed(self.executed)
         if not (self._gate.is_active(Cause.READ_FAILED) or self._failures) or self._read(now_s):
             self._publish_state(now_s)
+
+    def recover(self, now_s: float) -> None:
+        super().recover(now_s)
+        if any(self._gate.is_active(cause) for cause in (*MEASURED, Cause.BODY_SENSOR, Cause.UPSIDE_DOWN)):
+            # Without time a joint that is too fast, or outside its range, would stay so.
+            self._backend.advance(round(_REST_S / self._period_s) * self._period_s)
+            self._read(now_s)
 
     def _publish_state(self, now_s: float) -> None:
         self._published_s = now_s

@@ -58,7 +58,7 @@ def joint_diagnostics(
             status.level, status.message = DiagnosticStatus.ERROR, f"hardware error bits {error:#04x}"
         elif temperature_c > hottest_c:
             status.level = DiagnosticStatus.ERROR
-        elif np.isnan(temperature_c):
+        elif np.isneginf(health.read_s[i]):
             status.level, status.message = DiagnosticStatus.STALE, "not read yet"
         values = {
             "temperature_c": f"{temperature_c:.0f}",

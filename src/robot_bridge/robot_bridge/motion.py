@@ -29,7 +29,7 @@ from robot_bridge.settings import BridgeSettings
 
 # One short reading each time; ten servos are through in a second.
 _HEALTH_PERIOD_S = 0.05
-_MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT, Cause.FROZEN_JOINT)
+MEASURED = (Cause.JOINT_RANGE, Cause.JOINT_SPEED, Cause.MOTOR_CURRENT, Cause.FROZEN_JOINT)
 # Of the robot itself: it may have lost its settings, so that a reset sets it up again.
 OF_THE_ROBOT = (
     Cause.CONNECTION_LOST,
@@ -159,7 +159,7 @@ class MotionLoop(abc.ABC):
             self.enforce()
         return "; ".join(f"{cause.cause}: {cause.detail}" for cause in self._gate.report().causes if self._untold)
 
-    def recover(self) -> None:
+    def recover(self, now_s: float) -> None:
         """Before a reset: bring the robot back, if it is the robot itself that has failed.
 
         Raises:
@@ -177,6 +177,10 @@ class MotionLoop(abc.ABC):
         self.health = None
         for cause in failed:
             self._gate.stop(cause, False, "")
+
+    def refresh(self, now_s: float) -> None:
+        """Somebody moved the robot while it stands: see where it is now."""
+        self._read(now_s)
 
     def obstacles(self, now_s: float) -> list[str]:
         """Why the robot must not be armed now: who does not beat, and joints outside their range."""
@@ -307,7 +311,7 @@ class MotionLoop(abc.ABC):
         self._judge_body(now_s)
         found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
         found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on))
-        for cause in _MEASURED:
+        for cause in MEASURED:
             if cause in found:
                 self._stop(cause, found[cause], now_s)
             else:

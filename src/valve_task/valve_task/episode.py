@@ -217,6 +217,7 @@ class EpisodeLoop:
         if self._open is not None:
             transition = self._close(state, executed_rad, sensor_ages_s, reason)
         self.record.end_reason = reason
+        self.record.success = False  # an episode that was cut short shows nothing
         return transition
 
     def count(self, counter: str) -> None:

@@ -114,7 +114,7 @@ class Bench:
     def assert_reset_then_arm(self, cause):
         """Nothing moves until it is reset and armed; the cause is gone after that."""
         assert not self.gate.arm(self.loop.state.position_rad, self.now_s)[0]
-        self.loop.recover()
+        self.loop.recover(self.now_s)
         assert self.gate.reset()[0], self.causes()
         self.run(0.1)
         assert self.gate.state is GateState.DISARMED
@@ -309,7 +309,7 @@ def test_a_lost_port_stops_and_is_not_asked_again_until_reset(bench):
     assert "plug the adapter in" in bench.causes()[Cause.CONNECTION_LOST].detail
     assert len(bench.states) == published
     with pytest.raises(ConnectionLostError):
-        bench.loop.recover()
+        bench.loop.recover(bench.now_s)
     assert not bench.gate.reset()[0]
     bench.robot.error = bench.robot.write_error = None
     bench.assert_reset_then_arm(Cause.CONNECTION_LOST)
