@@ -18,6 +18,10 @@ PERIOD_S, JOINTS = 0.1, 9
 STEPS = 12
 
 
+# States come every 10 ms; where they are further apart, one was not read, or the witness had no processor.
+GAP_NS = 15e6
+
+
 def restored(commander):
     if commander.safety[-1].state == SafetyState.STOPPED:
         commander.try_call("safety/reset")
@@ -45,13 +49,19 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             commander.call("safety/arm")
             for kind, values in (("silent", {"id": 11}), ("lost", {"rate": 1.0}), ("unplug", {}), ("", {})):
                 count = len(transitions)
-                commander.until(lambda count=count: len(transitions) > count + STEPS, "transitions")
+
+                def gone_on(count=count):
+                    """A machine that stalls may stop the robot meanwhile."""
+                    if restored(commander):
+                        commander.try_call("safety/arm")
+                    return len(transitions) > count + STEPS
+
+                commander.until(gone_on, "transitions")
                 if kind:
                     emulator.fault(kind, **values)
                     commander.until_safety(SafetyState.STOPPED)
                     emulator.clear_faults()
                     commander.until(lambda: restored(commander), "disarmed after a reset")
-                    commander.call("safety/arm")
             assert len({transition.session_id for transition in transitions}) == 1
             # What the learner missed while it started is sent again.
             transitions = list({transition.sequence: transition for transition in transitions}.values())
@@ -65,14 +75,18 @@ def check(transitions, states):
     """Each observation shows a state that the bridge has published, and the next one a state one period later."""
     stamps_ns = np.array([nanoseconds(state.header.stamp) for state in states])
     joints = np.array([state.position[:JOINTS] for state in states], dtype=np.float32)
+    heard = 0
     for transition in transitions:
-        distance_ns = np.abs(stamps_ns - nanoseconds(transition.header.stamp))
-        after = int(np.argmin(distance_ns))
-        assert distance_ns[after] < 1000, "no state of that time was published"
-        np.testing.assert_allclose(joints[after], transition.next_observation[:JOINTS], atol=1e-6)
-        shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
-        ages = (stamps_ns[after] - stamps_ns) * 1e-9
-        candidates = np.flatnonzero((ages > 0.4 * PERIOD_S) & (ages < 1.7 * PERIOD_S))
-        assert candidates.size, "no state was published about a period before"
-        assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
         assert np.isfinite([*transition.executed_action, transition.reward]).all()
+        ages_s = (nanoseconds(transition.header.stamp) - stamps_ns) * 1e-9
+        around = np.flatnonzero((ages_s > -0.5 * PERIOD_S) & (ages_s < 1.7 * PERIOD_S))
+        if around.size < 2 or np.diff(stamps_ns[around]).max() > GAP_NS:
+            continue  # the witness has missed a state
+        heard += 1
+        after = int(np.argmin(np.abs(ages_s)))
+        assert abs(ages_s[after]) < 1e-6, "no state of that time was published"
+        np.testing.assert_allclose(joints[after], transition.next_observation[:JOINTS], atol=1e-6)
+        candidates = np.flatnonzero((ages_s > 0.4 * PERIOD_S) & (ages_s < 1.7 * PERIOD_S))
+        shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
+        assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
+    assert heard > len(transitions) / 2

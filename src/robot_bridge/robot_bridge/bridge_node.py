@@ -299,10 +299,11 @@ class BridgeNode(LifecycleNode):
 
     def _revive(self) -> None:
         """What a person would do, in simulation."""
-        reset = self._reset()[1]
         if isinstance(self._backend, MovableBackend):
+            # First: without torque it does not stand for long.
             self._put_back()
             self._loop.refresh(time.monotonic())
+        reset = self._reset()[1]
         self.get_logger().warning(f"simulated robot set up again: {reset}; {self._arm()[1]}")
         self._publish_safety_on_change()
 
