@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Fast DDS 2 (Jazzy) and 3 (Kilted) call it differently.
-_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+# Fast DDS 2, Jazzy's, knows the first one only; its successors complain about that and want the second.
+_JAZZY, _LATER = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def quick_discovery() -> dict[str, str]:
     """Environment variables of the nodes; empty when the user has a profile of their own. Another DDS ignores them."""
-    if any(os.environ.get(name) for name in _VARIABLES):
+    if os.environ.get(_JAZZY) or os.environ.get(_LATER):
         return {}
-    profile = str(Path(__file__).with_name("quick_discovery.xml"))
-    return dict.fromkeys(_VARIABLES, profile)
+    name = _JAZZY if os.environ.get("ROS_DISTRO") == "jazzy" else _LATER
+    return {name: str(Path(__file__).with_name("quick_discovery.xml"))}

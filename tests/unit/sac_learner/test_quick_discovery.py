@@ -9,12 +9,14 @@ from sac_learner.quick_discovery import quick_discovery
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
-def test_the_profile_is_there(monkeypatch):
+@pytest.mark.parametrize(("distribution", "variable"), [("jazzy", VARIABLES[0]), ("kilted", VARIABLES[1])])
+def test_the_profile_is_there(monkeypatch, distribution, variable):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROS_DISTRO", distribution)
     environment = quick_discovery()
-    assert set(environment) == set(VARIABLES)
-    root = ElementTree.parse(Path(environment[VARIABLES[0]])).getroot()
+    assert set(environment) == {variable}
+    root = ElementTree.parse(Path(environment[variable])).getroot()
     period = next(element for element in root.iter() if element.tag.endswith("leaseAnnouncement"))
     seconds, nanoseconds = (int(element.text) for element in period)
     assert seconds + nanoseconds * 1e-9 < 1.0
