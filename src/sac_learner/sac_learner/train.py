@@ -36,13 +36,15 @@ def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
     run, graph = prepare(stack, given, datetime.datetime.now())
     console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
-    _signals()
+    signals = _signals()
     try:
         _learn(run, graph, console)
         report(run, console)
-    except Interrupted as interruption:
+    except (Interrupted, RuntimeError):
+        if not signals:
+            raise
         command = f"rosac train {stack.name} runs:={run.path.parent} run:={run.name} resume:=true"
-        console.print(f"stopped by {interruption}; continue with: {command}", highlight=False)
+        console.print(f"stopped by {signals[0]}; continue with: {command}", highlight=False)
         return 130
     return 0
 
@@ -68,7 +70,7 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """The graph alone until Ctrl-C; what its nodes complain of and what the robot waits for is printed."""
     run, graph = prepare(stack, given, datetime.datetime.now())
     console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
-    _signals()
+    signals = _signals()
 
     def note(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -81,7 +83,9 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
                 link.spin(0.2)
                 supervisor.check(time.monotonic())
                 operator.update(time.monotonic())
-    except Interrupted:
+    except (Interrupted, RuntimeError):
+        if not signals:
+            raise
         return 0
     finally:
         supervisor.stop()
@@ -112,13 +116,21 @@ def write_json(path: Path, document: Mapping[str, object]) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def _signals() -> None:
-    """Ctrl-C and SIGTERM become `Interrupted` once; a second one while stopping changes nothing."""
+def _signals() -> list[str]:
+    """Ctrl-C and SIGTERM become `Interrupted` once; a second one while stopping changes nothing.
+
+    Returns:
+        A list that holds the signal's name when it has come. rclpy may lose `Interrupted`, when it comes while an
+        argument is converted, and raises a RuntimeError of its own instead.
+    """
+    caught: list[str] = []
 
     def handler(number: int, _: FrameType | None) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(signal.Signals(number).name)
+        caught.append(signal.Signals(number).name)
+        raise Interrupted(caught[0])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
+    return caught
