@@ -1,4 +1,4 @@
-"""The algorithms that benchmarks/compare_valve.py compares, with their settings and where those come from.
+"""The algorithms that compare_valve.py and compare_walking.py compare, with their settings and where those come from.
 
 rosac's own modes run as `rosac gym` does; the others are Stable-Baselines3's, with its defaults where nothing else is
 said. All run on the same environment, each on one thread.
@@ -16,9 +16,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecEnv
 
-# 3 h of motion at 10 Hz: what D'Claw took to learn this task from the valve's position in arXiv 1812.05905, section 7.2
-# (PPO: 7.4 h).
-THREE_HOURS_STEPS = 108_000
 # Transitions of one batch of PPO: arXiv 1707.06347, table 3 (horizon), and Stable-Baselines3's default.
 PPO_HORIZON = 2048
 
@@ -41,46 +38,51 @@ class Algorithm:
         return bool(self.mode)
 
 
-def _fixed(temperature: float, why: str) -> Algorithm:
-    return Algorithm(
-        name=f"sac_fixed_{temperature:g}",
-        steps=THREE_HOURS_STEPS,
-        source=f"arXiv 1812.05905, App. D; alpha {temperature:g}: {why}",
-        mode="sac_fixed_temperature",
-        changes={"sac.fixed_temperature": temperature},
-    )
-
-
 _PPO_SOURCE = "arXiv 1707.06347, table 3: Stable-Baselines3's defaults"
-ALGORITHMS = {
-    algorithm.name: algorithm
-    for algorithm in (
-        Algorithm("efficient", 30_000, "docs/sac.md, mode efficient", mode="efficient"),
-        Algorithm("sac", THREE_HOURS_STEPS, "arXiv 1812.05905, App. D", mode="sac"),
-        # Reward scale s at alpha 1 is alpha 1/s at scale 1.
-        _fixed(0.05, "reward scale 20, the larger one of arXiv 1801.01290, table 2"),
-        _fixed(0.2, "reward scale 5, that of most tasks in arXiv 1801.01290, table 2"),
-        _fixed(1.0, "reward scale 1, the start of the learned temperature"),
-        Algorithm("ppo", 300 * PPO_HORIZON, _PPO_SOURCE, chunk_steps=PPO_HORIZON),
+# Reward scale s at alpha 1 is alpha 1/s at scale 1.
+_TEMPERATURES = {
+    0.05: "reward scale 20, the larger one of arXiv 1801.01290, table 2",
+    0.2: "reward scale 5, that of most tasks in arXiv 1801.01290, table 2",
+    1.0: "reward scale 1, the start of the learned temperature",
+}
+
+
+def algorithms(*, off_policy_steps: int, efficient_steps: int, ppo_batches: int) -> dict[str, Algorithm]:
+    """By name; what is off-policy takes one number of control steps, mode efficient another, PPO so many batches."""
+    ppo_steps = ppo_batches * PPO_HORIZON
+    made = [
+        Algorithm("efficient", efficient_steps, "docs/sac.md, mode efficient", mode="efficient"),
+        Algorithm("sac", off_policy_steps, "arXiv 1812.05905, App. D", mode="sac"),
+        *(
+            Algorithm(
+                name=f"sac_fixed_{temperature:g}",
+                steps=off_policy_steps,
+                source=f"arXiv 1812.05905, App. D; alpha {temperature:g}: {why}",
+                mode="sac_fixed_temperature",
+                changes={"sac.fixed_temperature": temperature},
+            )
+            for temperature, why in _TEMPERATURES.items()
+        ),
+        Algorithm("ppo", ppo_steps, _PPO_SOURCE, chunk_steps=PPO_HORIZON),
         Algorithm(
             "ppo_normalised",
-            300 * PPO_HORIZON,
+            ppo_steps,
             f"{_PPO_SOURCE}; observations and rewards normalised as RL Baselines3 Zoo does for MuJoCo tasks",
             normalised=True,
             chunk_steps=PPO_HORIZON,
         ),
         Algorithm(
             "td3",
-            THREE_HOURS_STEPS,
+            off_policy_steps,
             "Stable-Baselines3's defaults; noise N(0, 0.1) and 10,000 random steps: arXiv 1802.09477, section 6.1",
         ),
         Algorithm(
             "ddpg",
-            THREE_HOURS_STEPS,
+            off_policy_steps,
             "Stable-Baselines3's defaults; Ornstein-Uhlenbeck noise (0.15, 0.2): arXiv 1509.02971, section 7",
         ),
-    )
-}
+    ]
+    return {each.name: each for each in made}
 
 
 def make_peer(algorithm: Algorithm, environment: VecEnv, seed: int, steps: int) -> BaseAlgorithm:

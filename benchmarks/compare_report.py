@@ -1,4 +1,4 @@
-"""Table and plot of benchmarks/compare_valve.py."""
+"""Table and plot of compare_valve.py and compare_walking.py."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 LEVELS = (0.6, 0.9)
 # Algorithms that the others are compared with in `ratios`.
 REFERENCES = ("ppo", "ppo_normalised")
-RULES = """Success: |error| < 0.1 rad at the end of an episode, deterministic policy. Robot time: 0.1 s for each control
-step and the time of the resets between training episodes, as the environment counts both; evaluations do not count.
-First at: the first evaluation at which the mean success over the seeds is at least that high (in brackets: how many
-seeds reached it at any evaluation)."""
+RULES = """Robot time: that of the control steps and of the resets between training episodes, as the environment
+counts both; evaluations do not count. First at: the first evaluation at which the mean success over the seeds is at
+least that high (in brackets: how many seeds reached it at any evaluation)."""
 Run = Mapping[str, Any]
 
 
@@ -80,19 +79,25 @@ def ratios(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def table(summaries: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
-    """Everything for people, as Markdown."""
+def table(success: str, summaries: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
+    """Everything for people, as Markdown; `success` says what counts as one."""
     heads = ["algorithm", "seeds", "steps", "robot [h]", "final success", "final return"]
     heads += [f"first at {100 * level:.0f}%" for level in LEVELS] + ["wall time of a run [h]"]
-    lines = [RULES, "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = [
+        f"Success, with the deterministic policy: {success}.",
+        RULES,
+        "",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
+    ]
     for each in summaries:
-        success = each["final_success"]
+        final = each["final_success"]
         cells = [
             each["name"],
             str(len(each["seeds"])),
             f"{each['steps']:,}",
             f"{each['robot_h']:.2f}",
-            f"{100 * np.mean(success):.0f}% ({100 * min(success):.0f} to {100 * max(success):.0f})",
+            f"{100 * np.mean(final):.0f}% ({100 * min(final):.0f} to {100 * max(final):.0f})",
             f"{each['final_return']:.0f}",
             *(_first(each[f"first_at_{level:g}"], len(each["seeds"])) for level in LEVELS),
             f"{each['wall_time_h']:.2f}",
@@ -100,10 +105,14 @@ def table(summaries: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str
         lines.append(f"| {' | '.join(cells)} |")
     if found := ratios(summaries):
         lines += ["", "| robot hours, ratio | |", "|---|---|", *(f"| {k} | {v} |" for k, v in found.items())]
-    lines += ["", "Settings:", "", *(f"- {each['name']}: {each['source']}" for each in summaries)]
+    lines += ["", "Settings:", "", *map(_settings, summaries)]
     if missing:
         lines += ["", f"Missing: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    return f"- {summary['name']}: {summary['source']} (commit {', '.join(summary['commits'])})"
 
 
 def _first(found: Mapping[str, Any], seeds: int) -> str:

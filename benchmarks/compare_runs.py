@@ -1,7 +1,7 @@
-"""One run of one algorithm on the valve, for benchmarks/compare_valve.py: cached when done, resumed when cut off.
+"""One run of one algorithm, for compare_valve.py and compare_walking.py: cached when done, resumed when cut off.
 
 In the directory of the comparison, `<algorithm>_<seed>.json` is a finished run and `<algorithm>_<seed>/` what it goes
-on from.
+on from. With `--save`, finished runs are also kept in docs/results/<name of the comparison>/.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +17,20 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-import valve_task.env  # noqa: F401 - registers the environment
+import valve_task.env  # noqa: F401 - registers the environments
 from compare_algorithms import Algorithm, make_peer, peer_class
 from rosac_common.settings import from_mapping, to_mapping
 from sac_learner.atomic_file import write_atomic
-from sac_learner.gym_environment import Array, GymEnvironment
-from sac_learner.gym_evaluation import evaluate
-from sac_learner.gym_settings import GymSettings
-from sac_learner.gym_training import GymTraining
-from sac_learner.modes import mode_parameters
+from sac_learner.graph.modes import mode_parameters
+from sac_learner.gym.environment import Array, GymEnvironment
+from sac_learner.gym.evaluation import evaluate
+from sac_learner.gym.settings import GymSettings
+from sac_learner.gym.training import GymTraining
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from support import machine
 
-ENVIRONMENT = "rosac/DClawTurn-v0"
 THREADS = 1
 Report = Callable[[str], None]
 
@@ -41,11 +39,13 @@ Report = Callable[[str], None]
 class Plan:
     """What every run of a comparison has in common."""
 
+    environment: str  # of Gymnasium
     directory: Path
     points: int  # evaluations of a run
     episodes: int  # of an evaluation
     final_episodes: int  # of the last one
     steps: int = 0  # 0: those of the algorithm
+    published: Path | None = None  # finished runs of earlier comparisons, and where new ones are copied to
 
     def total(self, algorithm: Algorithm) -> int:
         """Control steps of a run."""
@@ -58,14 +58,31 @@ class Plan:
 
     def result_path(self, algorithm: Algorithm, seed: int) -> Path:
         """Where the finished run lies."""
-        return self.directory / f"{algorithm.name}_{seed}.json"
+        return self.directory / _file_name(algorithm, seed)
+
+
+def _file_name(algorithm: Algorithm, seed: int) -> str:
+    return f"{algorithm.name}_{seed}.json"
 
 
 def finished(plan: Plan, algorithm: Algorithm, seed: int) -> dict[str, Any] | None:
-    """The run if it is there, with as many steps as planned or more."""
-    path = plan.result_path(algorithm, seed)
-    document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    return document if document and document["steps"][-1] >= plan.total(algorithm) else None
+    """The run if it is there or published, with as many steps as planned or more."""
+    for directory in filter(None, (plan.directory, plan.published)):
+        path = directory / _file_name(algorithm, seed)
+        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if document and document["steps"][-1] >= plan.total(algorithm):
+            return document
+    return None
+
+
+def publish(plan: Plan, algorithm: Algorithm, seed: int, document: dict[str, Any]) -> None:
+    """Keep a finished run where later comparisons have it without computing."""
+    if plan.published is not None:
+        write_atomic(plan.published / _file_name(algorithm, seed), _text(document))
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict[str, Any]:
@@ -79,18 +96,16 @@ def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict
         "algorithm": algorithm.name,
         "seed": seed,
         "source": algorithm.source,
-        "environment": ENVIRONMENT,
+        "environment": plan.environment,
         **{name: [each[name] for each in evaluations] for name in evaluations[-1]},
         "evaluation_episodes": plan.episodes,
         "final_evaluation_episodes": plan.final_episodes,
         "settings": settings,
         "threads": THREADS,
         "wall_time_s": clock.total_s(),
-        "command": " ".join(["python", *sys.argv]),
         **machine(),
     }
-    text = json.dumps(document, indent=2) + "\n"
-    write_atomic(plan.result_path(algorithm, seed), text.encode())
+    write_atomic(plan.result_path(algorithm, seed), _text(document))
     return document
 
 
@@ -124,7 +139,7 @@ def _own(
     values = {
         **mode_parameters(algorithm.mode),
         **algorithm.changes,
-        "env_id": ENVIRONMENT,
+        "env_id": plan.environment,
         "mode": algorithm.mode,
         "steps": plan.total(algorithm),
         "seed": seed,
@@ -168,10 +183,10 @@ def _peer(
     plan: Plan, algorithm: Algorithm, seed: int, work: Path, clock: _WallClock, report: Report
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     total, interval = plan.total(algorithm), plan.interval(algorithm)
-    base = gymnasium.make(ENVIRONMENT, disable_env_checker=True)
+    base = gymnasium.make(plan.environment, disable_env_checker=True)
     model, evaluations = _load_peer(algorithm, base, seed, total, work)
     robot_time_before_s = evaluations[-1]["robot_time_s"] if evaluations else 0.0
-    evaluation_environment = GymEnvironment(ENVIRONMENT)
+    evaluation_environment = GymEnvironment(plan.environment)
     while model.num_timesteps < total:
         # To the next multiple of the interval; PPO goes on to the end of its batch.
         target = min(total, (model.num_timesteps // interval + 1) * interval)

@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 import torch
-from sac_learner.device_replay import DeviceReplay
+from sac_learner.learning.device_replay import DeviceReplay
+from sac_learner.learning.updates import DeviceUpdates, make_updates
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
-from sac_learner.updates import DeviceUpdates, make_updates
 from speed_subjects import BATCH_SIZE, BLOCK, CAPACITY, HIDDEN_SIZES, SEED, Rosac, check_update, full_memory_rows
 
 # How often a number of an update is read, which waits for it: about as often as the learner node reports.

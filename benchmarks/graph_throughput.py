@@ -13,37 +13,39 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import gymnasium
 import numpy as np
 import valve_task.env  # noqa: F401 - registers the environments
 import yaml
-from sac_learner.evaluation import evaluation_graph
-from support import finish, make_run, parser, running, wait_until, workspace
+from sac_learner.commands.evaluation import evaluation_graph
+from sac_learner.graph.stacks import STACKS
+from support import add_stack, finish, make_run, parser, result_name, running, wait_until, workspace
 
 # As sac.initial_random_steps, but short: the benchmark is about the lasting state.
 WARM_UP_STEPS = 400
 
 
-def environment_alone(steps: int) -> float:
+def environment_alone(stack: str, steps: int) -> float:
     """Control steps per second of the same task in one process: the ceiling without any messages."""
-    environment = gymnasium.make("rosac/DClawTurn-v0")
+    environment = gymnasium.make(f"rosac/{STACKS[stack].default_task}-v0")
     environment.reset(seed=0)
     environment.action_space.seed(0)
     actions = [environment.action_space.sample() for _ in range(80)]
     start = time.perf_counter()
     for index in range(steps):
-        *_, truncated, _ = environment.step(actions[index % 80])
-        if truncated:
+        *_, terminated, truncated, _ = environment.step(actions[index % 80])
+        if terminated or truncated:
             environment.reset()
     return steps / (time.perf_counter() - start)
 
 
-def graph_without_learner(duration_s: float) -> tuple[float, float]:
+def graph_without_learner(stack: str, duration_s: float) -> tuple[float, float]:
     """(policy steps, control periods with those of the resets) per second of bridge, task and actor."""
     with workspace() as directory:
-        run, graph = make_run(directory, {}, {"learner": {"sac.initial_random_steps": 0, "sac.min_pool_steps": 1}})
+        run, graph = make_run(
+            directory, {}, {"learner": {"sac.initial_random_steps": 0, "sac.min_pool_steps": 1}}, stack
+        )
         with running(run, graph) as (supervisor, monitor):
             wait_until(lambda: run.files.untrained_policy.exists(), supervisor, monitor)
         graph = dataclasses.replace(
@@ -60,11 +62,11 @@ def graph_without_learner(duration_s: float) -> tuple[float, float]:
             return (monitor.steps - steps) / elapsed, (monitor.robot_time_s - robot_s) / period_s / elapsed
 
 
-def graph_with_learner(steps: int) -> float:
+def graph_with_learner(stack: str, steps: int) -> float:
     """Updates per second of the learner at one update a step, over the last `steps` steps."""
     with workspace() as directory:
         parameters = {"learner": {"sac.initial_random_steps": WARM_UP_STEPS, "sac.min_pool_steps": WARM_UP_STEPS}}
-        run, graph = make_run(directory, {"steps": "0"}, parameters)
+        run, graph = make_run(directory, {"steps": "0"}, parameters, stack)
         with running(run, graph) as (supervisor, monitor):
             wait_until(lambda: monitor.status is not None and monitor.status.updates >= 200, supervisor, monitor)
             start, first = time.perf_counter(), monitor.status.updates
@@ -72,21 +74,21 @@ def graph_with_learner(steps: int) -> float:
             return (monitor.status.updates - first) / (time.perf_counter() - start)
 
 
-def learner_alone(updates: int) -> float:
-    """Updates per second of the bare update loop with sampling, in a process of its own, with the node's threads."""
-    output = subprocess.run(
-        [sys.executable, __file__, "--learner-alone", str(updates)], capture_output=True, text=True, check=True
-    )
+def learner_alone(stack: str, updates: int) -> float:
+    """Updates per second of the bare update loop with sampling, in a process of its own, as the node is
+    set, but without symmetries."""
+    command = [sys.executable, __file__, "--stack", stack, "--learner-alone", str(updates)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(output.stdout.split()[-1])
 
 
-def _learner_loop(updates: int) -> float:
+def _learner_loop(stack: str, updates: int) -> float:
     import torch
-    from sac_learner.replay import ReplayBuffer
+    from sac_learner.learning.replay import ReplayBuffer
     from sac_learner.sac.learner import SacLearner
-    from sac_learner.settings import LearnerNodeSettings
 
-    settings = LearnerNodeSettings()
+    with workspace() as directory:
+        settings = make_run(directory, {}, {}, stack)[1].parameters["learner"]
     torch.set_num_threads(settings.thread_count)
     os.nice(settings.niceness)
     size, action_size = settings.observation_size, settings.action_size
@@ -110,22 +112,23 @@ def main() -> None:
     options.add_argument(
         "--learner-alone", type=int, metavar="N", help="only the bare update loop, printed as a number"
     )
+    add_stack(options)
     chosen = options.parse_args()
     if chosen.learner_alone:
-        print(_learner_loop(chosen.learner_alone))
+        print(_learner_loop(chosen.stack, chosen.learner_alone))
         return
-    policy_steps, periods = graph_without_learner(chosen.duration_s)
-    alone = learner_alone(chosen.updates)
-    together = graph_with_learner(chosen.updates)
+    policy_steps, periods = graph_without_learner(chosen.stack, chosen.duration_s)
+    alone = learner_alone(chosen.stack, chosen.updates)
+    together = graph_with_learner(chosen.stack, chosen.updates)
     result = {
-        "environment_alone_steps_per_s": environment_alone(4000),
+        "environment_alone_steps_per_s": environment_alone(chosen.stack, 4000),
         "graph_steps_per_s": policy_steps,
         "graph_control_periods_per_s": periods,
         "learner_alone_updates_per_s": alone,
         "learner_in_graph_updates_per_s": together,
         "ratio": together / alone,
     }
-    finish(chosen, Path(__file__).stem, result)
+    finish(chosen, result_name(__file__, chosen.stack), result)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,21 @@ import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 import numpy as np  # noqa: E402
 from listener import Listener  # noqa: E402
 from sac_interfaces.msg import Transition  # noqa: E402
-from sac_learner.replay_log import Kind, ReplayLog  # noqa: E402
-from sac_learner.run_directory import Run  # noqa: E402
+from sac_learner.learning.replay_log import Kind, ReplayLog  # noqa: E402
+from sac_learner.runs.run_directory import Run  # noqa: E402
 from sac_learner.settings import LearnerNodeSettings  # noqa: E402
-from support import RESULTS, SATURATING_LEARNER, finish, make_run, parser, running, wait_until, workspace  # noqa: E402
+from support import (  # noqa: E402
+    RESULTS,
+    SATURATING_LEARNER,
+    add_stack,
+    finish,
+    make_run,
+    parser,
+    result_name,
+    running,
+    wait_until,
+    workspace,
+)
 
 from rosac_common import qos  # noqa: E402
 
@@ -54,14 +65,14 @@ def lost_and_duplicated(run: Run, settings: LearnerNodeSettings) -> tuple[int, i
     return lost, duplicated
 
 
-def measure(rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[float]]:
+def measure(stack: str, rate_hz: float, duration_s: float) -> tuple[dict[str, object], list[float]]:
     """Run the graph in real time and look at every transition."""
     parameters = {
         "learner": SATURATING_LEARNER,
         "task": {"task.control_period_s": 1.0 / rate_hz},
     }
     with workspace() as directory:
-        run, graph = make_run(directory, {"time_base": "realtime", "steps": "0"}, parameters)
+        run, graph = make_run(directory, {"time_base": "realtime", "steps": "0"}, parameters, stack)
         witness = Witness()
         try:
             with running(run, graph) as (supervisor, monitor):
@@ -113,14 +124,16 @@ def main() -> None:
         "--rates-hz", type=float, nargs="+", default=[10.0, 50.0], help="control rates, one after another"
     )
     options.add_argument("--durations-s", type=float, nargs="+", default=[600.0, 120.0], help="time to measure at each")
+    add_stack(options)
     chosen = options.parse_args()
+    name = result_name(__file__, chosen.stack)
     result: dict[str, object] = {}
     for rate_hz, duration_s in zip(chosen.rates_hz, chosen.durations_s, strict=True):
-        figures, latencies = measure(rate_hz, duration_s)
+        figures, latencies = measure(chosen.stack, rate_hz, duration_s)
         result |= {f"{rate_hz:g}hz_{name}": value for name, value in figures.items()}
         if chosen.save:
-            _plot(latencies, RESULTS / f"latency_{rate_hz:g}hz.png", f"{rate_hz:g} Hz, learner saturating the machine")
-    finish(chosen, Path(__file__).stem, result)
+            _plot(latencies, RESULTS / f"{name}_{rate_hz:g}hz.png", f"{rate_hz:g} Hz, learner saturating the machine")
+    finish(chosen, name, result)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,20 +11,22 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from sac_learner.run_directory import Run, find_run
+from rosac_common.parent import ending_with_this_process
+from sac_learner.runs.run_directory import Run, find_run
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
 
 
-def train(stack: str, runs: Path, name: str, arguments: Mapping[str, object]) -> tuple[Run, float]:
-    """`rosac train`, unless the run is there already; returns it with its wall time [s] (NaN if it was there)."""
-    elapsed = float("nan")
+def train(stack: str, runs: Path, name: str, arguments: Mapping[str, object]) -> tuple[Run, float | None]:
+    """`rosac train`, unless the run is there already; returns it with its wall time [s] (None if it was there)."""
+    elapsed = None
     if not (runs / name / "evaluation.json").exists():
         start = time.monotonic()
         given = [f"{key}:={value}" for key, value in {"runs": runs, "run": name, **arguments}.items()]
-        subprocess.run([sys.executable, "-m", "sac_learner.cli", "train", stack, *given], check=True)
+        command = [sys.executable, "-m", "sac_learner.cli", "train", stack, *given]
+        subprocess.run(command, check=True, preexec_fn=ending_with_this_process(signal.SIGINT))
         elapsed = time.monotonic() - start
     return find_run(name, runs), elapsed
 

@@ -207,7 +207,7 @@ def on_gpu(options: argparse.Namespace) -> None:
     """Check and measure rosac alone on a GPU."""
     import torch
     from device_speed import measure
-    from sac_learner.cuda import resolve_device
+    from sac_learner.learning.cuda import resolve_device
 
     device = resolve_device(options.device)
     result = {"gpu": torch.cuda.get_device_name(device), "pytorch": torch.__version__}

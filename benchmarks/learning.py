@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from learned import plot_curves, train
-from sac_learner.episode_table import read_episodes
-from sac_learner.plots import success_curve
+from sac_learner.runs.episode_table import read_episodes
+from sac_learner.runs.plots import success_curve
 from support import RESULTS, finish, parser
 
 TOLERANCES_RAD = (0.10, 0.25)

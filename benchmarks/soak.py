@@ -23,8 +23,8 @@ from robot_bridge.robot import load_robot
 from robot_operator import Operator
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
-from sac_learner.monitor import Monitor
-from sac_learner.supervisor import Supervisor
+from sac_learner.commands.monitor import Monitor
+from sac_learner.graph.supervisor import Supervisor
 from sensor_msgs.msg import JointState
 from support import REPOSITORY, finish, make_run, parser, running, wait_until, workspace
 

@@ -44,7 +44,7 @@ class Rosac:
     def __init__(self, observation_size: int, action_size: int, threads: int, *, products: str = "float32") -> None:
         import numpy as np
         import torch
-        from sac_learner.replay import ReplayBuffer
+        from sac_learner.learning.replay import ReplayBuffer
         from sac_learner.sac.learner import SacLearner
         from sac_learner.sac.settings import SacSettings
 

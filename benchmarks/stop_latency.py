@@ -23,8 +23,8 @@ from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
 from robot_operator import Operator
 from sac_interfaces.msg import SafetyState
-from sac_learner.monitor import Monitor
-from sac_learner.supervisor import Supervisor
+from sac_learner.commands.monitor import Monitor
+from sac_learner.graph.supervisor import Supervisor
 from support import REPOSITORY, SATURATING_LEARNER, finish, make_run, parser, running, wait_until, workspace
 
 # Stops come at any moment of a control period.

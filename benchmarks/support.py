@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sac_learner.monitor import Monitor
-from sac_learner.run_directory import Run, prepare
-from sac_learner.stacks import STACKS, Graph
-from sac_learner.supervisor import Supervisor
+from rosac_common.environment import ros_environment
+from sac_learner.commands.monitor import Monitor
+from sac_learner.graph.stacks import STACKS, Graph
+from sac_learner.graph.supervisor import Supervisor
+from sac_learner.runs.run_directory import Run, prepare
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "docs" / "results"
+_STACK = "dclaw_valve"
 # Far more updates than the robot's steps call for, and from the first moment: the learner never sleeps.
 SATURATING_LEARNER = {"pacing.updates_per_step": 1000.0, "sac.initial_random_steps": 50, "sac.min_pool_steps": 50}
 
@@ -43,13 +47,26 @@ def own_parameters(directory: Path, parameters: Mapping[str, Mapping[str, Any]])
     return str(path)
 
 
+def add_stack(options: argparse.ArgumentParser) -> None:
+    """The option `--stack`."""
+    options.add_argument("--stack", choices=sorted(STACKS), default=_STACK, help="what is measured")
+
+
+def result_name(file: str, stack: str) -> str:
+    """Name of the result files of a benchmark that takes `--stack`."""
+    return Path(file).stem + ("" if stack == _STACK else f"_{stack}")
+
+
 def make_run(
-    directory: Path, given: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]
+    directory: Path,
+    given: Mapping[str, str],
+    parameters: Mapping[str, Mapping[str, Any]],
+    stack: str = _STACK,
 ) -> tuple[Run, Graph]:
-    """A new run of dclaw_valve in a directory of its own."""
+    """A new run of a stack in a directory of its own."""
     own = own_parameters(directory, parameters)
     arguments = {"runs": str(directory / "runs"), "run": "benchmark", "params": own, **given}
-    return prepare(STACKS["dclaw_valve"], arguments, datetime.datetime.now())
+    return prepare(STACKS[stack], arguments, datetime.datetime.now())
 
 
 @contextmanager
@@ -95,7 +112,7 @@ def workspace() -> Iterator[Path]:
 
 
 def machine() -> dict[str, str]:
-    """Commit, processor and time of a measurement."""
+    """How, with what, where and when a measurement was made."""
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -107,8 +124,17 @@ def machine() -> dict[str, str]:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco", "numpy")}
     return {
+        "command": " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "commit": commit.stdout.strip() or "unknown",
+        "software": ", ".join(
+            [
+                f"Python {platform.python_version()}",
+                f"ROS 2 {ros_environment().get('ROS_DISTRO', 'none')}",
+                *(f"{name} {version}" for name, version in versions.items()),
+            ]
+        ),
         "processor": f"{model}, {os.cpu_count()} cores",
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
     }
@@ -116,8 +142,9 @@ def machine() -> dict[str, str]:
 
 def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any], table: str = "") -> None:
     """Print the result; write it where it was asked for. `table`: for people, instead of all numbers of the result."""
-    document = {**result, **machine()}
-    text = json.dumps(document, indent=2)
+    made = machine()
+    document = {**result, **made}
+    text = json.dumps(document, indent=2, allow_nan=False)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")
@@ -130,4 +157,5 @@ def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any], ta
             if not isinstance(value, list | dict)
         ]
         all_numbers = "\n".join(["| quantity | value |", "|---|---|", *rows, ""])
-        (RESULTS / f"{name}.md").write_text(f"# {name}\n\n{table or all_numbers}", encoding="utf-8")
+        source = "\n" + "\n".join(f"- {key}: {value}" for key, value in made.items()) + "\n" if table else ""
+        (RESULTS / f"{name}.md").write_text(f"# {name}\n\n{table or all_numbers}{source}", encoding="utf-8")

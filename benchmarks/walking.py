@@ -20,13 +20,13 @@ import yaml
 from learned import plot_curves, train
 from robot_bridge.simulation.terrain import TERRAINS
 from rosac_common.transition import EndReason
-from sac_learner.episode_table import read_episodes
-from sac_learner.plots import success_curve
+from sac_learner.commands.train import write_json
 from sac_learner.policy import PolicyNetwork, load_policy
-from sac_learner.run_directory import Run
-from sac_learner.run_environment import run_environment
-from sac_learner.strip import record_strip
-from sac_learner.train import write_json
+from sac_learner.runs.episode_table import read_episodes
+from sac_learner.runs.plots import success_curve
+from sac_learner.runs.run_directory import Run
+from sac_learner.runs.run_environment import run_environment
+from sac_learner.runs.strip import record_strip
 from support import RESULTS, finish, parser
 from walking_episodes import record_gait, walk_often
 from walking_report import figures_of, page, plot_gait

@@ -1,6 +1,6 @@
 """D'Claw turns a valve: `ros2 launch sac_learner dclaw_valve.launch.py`; `-s` shows the arguments."""
 
-from sac_learner.launch_description import describe
+from sac_learner.graph.launch_description import describe
 
 from launch import LaunchDescription
 

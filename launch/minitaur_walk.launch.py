@@ -1,6 +1,6 @@
 """Minitaur walks: `ros2 launch sac_learner minitaur_walk.launch.py`; `-s` shows the arguments."""
 
-from sac_learner.launch_description import describe
+from sac_learner.graph.launch_description import describe
 
 from launch import LaunchDescription
 

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 
 # In the background of a script SIGINT is ignored, and children inherit that: tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where it is set, nobody sees what a program forgot to flush.
+os.environ.pop("PYTHONUNBUFFERED", None)
 os.environ["ROS_DOMAIN_ID"] = str(claim_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # By default an example that takes longer than 0.2 s fails, as it does on a machine that stands still for a moment.

@@ -10,7 +10,7 @@ from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.settings import SimulationSettings
 from rosac_common.transition import EndReason
-from sac_learner.episode_table import read_episodes
+from sac_learner.runs.episode_table import read_episodes
 
 PERIOD_S = 0.1
 

@@ -16,6 +16,18 @@ pytestmark = pytest.mark.ros
 
 PERIOD_S, JOINTS = 0.1, 9
 STEPS = 12
+# What stops the robot in the midst of a step; at last nothing does. A stale encoder is not among them: docs/safety.md.
+FAULTS = (
+    ("silent", {"id": 11}),
+    ("lost", {"rate": 1.0}),
+    ("corrupt", {"rate": 1.0}),
+    ("reboot", {"id": 21}),
+    ("hardware_error", {"id": 31, "bit": 5}),
+    ("voltage", {"id": 12, "volts": 5.0}),
+    ("unplug", {}),
+    ("stop", {}),
+    ("", {}),
+)
 
 
 # States come every 10 ms; where they are further apart, one was not read, or the witness had no processor.
@@ -47,7 +59,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             commander.connect(simulated=False)
             commander.until_safety(SafetyState.DISARMED)
             commander.call("safety/arm")
-            for kind, values in (("silent", {"id": 11}), ("lost", {"rate": 1.0}), ("unplug", {}), ("", {})):
+            for kind, values in FAULTS:
                 count = len(transitions)
 
                 def gone_on(count=count):
@@ -56,12 +68,17 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
                         commander.try_call("safety/arm")
                     return len(transitions) > count + STEPS
 
-                commander.until(gone_on, "transitions")
-                if kind:
+                commander.until(gone_on, f"transitions before the fault '{kind}'")
+                if not kind:
+                    break
+                if kind == "stop":
+                    commander.press(True)
+                else:
                     emulator.fault(kind, **values)
-                    commander.until_safety(SafetyState.STOPPED)
-                    emulator.clear_faults()
-                    commander.until(lambda: restored(commander), "disarmed after a reset")
+                commander.until_safety(SafetyState.STOPPED)
+                commander.press(False)
+                emulator.clear_faults()
+                commander.until(lambda: restored(commander), "disarmed after a reset")
             assert len({transition.session_id for transition in transitions}) == 1
             # What the learner missed while it started is sent again.
             transitions = list({transition.sequence: transition for transition in transitions}.values())

@@ -13,7 +13,7 @@ from helpers.walker import PATIENCE, Walker
 from robot_bridge.robot import load_robot
 from rosac_common.transition import EndReason
 from sac_interfaces.msg import EpisodeSummary, SafetyState, Transition
-from sac_learner.episode_table import read_episodes
+from sac_learner.runs.episode_table import read_episodes
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -54,6 +54,17 @@ def test_it_walks_over_the_bus_with_one_argument(tmp_path, time_base):
         assert reasons <= {EndReason.TIME_LIMIT, EndReason.TERMINATED}
 
 
+FAULTS = (
+    faults.nan_imu,
+    faults.unnormalised_imu,
+    faults.imu_without_orientation,
+    faults.silent_imu,
+    faults.nan_odometry,
+    faults.silent_odometry,
+    faults.jumping_odometry(),
+)
+
+
 def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
     """As on a bench: the sensors' own drivers, an operator who arms and puts back, real time."""
     transitions, episodes, safety, questions = [], [], [], []
@@ -85,19 +96,20 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
             try:
                 wanted = 30
                 spin_until(node, acting, 3 * PATIENCE_S, "transitions")
-                walker.spoil = faults.nan_imu
-                spin_until(node, lambda: safety[-1].state == SafetyState.STOPPED, what="stopped")
-                spin_until(
-                    node,
-                    lambda: episodes and episodes[-1].end_reason == EndReason.SAFETY_STOP,
-                    what="the episode's end",
-                )
-                walker.spoil, wanted = None, len(transitions) + 30
-                spin_until(node, acting, 3 * PATIENCE_S, "more transitions")
+                for fault in FAULTS:
+                    walker.spoil = fault
+                    spin_until(node, lambda: safety[-1].state == SafetyState.STOPPED, what="stopped")
+                    assert "body_sensor" in safety[-1].causes
+                    walker.spoil, wanted = None, len(transitions) + 30
+                    spin_until(node, acting, 3 * PATIENCE_S, "more transitions")
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{graph.output()}") from None
         walker.close()
+    assert EndReason.SAFETY_STOP in {episode.end_reason for episode in episodes}
+    measured = np.array(walker.measured)
     for transition in transitions:
-        assert np.isfinite(transition.observation).all()
-        assert np.isfinite(transition.next_observation).all()
         assert np.isfinite(transition.reward)
+        for observation in (transition.observation, transition.next_observation):
+            assert np.isfinite(observation).all()
+            shown = np.array(observation)[8:12]
+            assert np.abs(measured - shown).max(axis=1).min() < 1e-5, f"{shown} was not measured"

@@ -88,11 +88,21 @@ def rig(module_rig):
         (faults.stale_imu, "imu/data is silent for"),
         (lambda _: faults.nan_imu, "the inertial sensor reports a value that is not finite"),
         (lambda _: faults.unnormalised_imu, "the inertial sensor's quaternion has norm 1.1314"),
+        (lambda _: faults.imu_without_orientation, "the inertial sensor's quaternion has norm 0.0000"),
         (lambda _: faults.silent_odometry, "odom is silent for"),
         (lambda _: faults.nan_odometry, "the odometry reports a value that is not finite"),
         (lambda _: faults.jumping_odometry(), "the odometry jumps by "),
     ],
-    ids=["imu silent", "imu stale", "imu NaN", "imu not normalised", "odom stops", "odom NaN", "odom jumps"],
+    ids=[
+        "imu silent",
+        "imu stale",
+        "imu NaN",
+        "imu not normalised",
+        "imu no orientation",
+        "odom stops",
+        "odom NaN",
+        "odom jumps",
+    ],
 )
 def test_a_bad_sensor_of_the_body_stops_the_robot_until_it_is_mended_reset_and_armed(rig, fault, said):
     commander, walker = rig.commander, rig.walker

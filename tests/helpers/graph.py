@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from rosac_common.environment import ros_environment
+from rosac_common.parent import ending_with_this_process
 
 from helpers.patience import PATIENCE_S
 
@@ -46,6 +47,7 @@ class GraphProcess:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=ending_with_this_process(signal.SIGINT),
         )
 
     def output(self) -> str:

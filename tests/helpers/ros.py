@@ -17,6 +17,7 @@ import yaml
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosac_common.environment import executable, ros_environment
+from rosac_common.parent import ending_with_this_process
 
 from helpers.patience import PATIENCE_S
 
@@ -79,7 +80,13 @@ class NodeProcess:
         self.log_path = Path(self._directory.name) / "output.log"
         command = [str(executable(package, name)), "--ros-args", "--params-file", str(self.parameter_file), *extra]
         with self.log_path.open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=ros_environment())
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=ros_environment(),
+                preexec_fn=ending_with_this_process(signal.SIGINT),
+            )
 
     def output(self) -> str:
         return self.log_path.read_text(errors="replace")

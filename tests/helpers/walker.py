@@ -35,14 +35,17 @@ class Walker:
         self.emulator = EmulatorProcess(robot, lockstep=True)
         self.spoil = None
         self.newest_imu = None
-        self._imu = node.create_publisher(Imu, "imu/data", qos.STATE)
-        self._odometry = node.create_publisher(Odometry, "odom", qos.STATE)
+        self.measured = []  # roll, pitch and their rates in all that was really measured
+        # As many drivers do, best-effort.
+        self._imu = node.create_publisher(Imu, "imu/data", qos.SENSORS)
+        self._odometry = node.create_publisher(Odometry, "odom", qos.SENSORS)
         self._timer = node.create_timer(PERIOD_S, self._pass_time)
 
     def _pass_time(self):
         if self.has_torque():
             self.emulator.advance(_STEP_S)
         body = self.emulator.body()
+        self.measured.append([body.roll_rad, body.pitch_rad, *body.angular_velocity_rad_s[:2]])
         imu, odometry = imu_message(body), odometry_message(body)
         for message in (imu, odometry):
             message.header.stamp = stamp_from_nanoseconds(time.monotonic_ns())
@@ -92,6 +95,13 @@ def nan_imu(imu, odometry):
 
 def unnormalised_imu(imu, odometry):
     imu.orientation.w, imu.orientation.x = 0.8, 0.8
+    return imu, odometry
+
+
+def imu_without_orientation(imu, odometry):
+    """A driver that estimates none: REP-145 marks it so, and the quaternion stays at its default."""
+    imu.orientation_covariance[0] = -1.0
+    imu.orientation.w, imu.orientation.x, imu.orientation.y, imu.orientation.z = 1.0, 0.0, 0.0, 0.0
     return imu, odometry
 
 

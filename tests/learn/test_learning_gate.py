@@ -16,8 +16,8 @@ from helpers.graph import own_parameters, rosac
 from robot_bridge.robot import load_robot
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.settings import SimulationSettings
-from sac_learner.episode_table import read_episodes
 from sac_learner.policy import PolicyNetwork, load_policy
+from sac_learner.runs.episode_table import read_episodes
 
 pytestmark = pytest.mark.learn
 

@@ -34,9 +34,10 @@ import pytest
 import torch
 from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason
-from sac_learner.replay import ReplayBuffer, rows
+from sac_learner.learning.replay import ReplayBuffer, rows
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.symmetry import Symmetries
 
 pytestmark = pytest.mark.learn
 
@@ -121,15 +122,28 @@ def filled_memory(seed: int) -> ReplayBuffer:
     return memory
 
 
+# The problem looks the same with all signs changed.
+SYMMETRIES = Symmetries.from_signed([1, 2, 3, -1, -2, -3], [1, 2, -1, -2], *SIZES)
+# What mode efficient has, and what else changes an update: none of it may move the optimum.
+VARIANTS = {
+    "sac": {},
+    "efficient": {"critic_normalisation": "layer", "symmetry_augmentation": True},
+    "delayed_actor": {"actor_interval": 2},
+    "bfloat16": {"products": "bfloat16"},
+}
+
+
 def train(seed: int = 0, **changes: object) -> tuple[SacLearner, list[float]]:
     """Train, at last with a tenth of the learning rate; the learner and its entropies in that last part."""
     torch.set_num_threads(1)
     memory, rng = filled_memory(seed), np.random.default_rng(seed)
     settings = from_mapping(SacSettings, {**SETTINGS, **changes})
-    coarse = SacLearner(settings, *SIZES, seed=seed)
+    coarse = SacLearner(settings, *SIZES, seed=seed, symmetries=SYMMETRIES)
     for _ in range(UPDATES):
         coarse.update(memory.sample(settings.batch_size, rng))
-    fine = SacLearner(dataclasses.replace(settings, learning_rate=settings.learning_rate / 10), *SIZES, seed=seed)
+    settings = dataclasses.replace(settings, learning_rate=settings.learning_rate / 10)
+    fine = SacLearner(settings, *SIZES, seed=seed, symmetries=SYMMETRIES)
+    assert not fine.fallback
     fine.load_state(coarse.state(), coarse.updates)
     entropies = []
     for _ in range(FINE_UPDATES):
@@ -152,9 +166,9 @@ def fitted_gain(state: Array, mean: Array) -> Array:
     return -np.linalg.lstsq(state, mean, rcond=None)[0].T
 
 
-@pytest.fixture(scope="module")
-def learner() -> SacLearner:
-    return train(temperature_mode="fixed")[0]
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+def learner(request: pytest.FixtureRequest) -> SacLearner:
+    return train(temperature_mode="fixed", **request.param)[0]
 
 
 def test_the_exact_solution_is_the_return_of_its_own_policy() -> None:

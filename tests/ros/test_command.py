@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.graph import GraphProcess, children, own_parameters, rosac
 from helpers.patience import until
-from sac_learner.episode_table import read_episodes
-from sac_learner.replay_log import ReplayLog
+from sac_learner.learning.replay_log import ReplayLog
+from sac_learner.runs.episode_table import read_episodes
 
 pytestmark = pytest.mark.ros
 
@@ -42,6 +42,10 @@ def test_help_everywhere(command: list[str], tmp_path: Path) -> None:
         (["eval", "nothing"], "runs there: none"),
         (["plot", "nothing"], "runs there: none"),
         (["eval", "nothing", "--episodes", "0"], "at least 1"),
+        (["eval", "nothing", "--episodes", "1", "terrain:=stairs", "--untrained"], "runs there: none"),
+        (["eval", "nothing", "--episodes", "1", "stairs"], "unrecognized arguments: stairs"),
+        (["train", "dclaw_valve", "--quick"], "unrecognized arguments: --quick"),
+        (["plot", "nothing", "terrain:=stairs"], "unrecognized arguments: terrain:=stairs"),
         (["train", "dclaw_valve", "resume:=true"], "nothing to resume"),
         (["train", "dclaw_valve", "params:=nowhere.yaml"], "nowhere.yaml: No such file"),
         (["dance"], "invalid choice: 'dance'"),

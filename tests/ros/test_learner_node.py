@@ -12,10 +12,10 @@ from helpers.ros import NodeProcess, ros_node
 from rosac_common.messages import transition_to_message
 from rosac_common.settings import to_mapping
 from sac_interfaces.msg import LearnerStatus
+from sac_learner.learning.replay_log import Kind, ReplayLog
 from sac_learner.policy import PolicyGuard, load_policy
 from sac_learner.policy_messages import policy_from_message
-from sac_learner.replay_log import Kind, ReplayLog
-from sac_learner.run_files import RunFiles
+from sac_learner.runs.run_files import RunFiles
 
 pytestmark = pytest.mark.ros
 

@@ -21,7 +21,7 @@ from helpers.ros import NodeProcess, ros_node, spin_until
 from rclpy.node import Node
 from rosac_common.environment import ros_environment
 from sac_interfaces.msg import SafetyState
-from sac_learner.quick_discovery import quick_discovery
+from sac_learner.graph.quick_discovery import quick_discovery
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 

@@ -22,7 +22,7 @@ from helpers.ros import ros_node, spin_until
 from rclpy.node import Node
 from rosac_common.environment import ros_environment
 from sac_interfaces.msg import SafetyState
-from sac_learner.operator_text import pressed
+from sac_learner.commands.operator_text import pressed
 
 from rosac_common import qos
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from helpers.graph import GraphProcess, own_parameters
+from geometry_msgs.msg import TwistStamped
+from helpers.graph import GraphProcess, own_parameters, rosac
 from helpers.patience import PATIENCE_S
 from helpers.ros import ros_node, spin_until
 from nav_msgs.msg import Odometry
@@ -52,3 +55,34 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
         same = before.episode == after.episode and before.session_id == after.session_id
         if same and after.sequence == before.sequence + 1 and before.end_reason == EndReason.NONE:
             np.testing.assert_array_equal(before.next_observation, after.observation)
+    result = rosac(
+        "eval", "walk", "--untrained", "--episodes", "2", "--json", "e.json", "terrain:=stairs", directory=tmp_path
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads((tmp_path / "e.json").read_text())["episodes"] == 2
+
+
+def test_it_follows_a_velocity_on_cmd_vel_until_nobody_asks_any_more(tmp_path):
+    own = own_parameters(tmp_path / "own.yaml", FAST)
+    transitions = []
+    arguments = ("steps:=0", "run:=led", "task:=MinitaurWalkCommand", own)
+    with (
+        GraphProcess("up", *arguments, directory=tmp_path, stack="minitaur_walk") as graph,
+        ros_node("joystick") as node,
+    ):
+        node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
+        publisher = node.create_publisher(TwistStamped, "cmd_vel", qos.SENSORS)
+        asked = TwistStamped()
+        asked.twist.linear.x = 0.37
+        timer = node.create_timer(0.05, lambda: publisher.publish(asked))
+
+        def seen(velocity):
+            return any(each.next_observation[112] == np.float32(velocity) for each in transitions)
+
+        try:
+            spin_until(node, lambda: seen(0.37), 3 * PATIENCE_S, "the velocity in an observation")
+            timer.cancel()
+            spin_until(node, lambda: seen(0.0), 3 * PATIENCE_S, "velocity 0 after silence")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{graph.output()}") from None
+        assert "no velocity on cmd_vel for 0.5 s: it counts as 0" in (tmp_path / "runs/led/log/task.log").read_text()

@@ -77,7 +77,8 @@ class BodyWatch:
     def odometry(self, reading: OdometryReading, now_s: float) -> bool:
         """Take a reading; returns whether it can be used. After a jump the next ones count from the new place."""
         before = self._odometry
-        elapsed_s = 0.0 if before is None else (reading.time_ns - before.time_ns) * 1e-9
+        # A clock that was set back is no excuse for a jump.
+        elapsed_s = 0.0 if before is None else abs(reading.time_ns - before.time_ns) * 1e-9
         known = before.position_m if before is not None and elapsed_s > 0.0 else None
         problem = odometry_problem(reading.position_m, reading.velocity_m_s, known, elapsed_s, self._limits.fastest_m_s)
         self._bad["odom"] = problem
@@ -130,6 +131,7 @@ class BodyWatch:
             imu.linear_acceleration_m_s2,
             odometry.position_m,
             velocity,
+            odometry.time_ns,
         )
 
     @property

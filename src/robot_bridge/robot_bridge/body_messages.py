@@ -10,6 +10,8 @@ from sensor_msgs.msg import Imu
 from robot_bridge.body_link import ImuReading, OdometryReading, rotation
 from robot_bridge.body_state import BodyState
 
+# What orientation_covariance[0] of a sensor that estimates none is: REP-145, and Imu.msg.
+_NO_ORIENTATION = -1.0
 WORLD_FRAME, BODY_FRAME = "odom", "base_link"  # REP-105
 
 
@@ -37,10 +39,11 @@ def odometry_message(body: BodyState) -> Odometry:
 
 
 def imu_reading(message: Imu) -> ImuReading:
-    """A message of imu/data."""
+    """A message of imu/data. One without an orientation, which is not usable, gets the quaternion 0."""
+    unknown = message.orientation_covariance[0] == _NO_ORIENTATION
     return ImuReading(
         nanoseconds(message.header.stamp),
-        _get(message.orientation, "wxyz"),
+        np.zeros(4) if unknown else _get(message.orientation, "wxyz"),
         _get(message.angular_velocity, "xyz"),
         _get(message.linear_acceleration, "xyz"),
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
-# A quaternion through float32 messages is normalised to 1e-7; a driver that sends none sends zeros (REP-145).
+# A quaternion through float32 messages is normalised to 1e-7.
 QUATERNION_TOLERANCE = 1e-3
 
 
@@ -24,6 +24,12 @@ class BodyState:
     linear_acceleration_m_s2: Vector  # (3,) in the body's frame; +g upwards at rest (REP-145)
     position_m: Vector  # (3,) in the world
     linear_velocity_m_s: Vector  # (3,) in the world
+    position_time_ns: int | None = None  # robot time of the position; None: that of the rest
+
+    @property
+    def placed_ns(self) -> int:
+        """Robot time of the position: of an odometry that is slower than the inertial sensor."""
+        return self.time_ns if self.position_time_ns is None else self.position_time_ns
 
     @property
     def roll_rad(self) -> float:

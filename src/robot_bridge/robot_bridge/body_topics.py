@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Imu
 
 from robot_bridge.body_link import BodyWatch
@@ -30,8 +29,8 @@ class BodyTopics:
             self._imu = node.create_lifecycle_publisher(Imu, "imu/data", qos.STATE)
             self._odometry = node.create_lifecycle_publisher(Odometry, "odom", qos.STATE)
         else:
-            node.create_subscription(Imu, "imu/data", self._on_imu, qos_profile_sensor_data)
-            node.create_subscription(Odometry, "odom", self._on_odometry, qos_profile_sensor_data)
+            node.create_subscription(Imu, "imu/data", self._on_imu, qos.SENSORS)
+            node.create_subscription(Odometry, "odom", self._on_odometry, qos.SENSORS)
 
     def publish(self, body: BodyState | None) -> None:
         """What the sensors of a simulated body measure."""

@@ -281,9 +281,9 @@ class SafetyGate:
 
     def _leaves_workspace(self, goals: Vector, measured_rad: Vector) -> str:
         """Why a command leads out of the legs' workspace; empty: it does not, or leads back into it."""
-        if self._legs is None or self._legs.problem(measured_rad[: self._required]):
+        if self._legs is None:
             return ""
-        return self._legs.problem(goals[: self._required])
+        return self._legs.problem(goals[: self._required], measured_rad[: self._required])
 
     def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
         """Clamp to range, then to what the speed limit allows: a joint out of range comes back at limited speed."""

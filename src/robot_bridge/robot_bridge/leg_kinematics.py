@@ -73,26 +73,36 @@ class LegGeometry:
             angles.append((direction - motor + math.pi) % (2 * math.pi) - math.pi)
         return Knees(*angles)
 
-    def problem(self, motors_rad: Vector) -> str:
-        """Why a command lies outside the legs' workspace; empty: it does not.
+    def problem(self, motors_rad: Vector, from_rad: Vector | None = None) -> str:
+        """Why a command leads out of the legs' workspace; empty: it does not.
 
         A leg works while its extension keeps SINGULAR_MARGIN_RAD from both ends, so that its knees cannot flip, and its
-        lower links meet.
+        lower links meet. One that is outside may only be led back.
 
         Args:
-            motors_rad: (motors,).
+            motors_rad: (motors,) the command.
+            from_rad: (motors,) where they are; None: inside.
         """
         swing, extension = swing_extension(motors_rad)
         low, high = self.extension_range_rad
-        for leg, swing_rad, extension_rad in zip(LEGS, swing, extension, strict=True):
-            if not low <= extension_rad <= high:
+        # NaN is nowhere inside.
+        too_far = ~(self._excess(motors_rad) <= (0.0 if from_rad is None else self._excess(from_rad)))
+        for leg, swing_rad, extension_rad, (swings, extends) in zip(LEGS, swing, extension, too_far, strict=True):
+            if extends:
                 return (
                     f"leg {leg}: extension {extension_rad:.3f} rad (mean of its motors) is outside its workspace, "
                     f"{low:.3f} .. {high:.3f} rad"
                 )
-            if abs(swing_rad) > math.pi / 2:
+            if swings:
                 return f"leg {leg}: swing {swing_rad:.3f} rad is outside its workspace, +-{math.pi / 2:.3f} rad"
         return ""
+
+    def _excess(self, motors_rad: Vector) -> Vector:
+        """How far swing and extension of each leg lie outside the workspace (legs, 2) [rad]; 0 inside."""
+        swing, extension = swing_extension(motors_rad)
+        low, high = self.extension_range_rad
+        beyond = np.stack([np.abs(swing) - math.pi / 2, np.maximum(low - extension, extension - high)], axis=-1)
+        return np.maximum(beyond, 0.0)
 
     @property
     def extension_range_rad(self) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rosac_common.messages import float64_array, stamp_from_nanoseconds
@@ -46,7 +48,7 @@ def joint_health(names: list[str], health: RobotHealth, stamp_ns: int) -> JointH
 
 
 def joint_diagnostics(
-    node: str, names: list[str], health: RobotHealth, hottest_c: float, now_s: float
+    node: str, names: list[str], health: RobotHealth, hottest_c: Sequence[float], now_s: float
 ) -> list[DiagnosticStatus]:
     """The slow values of each joint; an error where the gate would stop, stale where they were never read."""
     statuses = []
@@ -56,7 +58,7 @@ def joint_diagnostics(
         status.message = f"{temperature_c:.0f} C, {health.voltage_v[i]:.1f} V"
         if error:
             status.level, status.message = DiagnosticStatus.ERROR, f"hardware error bits {error:#04x}"
-        elif temperature_c > hottest_c:
+        elif temperature_c > hottest_c[i]:
             status.level = DiagnosticStatus.ERROR
         elif np.isneginf(health.read_s[i]):
             status.level, status.message = DiagnosticStatus.STALE, "not read yet"

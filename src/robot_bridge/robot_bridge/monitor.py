@@ -21,6 +21,7 @@ class JointMonitor:
         self._limits, self._names = robot.safety, robot.all_joint_names
         self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
         self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
+        self._hottest_c = np.array(robot.hottest_c)
         self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
@@ -76,12 +77,12 @@ class JointMonitor:
 
     def health_problems(self, health: RobotHealth) -> Iterator[Problem]:
         """What is wrong with the slow values."""
-        warm = np.nan_to_num(health.temperature_c, nan=-np.inf)
-        i = int(np.argmax(warm))
-        if warm[i] > self._limits.temperature_stop_c:
+        excess_k = np.nan_to_num(health.temperature_c, nan=-np.inf) - self._hottest_c
+        i = int(np.argmax(excess_k))
+        if excess_k[i] > 0.0:
             yield (
                 Cause.TEMPERATURE,
-                f"joint '{self._names[i]}' is at {warm[i]:.0f} C, limit {self._limits.temperature_stop_c:g} C: "
+                f"joint '{self._names[i]}' is at {health.temperature_c[i]:.0f} C, limit {self._hottest_c[i]:g} C: "
                 "let it cool down, then call safety/reset",
             )
         if health.hardware_error.any():

@@ -83,7 +83,6 @@ class BridgePublishers:
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.status = [diagnostic(f"{name}: robot", self._robot.name, report, values)]
         if health is not None:
-            hottest_c = self._robot.safety.temperature_stop_c
-            message.status += joint_diagnostics(name, joints, health, hottest_c, time.monotonic())
+            message.status += joint_diagnostics(name, joints, health, self._robot.hottest_c, time.monotonic())
             self._health.publish(joint_health(joints, health, loop.state.time_ns))
         self._diagnostics.publish(message)

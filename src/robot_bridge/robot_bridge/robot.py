@@ -72,16 +72,28 @@ class RobotSettings:
                 f"robot.five_bar_m holds {len(self.five_bar_m)} lengths for {len(self.joint_names)} joints: give 4 "
                 f"lengths, and two joints for each of {', '.join(LEGS)}"
             )
+        count = len(self.all_joint_names)
+        if len(self.safety.temperature_stop_c) not in (1, count):
+            problems.append(
+                f"robot.safety.temperature_stop_c has {len(self.safety.temperature_stop_c)} values: give one for all "
+                f"joints, or one for each of the {count}, the auxiliary ones last"
+            )
         problems += _repeated("names", [*self.joint_names, *self.auxiliary_joint_names])
         problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
         if problems:
             raise SettingsError(f"robot '{self.name}': " + "; ".join(problems))
-        self.servos.check(len(self.all_joint_names))
+        self.servos.check(count)
 
     @property
     def legs(self) -> LegGeometry | None:
         """The five-bar legs; None: it has none."""
         return LegGeometry(*self.five_bar_m) if self.five_bar_m else None
+
+    @property
+    def hottest_c(self) -> list[float]:
+        """Temperature above which each joint's motor stops the robot [C], in the order of `all_joint_names`."""
+        given = self.safety.temperature_stop_c
+        return given if len(given) > 1 else given * len(self.all_joint_names)
 
     @property
     def all_joint_ids(self) -> list[int]:

@@ -51,9 +51,10 @@ class SafetyLimits:
         "quarter more or less)",
         minimum=0.0,
     )
-    temperature_stop_c: float = setting(
-        75.0,
-        "a warmer motor stops the robot [C]; X-series servos shut down at 80",
+    temperature_stop_c: list[float] = setting(
+        [75.0],
+        "a warmer motor stops the robot [C]: one value for all joints, or one for each, the auxiliary ones last; "
+        "X-series servos shut down at 80, the 330 models at 70",
         minimum=0.0,
         maximum=150.0,
     )

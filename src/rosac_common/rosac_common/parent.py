@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 
@@ -19,3 +21,8 @@ def end_with_parent(parent: int, number: signal.Signals) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+def ending_with_this_process(number: signal.Signals) -> Callable[[], None]:
+    """`preexec_fn` of a `subprocess.Popen` whose child shall get that signal when this process dies."""
+    return functools.partial(end_with_parent, os.getpid(), number)

@@ -1,8 +1,9 @@
-"""Real-time scheduling of a node's process, as ros2_control's controller manager does it: asked for, not required."""
+"""Priority of a node's process. Real-time as ros2_control's controller manager does it: asked for, not required."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ BRIDGE_PRIORITY = 20
 EMULATOR_PRIORITY = 30
 # A simulation in lockstep, where nothing moves: above everything else, but never in the way of a robot beside it.
 LOCKSTEP_PRIORITY = 1
+# Name and niceness of the process's session: sched(7), the autogroup feature.
+_GROUP = Path("/proc/self/autogroup")
+_GROUP_TRIES, _GROUP_RETRY_S = 10, 0.1
 
 
 def priority_setting() -> Any:
@@ -48,3 +52,38 @@ def raise_priority(priority: int) -> str:
             "in again"
         )
     return ""
+
+
+def give_way(niceness: int) -> str:
+    """Let other programs go first; call it before threads are made, they inherit it. Never raises the priority.
+
+    Where Linux groups processes by session (sched(7), the autogroup feature), niceness only counts among those of one
+    session: a process that leads its own sets that of the group too.
+
+    Returns:
+        What could not be done; empty when all was done.
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, max(niceness, os.getpriority(os.PRIO_PROCESS, 0)))
+    if os.getsid(0) != os.getpid():
+        return ""
+    for _ in range(_GROUP_TRIES):
+        if (now := session_niceness()) is None:
+            return ""
+        try:
+            _GROUP.write_text(str(max(niceness, now)), encoding="ascii")
+        except BlockingIOError:  # Linux takes one such change of an ordinary user in 0.1 s
+            time.sleep(_GROUP_RETRY_S)
+        except OSError as error:
+            return f"its session keeps its priority: niceness {niceness} in {_GROUP}: {error.strerror}"
+        else:
+            return ""
+    return f"its session keeps its priority: Linux refused niceness {niceness} in {_GROUP} {_GROUP_TRIES} times"
+
+
+def session_niceness() -> int | None:
+    """That of the session of this process; None where Linux does not group by session, or not this one."""
+    try:
+        said = _GROUP.read_text(encoding="ascii").split()
+    except OSError:  # a kernel without it
+        return None
+    return int(said[-1]) if said else None  # empty: no session was begun since the system was started

@@ -20,4 +20,5 @@ LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = _profile(10)
 # In lockstep several episodes end in a second; none may be missed by whoever keeps the table.
 EPISODES = _profile(100, DurabilityPolicy.TRANSIENT_LOCAL)
-JOY = qos_profile_sensor_data
+# Drivers of sensors may publish best-effort; a subscriber of this profile hears both kinds.
+SENSORS = qos_profile_sensor_data

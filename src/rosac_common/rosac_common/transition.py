@@ -9,6 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+_LIMIT = f" (float32, as which it is stored, ends at {np.finfo(np.float32).max:.1e})"
+
+
+def _is_finite(values: npt.ArrayLike) -> bool:
+    """Whether every value is finite as float32, which a larger finite number is not."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
 
 
 class EndReason(enum.IntEnum):
@@ -58,7 +65,7 @@ class Transition:
     action_latency_s: float
 
     def problem(self, observation_size: int, action_size: int) -> str | None:
-        """What is wrong with it (a size or a value that is not finite), or None."""
+        """What is wrong with it (a size, or a value that is not finite in float32, as it is stored), or None."""
         sizes = {
             "observation": observation_size,
             "requested_action": action_size,
@@ -69,8 +76,8 @@ class Transition:
             vector = getattr(self, name)
             if vector.shape != (size,):
                 return f"{name} has {vector.size} values, expected {size}"
-            if not np.isfinite(vector).all():
-                return f"{name} has a value that is not finite: {vector.tolist()}"
-        if not np.isfinite(self.reward):
-            return f"reward is {self.reward}"
+            if not _is_finite(vector):
+                return f"{name} has a value that is not finite: {vector.tolist()}{_LIMIT}"
+        if not _is_finite(self.reward):
+            return f"reward is {self.reward}{_LIMIT}"
         return None

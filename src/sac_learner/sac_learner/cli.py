@@ -10,7 +10,7 @@ from pathlib import Path
 from rosac_common.environment import ensure_ros_environment
 from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 
-from sac_learner import robot_commands
+from sac_learner.commands import robot_commands
 
 # Launch arguments that make a run what it is.
 _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
@@ -27,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
     from rosac_common.settings import SettingsError
 
-    from sac_learner.gym_command import RefusedError
-    from sac_learner.run_directory import RunError
-    from sac_learner.stacks import ArgumentError
+    from sac_learner.graph.stacks import ArgumentError
+    from sac_learner.gym.command import RefusedError
+    from sac_learner.runs.run_directory import RunError
 
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     console = Console()
     try:
         return options.function(options, console)
@@ -43,10 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Launch arguments may stand before, between and behind options; argparse takes those in one place only."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    unknown = [text for text in rest if ":=" not in text or not hasattr(options, "arguments")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        options.arguments += rest
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
-    from sac_learner.bus_command import add_options as add_bus_options
-    from sac_learner.emulate_command import add_options as add_emulate_options
-    from sac_learner.gym_command import add_options
+    from sac_learner.commands.bus_command import add_options as add_bus_options
+    from sac_learner.commands.emulate_command import add_options as add_emulate_options
+    from sac_learner.gym.command import add_options
 
     parser = argparse.ArgumentParser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -91,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _epilog() -> str:
     """The arguments of every stack, for --help."""
-    from sac_learner.stacks import STACKS
+    from sac_learner.graph.stacks import STACKS
 
     lines = []
     for stack in STACKS.values():
@@ -115,26 +127,26 @@ def _positive(text: str) -> int:
 
 
 def _train(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.stacks import find_stack, parse_arguments
-    from sac_learner.train import train
+    from sac_learner.commands.train import train
+    from sac_learner.graph.stacks import find_stack, parse_arguments
 
     stack = find_stack(options.stack)
     return train(stack, parse_arguments(stack, options.arguments), console)
 
 
 def _up(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.stacks import find_stack, parse_arguments
-    from sac_learner.train import up
+    from sac_learner.commands.train import up
+    from sac_learner.graph.stacks import find_stack, parse_arguments
 
     stack = find_stack(options.stack)
     return up(stack, parse_arguments(stack, options.arguments), console)
 
 
 def _eval(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.evaluation import evaluate
-    from sac_learner.run_directory import find_run
-    from sac_learner.stacks import ArgumentError, find_stack, parse_arguments
-    from sac_learner.train import write_json
+    from sac_learner.commands.evaluation import evaluate
+    from sac_learner.commands.train import write_json
+    from sac_learner.graph.stacks import ArgumentError, find_stack, parse_arguments
+    from sac_learner.runs.run_directory import find_run
 
     run = find_run(options.run, options.runs)
     given = parse_arguments(find_stack(run.stack), options.arguments)
@@ -150,8 +162,8 @@ def _eval(options: argparse.Namespace, console: object) -> int:
 
 
 def _plot(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.plots import plot_run
-    from sac_learner.run_directory import find_run
+    from sac_learner.runs.plots import plot_run
+    from sac_learner.runs.run_directory import find_run
 
     for path in plot_run(find_run(options.run, options.runs)):
         print(path)
@@ -159,25 +171,25 @@ def _plot(options: argparse.Namespace, console: object) -> int:
 
 
 def _gym(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.gym_command import run
+    from sac_learner.gym.command import run
 
     return run(options, console)
 
 
 def _emulate(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.emulate_command import run
+    from sac_learner.commands.emulate_command import run
 
     return run(options, console)
 
 
 def _bus(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.bus_command import run
+    from sac_learner.commands.bus_command import run
 
     return run(options, console)
 
 
 def _list(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.run_directory import list_runs
+    from sac_learner.runs.run_directory import list_runs
 
     print(_epilog())
     runs = list_runs(options.runs)

@@ -7,7 +7,7 @@ import math
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus
 
-from sac_learner.trainer import Trainer
+from sac_learner.learning.trainer import Trainer
 
 
 def status_message(trainer: Trainer, updates_per_s: float) -> LearnerStatus:

@@ -6,7 +6,6 @@ same policy.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -20,22 +19,23 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rosac_common.messages import transition_from_message
 from rosac_common.parameters import declare_settings
+from rosac_common.priority import give_way
 from rosac_common.settings import SettingsError
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus, PolicyWeights, Transition
 
 from rosac_common import qos
 from sac_learner.atomic_file import DamagedFileError, StorageError
-from sac_learner.checkpoint import CheckpointError
-from sac_learner.episode_table import EpisodeTable
 from sac_learner.learner_messages import diagnostics_message, episode_row, scalars, status_message
+from sac_learner.learning.checkpoint import CheckpointError
+from sac_learner.learning.replay import ReplayMemoryError
+from sac_learner.learning.replay_log import ReplayLogError
+from sac_learner.learning.trainer import Trainer
 from sac_learner.metrics import MetricsWriter
 from sac_learner.policy_messages import policy_to_message
-from sac_learner.replay import ReplayMemoryError
-from sac_learner.replay_log import ReplayLogError
 from sac_learner.resend import ResendClient
-from sac_learner.run_files import RunLockedError
+from sac_learner.runs.episode_table import EpisodeTable
+from sac_learner.runs.run_files import RunLockedError
 from sac_learner.settings import LearnerNodeSettings
-from sac_learner.trainer import Trainer
 
 # Errors that a person has to mend before the learner can start: printed without a traceback, exit code 2.
 START_ERRORS = (
@@ -60,8 +60,8 @@ class LearnerNode(Node):
     def __init__(self) -> None:
         super().__init__("learner")
         self.settings = declare_settings(self, LearnerNodeSettings)
-        # Before any thread of PyTorch is made: they inherit it.
-        os.setpriority(os.PRIO_PROCESS, 0, max(self.settings.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
+        if problem := give_way(self.settings.niceness):
+            self.get_logger().warning(problem)
         self.trainer = Trainer(self.settings)
         for note in self.trainer.notes:
             self.get_logger().info(note)

@@ -8,8 +8,8 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sac_interfaces.srv import ResendTransitions
 
-from sac_learner.intake import Range
-from sac_learner.trainer import Trainer
+from sac_learner.learning.intake import Range
+from sac_learner.learning.trainer import Trainer
 
 # Nothing came for this long: ask whether there is something, in case the last transitions before a wait were lost.
 _SILENCE_S = 2.0

@@ -8,8 +8,8 @@ import os
 from rosac_common.priority import priority_setting
 from rosac_common.settings import setting
 
-from sac_learner.intake import IntakeSettings
-from sac_learner.pacing import PacingSettings
+from sac_learner.learning.intake import IntakeSettings
+from sac_learner.learning.pacing import PacingSettings
 from sac_learner.sac.settings import SacSettings
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from robot_bridge.robot import load_robot
+from robot_bridge.robot import RobotSettings, load_robot
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.mujoco_robot import MujocoRobot
 from robot_bridge.simulation.rendering import RenderingUnavailable
@@ -49,8 +49,10 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         reset: settings of the reset procedure; the names of `ResetSettings`.
         simulation: settings of the simulated robot (latency, noise); the names of `SimulationSettings`.
         walk_reset: settings of the reset of a robot that walks; the names of `WalkResetSettings`.
-        robot_file: another robot file than the installed one of the robot that the task is made for.
+        robot: another robot than the installed one that the task is made for: a robot file, or the names of
+            `RobotSettings`.
         render_mode: None or "rgb_array".
+        training: whether somebody learns from it: actions are shaped for that (`Task.shaped`), and only then.
 
     Raises:
         SettingsError: an unknown name or a bad value.
@@ -65,19 +67,23 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         reset: Mapping[str, Any] | None = None,
         simulation: Mapping[str, Any] | None = None,
         walk_reset: Mapping[str, Any] | None = None,
-        robot_file: str | Path | None = None,
+        robot: str | Path | Mapping[str, Any] | None = None,
         render_mode: str | None = None,
+        training: bool = True,
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; it must be None or 'rgb_array'")
         installed = share("sac_learner") / f"config/robots/{robot_of(name)}.yaml"
-        self._robot = load_robot(Path(robot_file) if robot_file else installed)
+        if isinstance(robot, Mapping):
+            self._robot = from_mapping(RobotSettings, robot, "robot")
+        else:
+            self._robot = load_robot(Path(robot or installed))
         self.task = make_task(from_mapping(TaskSettings, {**(task or {}), "name": name}, "task"), self._robot)
         self._reset_settings = from_mapping(ResetSettings, reset or {}, "reset")
         self._walk_reset_settings = from_mapping(WalkResetSettings, walk_reset or {}, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
-        self._loop = EpisodeLoop(self.task, "gymnasium", training=True)
+        self._loop = EpisodeLoop(self.task, "gymnasium", training)
         self.robot_time_s = 0.0
         joints = len(self._robot.all_joint_names)
         self._goals = np.zeros(joints)

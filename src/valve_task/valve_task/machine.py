@@ -61,6 +61,7 @@ class StepMachine:
         self._interlude = Interlude(settings, self.task, self._commander, outputs, self.problems, clock)
         self._phase = Phase.WAITING_FOR_BRIDGE
         self._tick_s = self._learner_s = clock()
+        self._velocity_s: float | None = None  # when somebody asked for one; None: nobody does
         self._stale = self._learner_finished = False
 
     @property
@@ -164,7 +165,10 @@ class StepMachine:
 
     def on_commanded_velocity(self, forward_m_s: float) -> str:
         """Somebody asks a walking robot for a velocity; returns why that is ignored, empty when it is not."""
-        return self.task.command(forward_m_s)
+        problem = self.task.command(forward_m_s)
+        if not problem:
+            self._velocity_s = self._clock()
+        return problem
 
     def on_health(self, health: HealthView) -> None:
         """Temperatures of the motors."""
@@ -203,6 +207,7 @@ class StepMachine:
         periods = round((now_s - self._tick_s) / self.task.control_period_s)
         self._tick_s = now_s
         self._watch(now_s)
+        self._stop_walking(now_s)
         if self._lockstep:
             return
         if self._phase is Phase.ACTING:
@@ -308,6 +313,14 @@ class StepMachine:
                 self._runner.interrupt(EndReason.STALE_SENSOR)
                 self._continue()
         return True
+
+    def _stop_walking(self, now_s: float) -> None:
+        """Who asked for a velocity and fell silent asks for none any more."""
+        limit_s = self.settings.velocity_timeout_s
+        if self._velocity_s is not None and now_s - self._velocity_s > limit_s:
+            self._velocity_s = None
+            problem = self.task.command(0.0)
+            self._outputs.note(f"no velocity on cmd_vel for {limit_s:g} s: {problem or 'it counts as 0'}")
 
     def _watch(self, now_s: float) -> None:
         silence_s, limit_s = self._link.silence_s(now_s), self.settings.state_timeout_s

@@ -50,6 +50,12 @@ class TaskNodeSettings:
     state_timeout_s: float = setting(
         2.0, "no joint state for so long means that the bridge is lost [s] (own figure: 20 of its repeats)", minimum=0.1
     )
+    velocity_timeout_s: float = setting(
+        0.5,
+        "a velocity asked for on cmd_vel that is older counts as 0: whoever asked is gone [s]; cmd_vel_timeout of "
+        "ros2_control's diff_drive_controller",
+        minimum=0.01,
+    )
     action_timeout_s: float = setting(
         5.0,
         "lockstep: no action for so long [s of wall time] ends the episode as connection_lost (own figure: above any "
@@ -67,7 +73,7 @@ class TaskNodeSettings:
     )
 
     def __post_init__(self) -> None:
-        stop_c = self.robot.safety.temperature_stop_c
+        stop_c = min(self.robot.safety.temperature_stop_c)
         if self.rest.above_c >= stop_c:
             raise SettingsError(
                 f"rest.above_c is {self.rest.above_c:g} C; it must be below robot.safety.temperature_stop_c, "

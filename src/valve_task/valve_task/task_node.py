@@ -92,16 +92,18 @@ class TaskNode(Node):
         self.create_subscription(SafetyState, "safety/state", self._on_gate, qos.LATCHED)
         self.create_subscription(JointHealth, "joint_health", self._on_health, qos.LATCHED)
         self.create_subscription(LearnerStatus, "learner/status", self._on_learner, qos.LATCHED)
-        self.create_subscription(Joy, "joy", self._on_joy, qos.JOY)
+        self.create_subscription(Joy, "joy", self._on_joy, qos.SENSORS)
         self.create_service(ResendTransitions, "replay/resend", self._on_resend)
         self.create_service(Trigger, "operator/done", self._on_operator_done)
         self._resets = ResetServer(self, self.machine)
         self._randomise = SimulationRequest(self, "simulation/randomise", self.machine.on_randomised)
         self._put_back = SimulationRequest(self, "simulation/put_back", self._on_put_back)
         if self.machine.task.moves_about:
-            self.create_subscription(Imu, "imu/data", self._on_imu, qos.STATE)
-            self.create_subscription(Odometry, "odom", self._on_odometry, qos.STATE)
-            self.create_subscription(TwistStamped, "cmd_vel", self._on_velocity, qos.STATE)
+            # In lockstep every reading counts, and the bridge publishes them.
+            sensors = qos.STATE if self.settings.time_base == "lockstep" else qos.SENSORS
+            self.create_subscription(Imu, "imu/data", self._on_imu, sensors)
+            self.create_subscription(Odometry, "odom", self._on_odometry, sensors)
+            self.create_subscription(TwistStamped, "cmd_vel", self._on_velocity, qos.SENSORS)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         lockstep = self.settings.time_base == "lockstep"
         period_s = _WATCH_PERIOD_S if lockstep else self.machine.task.control_period_s

@@ -16,7 +16,7 @@ def device_speed(monkeypatch):
     """The module, with a memory that is full at once and few updates."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import device_speed
-    import sac_learner.updates as updates_module
+    import sac_learner.learning.updates as updates_module
 
     torch.set_num_threads(1)
     monkeypatch.setattr(device_speed, "CAPACITY", 10_000)
@@ -44,7 +44,7 @@ def test_an_update_that_cannot_be_captured_is_no_result(device_speed, monkeypatc
     def broken(work, generator):
         raise RuntimeError("no graph")
 
-    import sac_learner.updates as updates_module
+    import sac_learner.learning.updates as updates_module
 
     monkeypatch.setattr(device_speed, "make_updates", lambda learner, _: on_device(learner, updates_module, broken))
     with pytest.raises(RuntimeError, match="captured: the captured update cannot be used: no graph"):

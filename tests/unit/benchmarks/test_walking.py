@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sac_learner.run_directory import prepare
-from sac_learner.run_environment import run_environment
-from sac_learner.stacks import STACKS, ArgumentError
+import yaml
+from sac_learner.graph.stacks import STACKS, ArgumentError
+from sac_learner.runs.run_directory import prepare
+from sac_learner.runs.run_environment import run_environment
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -43,6 +44,21 @@ def test_an_environment_is_that_of_the_run_with_what_differs(made):
     assert environment.unwrapped.simulation.model.geom("stair0").id >= 0
     with pytest.raises(ArgumentError, match="terrain:=ice"):
         run_environment(made, {"terrain": "ice"})
+
+
+def test_a_run_on_servos_is_pictured_on_servos_with_its_own_resets(tmp_path):
+    own = tmp_path / "own.yaml"
+    servos = yaml.safe_load((BENCHMARKS.parent / "config" / "robots" / "minitaur_servos.yaml").read_text())
+    servos["/**/task"] = {"ros__parameters": {"walk_reset.in_lane_m": 0.7, "task.walk.smoothing_episodes": 50}}
+    own.write_text(yaml.safe_dump(servos))
+    given = {"runs": str(tmp_path / "runs"), "run": "walk", "params": str(own)}
+    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1))
+    environment = run_environment(run, {}).unwrapped
+    environment.reset(seed=0)
+    assert environment.simulation.motors is None, "servos, no direct drive"
+    assert environment._walk_reset_settings.in_lane_m == 0.7
+    observation, *_ = environment.step(np.full(8, 0.8, dtype=np.float32))
+    assert observation[72:80] == pytest.approx(np.full(8, 0.8)), "nobody learns: the action is not smoothed"
 
 
 def test_an_episode_that_stands_still(made):

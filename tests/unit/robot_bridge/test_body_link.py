@@ -62,6 +62,18 @@ def test_a_jump_of_the_odometry_is_named_and_over_with_the_next_reading(watch):
     assert watch.problem(0.02) == ""
 
 
+def test_a_clock_that_is_set_back_excuses_no_jump(watch):
+    assert watch.odometry(odometry(500 * MS, x=0.1), 0.5)
+    assert not watch.odometry(odometry(400 * MS, x=100.0), 0.51)
+    assert "jumps by 99.900 m in 0.100 s" in watch.problem(0.51)
+
+
+def test_the_position_keeps_its_own_time(watch):
+    watch.odometry(odometry(5 * MS), 0.005)
+    watch.imu(imu(10 * MS), 0.01)
+    assert (watch.body().time_ns, watch.body().placed_ns) == (10 * MS, 5 * MS)
+
+
 def test_being_put_back_is_no_jump(watch):
     watch.put_back()
     assert watch.odometry(odometry(10 * MS, x=-3.0), 0.01)

@@ -57,6 +57,20 @@ def test_a_leg_that_is_outside_may_come_back(armed):
     assert send(armed, STAND, measured).verdict is not Verdict.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("goal", "detail"),
+    [
+        ([2.0, 2.0, 3.2, 2.0], "leg front_right: extension 3.200 rad"),  # further out
+        ([2.0, 2.0, 3.1, 3.05], "leg back_right: extension 3.050 rad"),  # another one follows
+    ],
+)
+def test_while_a_leg_is_outside_it_goes_no_further_and_no_other_follows(armed, goal, detail):
+    measured = motor_angles(np.zeros(4), np.array([2.0, 2.0, 3.1, 2.0]))
+    result = send(armed, motor_angles(np.zeros(4), np.array(goal)), measured)
+    assert result.verdict is Verdict.REFUSED
+    assert result.detail.startswith(detail)
+
+
 @pytest.mark.parametrize("lengths", [[0.1, 0.2, 0.2], [0.1, 0.2, 0.2, 0.2, 0.2]])
 def test_a_robot_file_with_other_lengths_is_refused(lengths):
     with pytest.raises(SettingsError, match="robot.five_bar_m holds . lengths for 8 joints: give 4 lengths"):

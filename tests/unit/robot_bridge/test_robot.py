@@ -6,6 +6,7 @@ import math
 import pytest
 import yaml
 from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.safety_limits import SafetyLimits
 from rosac_common.settings import SettingsError, from_mapping, to_mapping
 
 
@@ -37,6 +38,10 @@ def test_survives_being_a_flat_mapping_of_ros_parameters(robot):
         ({"auxiliary_joint_ids": [32]}, "ids must be unique, given twice: 32"),
         ({"speed_limit_rad_s": [0.0] * 9}, "'finger1_top': speed_limit_rad_s is 0"),
         ({"auxiliary_direction": []}, "auxiliary_direction has 0 values"),
+        (
+            {"safety": SafetyLimits(temperature_stop_c=[70.0, 75.0])},
+            "temperature_stop_c has 2 values: .* each of the 10",
+        ),
         ({"joint_names": []}, "joint_names is empty: pass a robot file"),
     ],
 )

@@ -10,6 +10,7 @@ from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import RealtimeLoop, make_gate
+from robot_bridge.monitor import JointMonitor
 from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.settings import SimulationSettings
@@ -262,6 +263,16 @@ def test_a_warm_motor_stops_until_it_has_cooled(bench):
     bench.robot.health.temperature_c[4] = 60.0
     bench.run(0.2)
     bench.assert_reset_then_arm(Cause.TEMPERATURE)
+
+
+def test_each_motor_may_have_its_own_limit(robot):
+    limits = dataclasses.replace(robot.safety, temperature_stop_c=[75.0] * 9 + [65.0])
+    limited = JointMonitor(dataclasses.replace(robot, safety=limits))
+    health = RobotHealth(np.full(10, 70.0), np.full(10, 12.0), np.zeros(10, dtype=np.uint8), np.zeros(10))
+    assert [detail for _, detail in limited.health_problems(health)] == [
+        "joint 'valve' is at 70 C, limit 65 C: let it cool down, then call safety/reset"
+    ]
+    assert list(JointMonitor(robot).health_problems(health)) == []
 
 
 def test_a_hardware_error_stops_and_reset_recovers_the_robot(bench):

@@ -43,3 +43,9 @@ def test_wrong_size_and_nan_are_named(name: str, bad: np.ndarray | None) -> None
 
 def test_infinite_reward_is_named() -> None:
     assert "reward is inf" in str(dataclasses.replace(GOOD, reward=float("inf")).problem(3, 2))
+
+
+@pytest.mark.parametrize("change", [{"reward": 1e39}, {"next_observation": np.array([0.0, -1e39, 0.0])}])
+def test_a_number_that_float32_does_not_hold_is_named(change: dict) -> None:
+    problem = dataclasses.replace(GOOD, **change).problem(3, 2)
+    assert "1e+39" in problem and "3.4e+38" in problem

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.learning import learner_settings, make_transition
-from sac_learner.checkpoint import CheckpointError
-from sac_learner.trainer import Trainer
+from sac_learner.learning.checkpoint import CheckpointError
+from sac_learner.learning.trainer import Trainer
 
 INTERVAL = 5  # updates between checkpoints
 

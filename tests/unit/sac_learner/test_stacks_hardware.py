@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rosac_common.settings import SettingsError
-from sac_learner.stacks import STACKS, Graph, complete_arguments, resolve
+from sac_learner.graph.stacks import STACKS, Graph, complete_arguments, resolve
 
 STACK = STACKS["dclaw_valve"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.recorder import Recorder
 from robot_bridge.backend import RobotState
 from robot_bridge.gate_types import GateState
 from robot_bridge.robot import load_robot
@@ -35,51 +36,6 @@ def make_state():
         return RobotState(round(time_s * 1e9), position, np.append(np.broadcast_to(velocity, 9), 0.0), np.zeros(10))
 
     return make
-
-
-class Recorder:
-    """`machine_io.Outputs` that keeps everything."""
-
-    def __init__(self):
-        self.observations, self.commands, self.transitions, self.episodes = [], [], [], []
-        self.problems, self.solutions, self.notes = [], [], []
-        self.progress, self.outcomes, self.questions = [], [], []
-        self.randomised = 0
-        self.offers_randomise = True
-
-    def publish_observation(self, observation):
-        self.observations.append(observation)
-
-    def publish_command(self, time_ns, goals_rad, torque_on):
-        self.commands.append((time_ns, goals_rad, torque_on))
-
-    def publish_transition(self, transition):
-        self.transitions.append(transition)
-
-    def publish_episode(self, record):
-        self.episodes.append(dataclasses.replace(record))
-
-    def randomise(self):
-        self.randomised += self.offers_randomise
-        return self.offers_randomise
-
-    def reset_progress(self, progress):
-        self.progress.append(progress)
-
-    def reset_ended(self, outcome):
-        self.outcomes.append(outcome)
-
-    def ask_operator(self, text):
-        self.questions.append(text)
-
-    def problem(self, problem, text):
-        self.problems.append((problem, text))
-
-    def solved(self, problem):
-        self.solutions.append(problem)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 class World:

@@ -29,19 +29,28 @@ def test_environment_checkers(name):
 def episode(env, seed, actions):
     observations, rewards = [env.reset(seed=seed)[0]], []
     for action in actions:
-        observation, reward, _, truncated, _ = env.step(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)
         rewards.append(reward)
-        if truncated:
+        if terminated or truncated:
             observations.append(env.reset()[0])
     return np.concatenate(observations), np.array(rewards)
 
 
-@pytest.mark.parametrize("name", ["DClawTurn", "DClawScrewRandomDynamics", "DClawPoseRandomDynamics"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DClawTurn",
+        "DClawScrewRandomDynamics",
+        "DClawPoseRandomDynamics",
+        "MinitaurWalkRandomDynamics",
+        "MinitaurWalkCommand",
+    ],
+)
 def test_same_seed_same_everything(name):
-    actions = np.random.default_rng(0).uniform(-1, 1, (25, 9)).astype(np.float32)
     task = {"horizon_steps": 10}
     used, fresh, other = make(name, task=task), make(name, task=task), make(name, task=task)
+    actions = np.random.default_rng(0).uniform(-1, 1, (25, *used.action_space.shape)).astype(np.float32)
     episode(used, 5, actions[:7])
     first, again = episode(used, 1, actions), episode(fresh, 1, actions)
     assert np.array_equal(first[0], again[0])

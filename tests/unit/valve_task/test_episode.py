@@ -1,12 +1,17 @@
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from robot_bridge.robot import load_robot
+from robot_bridge.simulation import make_simulation
+from robot_bridge.simulation.settings import SimulationSettings
 from rosac_common.transition import EndReason, Source
 from valve_task.episode import EpisodeLoop, ResetReport
-from valve_task.tasks import ActionError, TaskSettings, make_task
+from valve_task.tasks import ActionError, TaskSettings, make_task, tasks_of
 
+ROBOTS = Path(__file__).parents[3] / "config" / "robots"
 AGES = np.array([0.01], dtype=np.float32)
 
 
@@ -46,6 +51,25 @@ def test_a_step_makes_a_transition(begun, make_state):
     assert transition.reward == pytest.approx(judged.reward)
     assert (transition.stamp_s, transition.action_latency_s) == (0.1, 0.002)
     assert transition.problem(21, 9) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(name, task) for name in ("dclaw", "minitaur") for task in sorted(tasks_of(name))]
+)
+def test_a_bridge_that_says_nothing_for_a_period_drops_the_step_of_any_task(name, task):
+    robot = load_robot(ROBOTS / f"{name}.yaml")
+    simulation = make_simulation(robot, SimulationSettings(), seed=0, epoch_ns=0)
+    simulation.open()
+    state = simulation.read()
+    simulation.close()
+    made = make_task(TaskSettings(name=task), robot)
+    made.draw(np.random.default_rng(0))
+    loop = EpisodeLoop(made, "session", training=True)
+    loop.begin(state, AGES, ResetReport(1, 1.0))
+    for _ in range(2):
+        goals = loop.act(np.zeros(made.action_size, dtype=np.float32), Source.POLICY, 1)
+        assert loop.settle(state, goals, AGES) is None
+    assert loop.record.counters["steps_dropped"] == 2
 
 
 @pytest.mark.parametrize(

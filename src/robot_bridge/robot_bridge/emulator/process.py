@@ -105,7 +105,8 @@ class EmulatorProcess:
             BackendError: it does not move about, or the emulator is gone.
         """
         values = self.order("body")["body"]
-        return BodyState(values.pop("time_ns"), **{name: np.array(value) for name, value in values.items()})
+        times = {name: values.pop(name) for name in ("time_ns", "position_time_ns")}
+        return BodyState(**times, **{name: np.array(value) for name, value in values.items()})
 
     def put_back(self) -> None:
         """Set a robot that moves about on its mark."""

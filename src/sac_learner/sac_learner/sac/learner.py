@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION
-from sac_learner.replay import Batch
+from sac_learner.sac.batch import Batch
 from sac_learner.sac.critic import smooth_targets
 from sac_learner.sac.derived import DerivedGradients
 from sac_learner.sac.gradients import (

@@ -151,27 +151,33 @@ class WalkTask(Task):
 
     def _begin(self, state: RobotState, reading: Array) -> None:
         """It has always been like this, and nothing has been done."""
-        self._start = state
+        self._start, self._measured_m_s = state, 0.0
         yaw = state.body.yaw_rad
         self._forward = np.array([math.cos(yaw), math.sin(yaw)])
         self._readings.extend([reading] * (HISTORY + 1))
         self._actions.extend([np.zeros(self.action_size, dtype=np.float32)] * HISTORY)
 
-    def _speed_m_s(self, before: RobotState, after: RobotState) -> float:
-        """Mean forward velocity between two states. Their own times count: a slow sensor of the body may have brought
-        nothing new between them."""
-        elapsed_s = (after.time_ns - before.time_ns) * 1e-9
+    def _speed_m_s(self, before: RobotState, after: RobotState) -> float | None:
+        """Mean forward velocity between two states, by the times of their positions; None: the later one brings no new
+        position, since the odometry is slow or the bridge has said nothing in between."""
+        elapsed_s = (after.body.placed_ns - before.body.placed_ns) * 1e-9
+        if elapsed_s == 0.0:
+            return None
         return float((after.body.position_m - before.body.position_m)[:2] @ self._forward) / elapsed_s
 
     def _missing_m_s(self, state: RobotState) -> float:
-        speed = self._speed_m_s(self._start, state)
+        speed = self._speed_m_s(self._start, state) or 0.0
         if self.variant.commanded:
             return max(0.0, abs(speed - self.command_m_s) - COMMAND_TOLERANCE_M_S)
         return max(0.0, self._walk.success_speed_m_s - speed)
 
     def _velocity_term(self, state: RobotState) -> float:
-        """safemrl: the goal less the distance to it; a jump of the odometry counts as FASTEST_M_S."""
-        speed = min(FASTEST_M_S, max(-FASTEST_M_S, self._speed_m_s(self._state, state)))
+        """safemrl: the goal less the distance to it; a jump of the odometry counts as FASTEST_M_S. Until there is a new
+        position, the robot is as fast as it was."""
+        measured = self._speed_m_s(self._state, state)
+        if measured is not None:
+            self._measured_m_s = min(FASTEST_M_S, max(-FASTEST_M_S, measured))
+        speed = self._measured_m_s
         return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:

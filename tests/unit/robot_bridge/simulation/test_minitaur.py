@@ -11,7 +11,7 @@ from robot_bridge.backend import SimulatedBackend
 from robot_bridge.leg_kinematics import LEGS, motor_angles, swing_extension
 from robot_bridge.robot import load_robot
 from robot_bridge.servos import ServoSettings
-from robot_bridge.simulation import make_simulation, minitaur
+from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.minitaur import MinitaurSimulation
 from robot_bridge.simulation.minitaur_model import FIGURES, FOOT_RADIUS, minitaur_mjcf
 from robot_bridge.simulation.settings import MinitaurSettings, SimulationSettings
@@ -52,6 +52,43 @@ def opening_m(simulation):
 
 def test_is_a_simulated_backend(robot):
     assert isinstance(make_simulation(robot, SimulationSettings(), seed=0, epoch_ns=0), SimulatedBackend)
+
+
+# minitaur_rainbow_dash.urdf of bullet3, written down again: mass [kg], place of the centre of mass in the body [m],
+# inertia about it [kg m2]. A motor and the upper link that it turns are one body, as are chassis and side frames.
+LONG_LINK = [(0.086, (0.0, 0.0, 0.12), (3.246e-4, 3.264e-4, 2.2e-6))]
+SHORT_LINK = [(0.072, (0.0, 0.0, 0.1), (2.317e-4, 2.333e-4, 2.0e-6))]
+UPPER_LINK = [
+    (0.072, (0.0, 0.0, 0.0), (0.000114, 0.000218, 0.000114)),
+    (0.034, (0.0, 0.0275, 0.045), (3.877e-5, 4.220e-5, 3.6e-6)),
+]
+BODY = [
+    (3.353, (0.05, 0.0, 0.0), (0.006837, 0.027262, 0.029870)),
+    (1.32, (0.0, 0.1265, -0.0185), (0.004147, 0.040913, 0.041840)),
+    (1.32, (0.0, -0.1265, -0.0185), (0.004147, 0.040913, 0.041840)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("front_left_rear_lower", LONG_LINK),
+        ("back_right_front_lower", SHORT_LINK),
+        ("back_left_rear_motor", UPPER_LINK),
+        ("chassis", BODY),
+    ],
+)
+def test_bodies_have_mass_and_inertia_of_the_source(simulation, name, parts):
+    masses, places, inertias = (np.array(column) for column in zip(*parts, strict=True))
+    centre = masses @ places / masses.sum()
+    total = np.zeros((3, 3))
+    for mass, place, inertia in zip(masses, places - centre, inertias, strict=True):
+        total += np.diag(inertia) + mass * (place @ place * np.eye(3) - np.outer(place, place))
+    body = simulation.model.body(name)
+    assert body.mass[0] == pytest.approx(masses.sum())
+    assert np.sort(body.inertia) == pytest.approx(np.linalg.eigvalsh(total), rel=1e-6)
+    if len(parts) != 2:  # the motor's own place is in another frame
+        assert body.ipos == pytest.approx(centre, abs=1e-12)
 
 
 @pytest.mark.parametrize(("figures", "mass"), [("identified", 7.473), ("default", 6.0)])
@@ -275,24 +312,47 @@ class TestSensors:
 
 
 class TestRandomise:
-    def test_stays_in_its_ranges_and_does_not_add_up(self, robot):
+    # bullet3, minitaur_env_randomizer_config.py: lowest and highest of each draw, written down again.
+    RANGES = {
+        "mass": (0.8, 1.2),
+        "inertia": (0.5, 1.5),
+        "strength": (0.8, 1.2),
+        "voltage_v": (14.0, 16.8),
+        "viscous_v_s": (0.0, 0.05),
+        "latency_s": (0.0, 0.04),
+        "foot_friction": (0.5, 1.25),
+        "knee_friction_nm": (0.0, 0.05),
+    }
+
+    @staticmethod
+    def drawn(simulation, fresh):
+        model, motors = simulation.model, simulation.motors
+        feet = [model.geom(f"{leg}_rear_lower").id for leg in LEGS]
+        knees = [model.joint(f"{leg}_{half}_knee").dofadr[0] for leg in LEGS for half in ("rear", "front")]
+        return {
+            "mass": model.body_mass[1:] / fresh.model.body_mass[1:],
+            "inertia": model.body_inertia[1:] / fresh.model.body_inertia[1:],
+            "strength": motors.strength,
+            "voltage_v": motors.voltage_v,
+            "viscous_v_s": motors.viscous_v_s,
+            "latency_s": simulation._sensor_latency_s,
+            "foot_friction": model.geom_friction[feet, 0],
+            "knee_friction_nm": model.dof_frictionloss[knees],
+        }
+
+    def test_every_draw_fills_its_range_and_does_not_add_up(self, robot):
         simulation, fresh = MinitaurSimulation(robot), MinitaurSimulation(robot)
         rng = np.random.default_rng(0)
-        for _ in range(20):
+        draws = []
+        for _ in range(40):
             simulation.randomise(rng)
-            mass = simulation.model.body_mass[1:] / fresh.model.body_mass[1:]
-            inertia = simulation.model.body_inertia[1:] / fresh.model.body_inertia[1:]
-            assert 0.8 <= mass.min() <= mass.max() <= 1.2
-            assert 0.5 <= inertia.min() <= inertia.max() <= 1.5
-            motors = simulation.motors
-            for value, (low, high) in (
-                (motors.strength, minitaur.RANDOM_STRENGTH),
-                (motors.voltage_v, minitaur.RANDOM_VOLTAGE_V),
-                (motors.viscous_v_s, minitaur.RANDOM_VISCOUS_V_S),
-                (simulation._sensor_latency_s, minitaur.RANDOM_LATENCY_S),
-            ):
-                assert low <= np.min(value) <= np.max(value) <= high
-        assert len(set(motors.strength)) == 8
+            draws.append(self.drawn(simulation, fresh))
+        for name, (low, high) in self.RANGES.items():
+            values = np.concatenate([np.ravel(each[name]) for each in draws])
+            assert low <= values.min() < low + 0.2 * (high - low), name
+            assert high - 0.2 * (high - low) < values.max() <= high, name
+        assert len(set(draws[-1]["strength"])) == 8
+        assert np.ptp(draws[-1]["foot_friction"]) == np.ptp(draws[-1]["knee_friction_nm"]) == 0.0, "one for all legs"
 
     def test_is_reproducible_and_walks_on(self, robot):
         ends = []

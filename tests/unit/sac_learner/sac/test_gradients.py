@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from rosac_common.settings import SettingsError, from_mapping
-from sac_learner.replay import Batch
 from sac_learner.sac import derived, derived_critic
+from sac_learner.sac.batch import Batch
 from sac_learner.sac.derived import DerivedGradients
 from sac_learner.sac.gradients import (
     BFLOAT16_GRADIENT_TOLERANCE,
@@ -171,6 +171,24 @@ def test_wrong_gradients_are_found_at_the_start_and_not_used(module, broken, mon
     made = learner({})
     assert "hand-derived gradients do not agree with the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
+
+
+@pytest.mark.parametrize(("observation_size", "action_size"), [(21, 9), (112, 8)])
+def test_the_check_at_the_start_meets_clipped_standard_deviations_too(observation_size, action_size, monkeypatch):
+    """A gradient that ignores the limits is right wherever they are not reached."""
+    right, clipped = DerivedGradients.critic, []
+
+    def without_limits(self, *arguments):
+        result = right(self, *arguments)
+        limited = self._log_std[-len(self._raw_log_std) :]
+        clipped.append(float((self._raw_log_std != limited).float().mean()))
+        self._raw_log_std = limited
+        return result
+
+    monkeypatch.setattr(DerivedGradients, "critic", without_limits)
+    made = SacLearner(from_mapping(SacSettings, {}), observation_size, action_size, seed=0)
+    assert "actor gradient differs by" in made.fallback
+    assert 0.05 < max(clipped) < 0.95
 
 
 def test_gradients_that_a_device_cannot_compute_are_not_used(monkeypatch):

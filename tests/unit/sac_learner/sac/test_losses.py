@@ -3,7 +3,7 @@ import pytest
 import torch
 from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, learner_settings, make_transition
 from rosac_common.transition import EndReason
-from sac_learner.replay import ReplayBuffer, row, rows
+from sac_learner.learning.replay import ReplayBuffer, row, rows
 from sac_learner.sac.actor import actor_loss
 from sac_learner.sac.critic import critic_loss, critic_target, smooth_targets
 from sac_learner.sac.learner import SacLearner

@@ -1,12 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from rosac_common.settings import from_mapping
 from sac_learner.policy import ExplorationNoise, PolicyNetwork, PolicyWeights
-from sac_learner.replay import Batch
+from sac_learner.sac.batch import Batch
 from sac_learner.sac.distribution import sample_action
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.symmetry import Symmetries
 
 SIZES = (3, 2)
 
@@ -41,13 +44,16 @@ def plain_update(learner, batch, noises):
     def critic(module, i, x, a):
         h = torch.cat([x, a], 1)
         for weight, bias in list(zip(module.weights, module.biases, strict=True))[:-1]:
-            h = torch.relu(h @ weight[i] + bias[i])
+            h = h @ weight[i] + bias[i]
+            if s.critic_normalisation == "layer":
+                h = (h - h.mean(1, keepdim=True)) / torch.sqrt(h.var(1, correction=0, keepdim=True) + 1e-5)
+            h = torch.relu(h)
         return (h @ module.weights[-1][i] + module.biases[-1][i])[:, 0]
 
-    alpha = learner.log_alpha.exp().detach()
+    alpha = s.initial_temperature
     next_action, next_log_prob = sample_action(*policy(next_observation), noises[0])
     next_q = torch.min(*[critic(learner.target_critic, i, next_observation, next_action) for i in range(2)])
-    target = (reward + s.discount * bootstrap * (next_q - alpha * next_log_prob)).detach()
+    target = (s.reward_scale * reward + s.discount * bootstrap * (next_q - alpha * next_log_prob)).detach()
     losses = [0.5 * ((critic(learner.critic, i, observation, action) - target) ** 2).mean() for i in range(2)]
     critic_gradients = torch.autograd.grad(sum(losses), list(learner.critic.parameters()))
 
@@ -59,8 +65,18 @@ def plain_update(learner, batch, noises):
     return critic_gradients, actor_gradients
 
 
-def test_first_update_equals_an_independent_one():
-    learner = SacLearner(settings(), *SIZES, seed=3)
+OWN_SCALES = {"reward_scale": 0.1, "initial_temperature": 0.3, "discount": 0.9}
+
+
+@pytest.mark.parametrize("gradients", ["derived", "plain"])
+@pytest.mark.parametrize("changes", [{}, OWN_SCALES, {**OWN_SCALES, "critic_normalisation": "layer"}])
+def test_first_update_equals_an_independent_one(gradients, changes):
+    learner = SacLearner(settings(gradients=gradients, **changes), *SIZES, seed=3)
+    assert not learner.fallback
+    # Later in a training the target critics differ from the critics.
+    with torch.no_grad():
+        for parameter in learner.target_critic.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     generator = torch.Generator()
     generator.set_state(learner.state()["noise_generator"])
     noises = [torch.empty(64, 2).normal_(generator=generator) for _ in range(2)]
@@ -83,6 +99,18 @@ def test_first_update_equals_an_independent_one():
         torch.testing.assert_close(parameter - before[f"critic.{name}"], step, rtol=0.02, atol=2e-6)
         smoothed = before[f"target_critic.{name}"] + 0.005 * (parameter - before[f"target_critic.{name}"])
         torch.testing.assert_close(dict(learner.target_critic.named_parameters())[name].data, smoothed.data)
+
+
+def test_symmetries_change_the_batch_before_anything_is_computed_from_it():
+    opposite = Symmetries.from_signed([-1, -2, -3], [-1, -2], *SIZES)
+    batch = random_batch(np.random.default_rng(0))
+    turned = SacLearner(settings(symmetry_augmentation=True), *SIZES, seed=3, symmetries=opposite)
+    turned.update(batch)
+    other = SacLearner(settings(), *SIZES, seed=3)
+    torch.randint(1, (64,), generator=other.generator)  # the draw of the symmetries
+    signs = {name: -getattr(batch, name) for name in ("observation", "action", "next_observation")}
+    other.update(dataclasses.replace(batch, **signs))
+    assert all(torch.equal(value, other.state()[name]) for name, value in turned.state().items())
 
 
 def test_same_seed_and_batches_give_the_same_weights_bit_for_bit():
@@ -123,9 +151,11 @@ def test_log_standard_deviation_is_clipped():
         ("action", np.zeros((63, 2), np.float32)),
         ("reward", np.zeros((64, 1), np.float32)),
         ("bootstrap", np.zeros(64, np.float64)),
+        ("reward", np.full(64, np.nan, np.float32)),
+        ("next_observation", np.full((64, 3), np.inf, np.float32)),
     ],
 )
-def test_batch_of_wrong_shape_or_dtype_is_refused_before_anything_changes(field, value):
+def test_a_wrong_batch_is_refused_before_anything_changes(field, value):
     learner = SacLearner(settings(), *SIZES, seed=0)
     before = {name: tensor.clone() for name, tensor in learner.state().items()}
     good = random_batch(np.random.default_rng(0))

@@ -161,9 +161,34 @@ class TestReward:
         terms, _ = self.judged(state(1, y=0.008, yaw=1.0), before=state(0, yaw=math.pi / 2))
         assert terms["velocity"] == pytest.approx(20 * 0.4)
 
-    def test_a_body_sensor_that_brings_nothing_new_shows_a_robot_that_stands(self):
+    def test_the_same_place_at_a_later_time_is_a_robot_that_stands(self):
         seen = state(0)
-        terms, outcome = self.judged(dataclasses.replace(state(1), body=seen.body), before=seen)
+        stopped = dataclasses.replace(state(1).body, position_m=seen.body.position_m)
+        terms, outcome = self.judged(dataclasses.replace(state(1), body=stopped), before=seen)
+        assert terms["velocity"] == pytest.approx(0.0)
+        assert outcome.error == pytest.approx(0.3)
+
+    @pytest.mark.parametrize("rate_hz", [15, 25, 30, 50, 100])
+    def test_slow_odometry_earns_what_fast_one_does(self, rate_hz):
+        """Half a metre a second over two seconds, seen by a camera of that rate."""
+        task, total = make(), 0.0
+        task.observe(state(0), 0, NOTHING)
+        for step in range(1, 101):
+            seen_s = math.floor(step * 0.02 * rate_hz + 1e-9) / rate_hz
+            seen = state(step)
+            body = dataclasses.replace(
+                seen.body, position_m=np.array([0.5 * seen_s, 0.0, 0.25]), position_time_ns=round(seen_s * 1e9)
+            )
+            seen = dataclasses.replace(seen, body=body)
+            outcome = task.evaluate(seen, step, NOTHING)
+            total += outcome.terms[0]
+            task.observe(seen, step, NOTHING)
+        late_steps = math.ceil(50 / rate_hz) - 1  # at first nothing is known
+        assert total == pytest.approx(20 * 0.5 * (100 - late_steps))
+        assert outcome.success
+
+    def test_the_same_reading_twice_is_a_robot_that_stands(self):
+        terms, outcome = self.judged(state(0), before=state(0))
         assert terms["velocity"] == pytest.approx(0.0)
         assert outcome.error == pytest.approx(0.3)
 
@@ -220,6 +245,17 @@ class TestCommand:
         assert task.observe(state(0), 0, NOTHING)[-1] == pytest.approx(task.command_m_s)
         task.command_m_s = 0.3
         assert task.observe(state(1), 1, NOTHING)[-1] == pytest.approx(0.3)
+
+    @pytest.mark.parametrize("asked", [0.41, -0.5, math.nan, math.inf])
+    def test_a_velocity_beyond_its_range_is_refused(self, asked):
+        task = self.commanded(0.1)
+        assert "is outside -0.4 .. 0.4 (task.walk.command_range_m_s)" in task.command(asked)
+        assert task.command_m_s == 0.1
+        assert task.command(-0.4) == ""
+        assert task.command_m_s == -0.4
+
+    def test_a_task_that_follows_none_says_so(self):
+        assert make().command(0.2) == "task MinitaurWalk follows no commanded velocity"
 
     @pytest.mark.parametrize(("command", "x", "expected"), [(0.3, 0.006, 0.3), (0.3, 0.004, 0.2), (-0.3, -0.008, 0.2)])
     def test_reward_is_the_speed_less_the_distance_to_it(self, command, x, expected):

@@ -178,7 +178,7 @@ def _check_health(servo: Servo, state: ServoState, robot: RobotSettings, command
 
 
 def _check_temperature(servo: Servo, state: ServoState, robot: RobotSettings) -> Iterator[Finding]:
-    own_c, stop_c = state.registers["temperature_limit"], robot.safety.temperature_stop_c
+    own_c, stop_c = state.registers["temperature_limit"], robot.hottest_c[robot.all_joint_names.index(servo.joint)]
     limit_c, name = min((own_c, "its register temperature_limit"), (stop_c, "robot.safety.temperature_stop_c"))
     value, limit = f"{state.temperature_c} C", f"below {limit_c:g} C ({name})"
     remedy = "let it rest; does the joint push against something, or hold a weight?"

@@ -1,0 +1,1 @@
+"""What the rosac command does, and what it shows the operator."""

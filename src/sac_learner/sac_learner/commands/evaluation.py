@@ -1,0 +1,118 @@
+"""Evaluation: a finished policy, deterministic, through the real graph without a learner."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+from rosac_common.settings import from_mapping, to_mapping
+from sac_interfaces.msg import EpisodeSummary
+from valve_task.tasks import error_unit_of
+
+from sac_learner.commands.monitor import Monitor
+from sac_learner.commands.operator_console import OperatorConsole
+from sac_learner.graph.stacks import Graph, complete_arguments, find_stack, resolve
+from sac_learner.graph.supervisor import Supervisor
+from sac_learner.runs.run_directory import Run, RunError
+from sac_learner.settings import ActorSettings
+
+# No episode within this wall time: the graph is stuck. In real time 80 steps take 8 s, a reset with all retries 40 s.
+EPISODE_TIMEOUT_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Result of an evaluation; `to_json` is what `rosac eval --json` writes."""
+
+    success_rate: float
+    final_error_mean: float  # [error_unit]
+    return_mean: float
+    episodes: int
+    final_errors: tuple[float, ...]  # [error_unit]
+    error_unit: str  # rad, or m/s
+
+    def to_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.episodes} episodes: success {100 * self.success_rate:.0f}%, mean final error "
+            f"{self.final_error_mean:.3f} {self.error_unit}, mean return {self.return_mean:.0f}"
+        )
+
+
+def evaluate(
+    run: Run, policy: Path, episodes: int, changes: Mapping[str, str], report: Callable[[str], None]
+) -> Evaluation:
+    """Run `episodes` episodes of the run's task with the mean action of `policy`.
+
+    Args:
+        run: whose stack, task and parameters are used.
+        policy: an exported policy.
+        episodes: how many.
+        changes: arguments that differ from the run's (seed, time_base, backend).
+        report: called with one line when something needs attention.
+
+    Raises:
+        RunError: the run has no such policy yet.
+        RuntimeError: a node refused to start, or no episode ended within EPISODE_TIMEOUT_S.
+    """
+    if not policy.exists():
+        raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
+    graph = evaluation_graph(run, policy, changes)
+    directory = run.path / "evaluation"
+    directory.mkdir(exist_ok=True)
+    config = directory / "config.yaml"
+    config.write_text(yaml.safe_dump(graph.parameter_file(), sort_keys=False), encoding="utf-8")
+    results: list[EpisodeSummary] = []
+    supervisor = Supervisor(graph, config, directory / "log", report)
+    by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
+    with Monitor(graph.arguments["namespace"], results.append) as monitor, OperatorConsole(monitor, report) as operator:
+        try:
+            supervisor.start()
+            deadline = time.monotonic() + EPISODE_TIMEOUT_S
+            while len(results) < episodes:
+                known = len(results)
+                monitor.spin(0.1)
+                supervisor.check(time.monotonic())
+                operator.update(time.monotonic())
+                if len(results) > known or (by_hand and operator.waits):
+                    deadline = time.monotonic() + EPISODE_TIMEOUT_S
+                if time.monotonic() > deadline:
+                    missing = "; ".join(monitor.complaints.values()) or "see " + str(directory / "log")
+                    raise RuntimeError(f"no episode ended within {EPISODE_TIMEOUT_S:g} s: {missing}")
+        finally:
+            supervisor.stop()
+    return _summary(results[:episodes])
+
+
+def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Graph:
+    """The run's graph without its learner, the actor deterministic, in a namespace of its own: an evaluation beside a
+    running training must not command its robot."""
+    stack = find_stack(run.stack)
+    arguments = complete_arguments(stack, {**run.arguments, "namespace": f"evaluation_{os.getpid()}", **changes})
+    graph = resolve(stack, arguments, run.name, run.path)
+    actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}
+    task = {**to_mapping(graph.parameters["task"]), "wait_for_learner": False}
+    parameters = {
+        "bridge": graph.parameters["bridge"],
+        "task": from_mapping(type(graph.parameters["task"]), task),
+        "actor": from_mapping(ActorSettings, actor),
+    }
+    return dataclasses.replace(graph, parameters=parameters)
+
+
+def _summary(results: list[EpisodeSummary]) -> Evaluation:
+    count = len(results)
+    return Evaluation(
+        success_rate=sum(result.success for result in results) / count,
+        final_error_mean=sum(result.final_error_rad for result in results) / count,
+        return_mean=sum(result.episode_return for result in results) / count,
+        episodes=count,
+        final_errors=tuple(result.final_error_rad for result in results),
+        error_unit=error_unit_of(results[0].task),
+    )

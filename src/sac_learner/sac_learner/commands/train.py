@@ -1,0 +1,136 @@
+"""A training run from start to report: graph, progress, evaluation, plots."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from sac_interfaces.msg import LearnerStatus
+
+from sac_learner.commands.evaluation import Evaluation, evaluate
+from sac_learner.commands.monitor import Monitor
+from sac_learner.commands.operator_console import OperatorConsole
+from sac_learner.commands.progress import Progress
+from sac_learner.commands.robot_link import RobotLink
+from sac_learner.graph.stacks import Graph, Stack
+from sac_learner.graph.supervisor import Supervisor
+from sac_learner.runs.plots import plot_run
+from sac_learner.runs.run_directory import Run, prepare
+from sac_learner.runs.strip import StripUnavailable, record_strip
+
+# Episodes of the final evaluation.
+FINAL_EPISODES = 50
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
+    """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
+    run, graph = prepare(stack, given, datetime.datetime.now())
+    console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
+    signals = _signals()
+    try:
+        _learn(run, graph, console)
+        report(run, console)
+    except (Interrupted, RuntimeError):
+        if not signals:
+            raise
+        command = f"rosac train {stack.name} runs:={run.path.parent} run:={run.name} resume:=true"
+        console.print(f"stopped by {signals[0]}; continue with: {command}", highlight=False)
+        return 130
+    return 0
+
+
+def _learn(run: Run, graph: Graph, console: Console) -> None:
+    """The graph with its progress display, until the learner has finished."""
+    with Monitor(graph.arguments["namespace"]) as monitor:
+        progress = Progress(f"{run.stack} {run.name}", monitor, console, time.monotonic())
+        supervisor = Supervisor(graph, run.files.config, run.files.logs, progress.note)
+        try:
+            supervisor.start()
+            with progress, OperatorConsole(monitor, progress.note) as operator:
+                while monitor.status is None or monitor.status.phase != LearnerStatus.PHASE_FINISHED:
+                    monitor.spin(0.2)
+                    supervisor.check(time.monotonic())
+                    operator.update(time.monotonic())
+                    progress.update(time.monotonic())
+        finally:
+            supervisor.stop()
+
+
+def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
+    """The graph alone until Ctrl-C; what its nodes complain of and what the robot waits for is printed."""
+    run, graph = prepare(stack, given, datetime.datetime.now())
+    console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
+    signals = _signals()
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    supervisor = Supervisor(graph, run.files.config, run.files.logs, note)
+    try:
+        with RobotLink(graph.arguments["namespace"]) as link, OperatorConsole(link, note) as operator:
+            supervisor.start()
+            while True:
+                link.spin(0.2)
+                supervisor.check(time.monotonic())
+                operator.update(time.monotonic())
+    except (Interrupted, RuntimeError):
+        if not signals:
+            raise
+        return 0
+    finally:
+        supervisor.stop()
+
+
+def report(run: Run, console: Console) -> None:
+    """Evaluate the trained policy and the same one untrained; write evaluation.json, plots and the picture strip."""
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    note(f"evaluating over {FINAL_EPISODES} episodes ...")
+    results: dict[str, Evaluation] = {}
+    for label, policy in (("trained", run.files.policy), ("untrained", run.files.untrained_policy)):
+        results[label] = evaluate(run, policy, FINAL_EPISODES, {}, note)
+        note(f"{label:>9}: {results[label]}")
+    write_json(run.files.evaluation, {label: result.to_json() for label, result in results.items()})
+    for path in plot_run(run):
+        note(f"wrote {path}")
+    try:
+        note(f"wrote {record_strip(run, run.files.policy, run.files.strip)}")
+    except StripUnavailable as error:
+        note(f"no picture strip: {error}")
+
+
+def write_json(path: Path, document: Mapping[str, object]) -> None:
+    """A JSON file for people and scripts."""
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _signals() -> list[str]:
+    """Ctrl-C and SIGTERM become `Interrupted` once; a second one while stopping changes nothing.
+
+    Returns:
+        A list that holds the signal's name when it has come. rclpy may lose `Interrupted`, when it comes while an
+        argument is converted, and raises a RuntimeError of its own instead.
+    """
+    caught: list[str] = []
+
+    def handler(number: int, _: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        caught.append(signal.Signals(number).name)
+        raise Interrupted(caught[0])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+    return caught

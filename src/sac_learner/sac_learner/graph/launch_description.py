@@ -1,0 +1,60 @@
+"""A stack as a launch description for `ros2 launch`. Needs the `launch` and `launch_ros` of a ROS installation."""
+
+from __future__ import annotations
+
+import datetime
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from sac_learner.graph.quick_discovery import quick_discovery
+from sac_learner.graph.stacks import Stack, find_stack, parse_arguments
+from sac_learner.graph.supervisor import RESPAWN_DELAY_S
+from sac_learner.runs.run_directory import prepare
+
+# No robot moves on without the launch that is to stop it: the kernel interrupts the nodes when it dies, see setpriv(1).
+_END_WITH_LAUNCH = "setpriv --pdeathsig INT"
+
+
+def describe(name: str) -> LaunchDescription:
+    """The launch description of a stack: its arguments, then its nodes in a run directory made at launch."""
+    stack = find_stack(name)
+    declared = [
+        DeclareLaunchArgument(
+            argument.name,
+            default_value=argument.default,
+            description=argument.doc,
+            choices=list(argument.choices) or None,
+        )
+        for argument in stack.arguments()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_nodes, args=[stack])])
+
+
+def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity]:
+    given = []
+    for argument in stack.arguments():
+        value = LaunchConfiguration(argument.name).perform(context)
+        if value != argument.default:  # what is left at its default is not "given": on resume the run's own value holds
+            given.append(f"{argument.name}:={value}")
+    run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now())
+    environment = {**quick_discovery(), **graph.environment}
+    variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
+    nodes = [
+        Node(
+            package=node.package,
+            executable=node.executable,
+            name=node.name,
+            namespace=graph.arguments["namespace"] or None,
+            parameters=[str(run.files.config.resolve())],
+            output="screen",
+            prefix=_END_WITH_LAUNCH,
+            exec_name=node.executable,
+            respawn=True,
+            respawn_delay=RESPAWN_DELAY_S,
+        )
+        for node in graph.nodes
+    ]
+    return [*variables, *nodes]

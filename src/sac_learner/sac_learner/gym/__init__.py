@@ -1,0 +1,1 @@
+"""rosac gym: the learner on a Gymnasium environment, in one process, without ROS."""

@@ -1,0 +1,62 @@
+"""Evaluation on a Gymnasium environment: the deterministic policy over whole episodes."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from sac_learner.gym.environment import Array, GymEnvironment
+
+# An episode that has not ended by then has no time limit. Source: own choice, 100 times Gymnasium's usual 1000.
+LONGEST_EPISODE_STEPS = 100_000
+
+
+class DeterministicPolicy(Protocol):
+    """What can be evaluated: `PolicyNetwork`, or a policy of another library."""
+
+    def mean_action(self, observation: Array) -> Array:
+        """Observation [O] -> action in [-1, 1] [A]."""
+
+
+class EndlessEpisodeError(RuntimeError):
+    """An episode does not end. The message names the remedy."""
+
+
+def evaluate(environment: GymEnvironment, policy: DeterministicPolicy, *, episodes: int, seed: int) -> dict[str, Any]:
+    """Run whole episodes with the mean action.
+
+    Args:
+        environment: its state is set anew by the seed.
+        policy: of the environment's sizes.
+        episodes: how many, at least 1.
+        seed: of the first episode; the others follow from it.
+
+    Returns:
+        `return_mean`, and `success_rate` where `info["is_success"]` exists at the end of every episode.
+
+    Raises:
+        EndlessEpisodeError: an episode took more than LONGEST_EPISODE_STEPS.
+    """
+    returns, successes = [], []
+    for episode in range(episodes):
+        observation = environment.reset(seed if episode == 0 else None)
+        total = 0.0
+        for _ in range(LONGEST_EPISODE_STEPS):
+            result = environment.step(policy.mean_action(observation))
+            observation = result.observation
+            total += result.reward
+            if result.terminated or result.truncated:
+                break
+        else:
+            raise EndlessEpisodeError(
+                f"an episode of {environment.env_id} has not ended after {LONGEST_EPISODE_STEPS} steps: give it a time "
+                "limit with --max-episode-steps"
+            )
+        returns.append(total)
+        if "is_success" in result.info:
+            successes.append(bool(result.info["is_success"]))
+    outcome: dict[str, Any] = {"return_mean": float(np.mean(returns))}
+    if len(successes) == episodes:
+        outcome["success_rate"] = float(np.mean(successes))
+    return outcome

@@ -1,0 +1,274 @@
+"""Training on a Gymnasium environment in one process: the learner of the robot without ROS, and no console output.
+
+step(): random or policy's action -> environment -> replay log, replay memory -> updates -> evaluation, checkpoint
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rosac_common.settings import to_mapping
+
+from sac_learner.gym.environment import Array, GymEnvironment
+from sac_learner.gym.evaluation import evaluate
+from sac_learner.gym.interaction import Interaction, NotFiniteError
+from sac_learner.gym.settings import GymSettings
+from sac_learner.gym.storage import GymRunError, GymStorage, check_fits, stored_run
+from sac_learner.learning.checkpoint import Progress, sampling_state
+from sac_learner.learning.pacing import Pacer
+from sac_learner.learning.replay import ReplayBuffer, row
+from sac_learner.policy import PolicyError, PolicyNetwork, PolicyWeights
+from sac_learner.sac.learner import Metrics, SacLearner
+from sac_learner.sac.symmetry import Symmetries
+from sac_learner.settings import LearnerNodeSettings
+
+# Uses of the seed; each draws from a generator of its own.
+_LEARNER, _SAMPLING, _EVALUATION, _ACTING, _ENVIRONMENT = range(5)
+# Lists of `result`: always, and where every evaluation has them.
+_LISTS, _OPTIONAL_LISTS = ("steps", "return_mean"), ("success_rate", "robot_time_s")
+
+
+class GymTraining:
+    """One training. Call `step` until `finished`, then `close`.
+
+    The same settings and thread count give the same weights and evaluations, bit for bit, on the same machine. A
+    resumed run has lost the state of its environment: it goes on with a new episode.
+    """
+
+    def __init__(self, settings: GymSettings, directory: Path | None = None, *, resume: bool = False) -> None:
+        """Make the training, or with `resume` go on with the one in `directory` if one was begun there.
+
+        Nothing is written before settings, environment and memory have been checked.
+
+        Raises:
+            GymEnvironmentError: unknown environment, or spaces that cannot be learned.
+            GymRunError, CheckpointError, ReplayLogError, DamagedFileError: the directory holds another run or damage.
+            ReplayMemoryError: the replay memory does not fit.
+            RunLockedError: another process works in the directory.
+            StorageError: the directory cannot be written.
+        """
+        self.settings = settings = _completed(settings, directory, resume)
+        torch.set_num_threads(LearnerNodeSettings(threads=settings.threads).thread_count)
+        environment, self._evaluation_environment = (
+            GymEnvironment(settings.env_id, max_episode_steps=settings.max_episode_steps) for _ in range(2)
+        )
+        self._sizes = (environment.observation_size, environment.action_size)
+        # More than the training takes need not be reserved.
+        self._memory = ReplayBuffer(min(settings.sac.replay_capacity, settings.steps), *self._sizes)
+        symmetries = Symmetries.from_signed(*environment.symmetries, *self._sizes)
+        self._learner = SacLearner(settings.sac, *self._sizes, seed=self._seed(_LEARNER), symmetries=symmetries)
+        self._sampling = np.random.default_rng(self._seed(_SAMPLING))
+        self._pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.steps)
+        self.metrics: Metrics = {}
+        self.evaluations: list[dict[str, Any]] = []
+        self.notes = [self._memory.announcement()]  # for the console
+        if self._learner.fallback:
+            self.notes.append(self._learner.fallback)
+        self._relearned: deque[tuple[Array, float]] = deque()  # rows of an earlier process with their robot time
+        self._storage = self._opened(directory) if directory else None
+        self._saved_updates = self._pacer.updates
+        session = self._storage.session if self._storage else 0
+        self._interaction = Interaction(
+            environment,
+            f"gym-{session}",
+            environment_seed=self._seed(_ENVIRONMENT, session),
+            acting_seed=self._seed(_ACTING, session),
+            robot_time_before_s=self._storage.robot_time_s if self._storage else 0.0,
+        )
+        self._robot_time_s = self._interaction.robot_time_s
+        self._policy = self._make_policy()
+
+    def _seed(self, *use: int) -> int:
+        return int(np.random.SeedSequence(self.settings.seed, spawn_key=use).generate_state(1)[0])
+
+    def _opened(self, directory: Path) -> GymStorage:
+        """The directory, with everything brought to where its run stopped."""
+        storage = GymStorage(directory, to_mapping(self.settings), *self._sizes)
+        try:
+            rows, stamps_s = storage.rows, storage.stamps_s
+            if len(rows) > self.settings.steps:
+                raise GymRunError(
+                    f"{directory} holds {len(rows)} steps, more than the {self.settings.steps} asked for: ask for at "
+                    f"least {len(rows)} steps"
+                )
+            progress, self.evaluations = storage.load(self._learner)
+        except BaseException:
+            storage.close()
+            raise
+        taken = 0
+        if progress is not None:
+            taken = progress.transitions
+            if note := self._pacer.resume(taken, progress.updates, progress.pace):
+                self.notes.append(note)
+            self._sampling.bit_generator.state = progress.sampling
+        self._memory.extend(rows[:taken])
+        self._relearned.extend(zip(rows[taken:], stamps_s[taken:].tolist(), strict=True))
+        self.notes += storage.notes
+        if len(rows):
+            self.notes.append(
+                f"resumed at {taken} steps and {self._pacer.updates} updates; {len(rows) - taken} more steps of the "
+                "replay log are learned from first"
+            )
+        return storage
+
+    @property
+    def steps(self) -> int:
+        """Control steps that are in the replay memory."""
+        return self._pacer.taken
+
+    @property
+    def updates(self) -> int:
+        """Gradient updates done."""
+        return self._pacer.updates
+
+    @property
+    def exploring(self) -> bool:
+        """Whether actions are still drawn uniformly."""
+        return self.steps < self.settings.sac.initial_random_steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps, their updates and the last evaluation are done."""
+        return self._pacer.finished
+
+    @property
+    def recent(self) -> list[tuple[float, bool | None]]:
+        """Return and success (None: not judged) of the latest training episodes of this process."""
+        return list(self._interaction.recent)
+
+    def step(self) -> None:
+        """One control step and all that follows from it.
+
+        Raises:
+            NotFiniteError: see there; the last checkpoint stays.
+            EndlessEpisodeError: an evaluation does not end.
+            StorageError: the directory cannot be written.
+        """
+        if self.finished:
+            return
+        if self._relearned:
+            new, self._robot_time_s = self._relearned.popleft()
+        else:
+            new = self._interact()
+        self._memory.add(new)
+        self._pacer.taken += 1
+        if self._pacer.may_update():
+            self._update()
+        if self.steps % self.settings.evaluation_interval_steps == 0 or self.finished:
+            self._evaluate()
+        if self.finished or self.updates - self._saved_updates >= self.settings.checkpoint_interval_updates:
+            self.save()
+
+    def _interact(self) -> Array:
+        transition = self._interaction.step(None if self.exploring else self._policy)
+        if self._storage is not None:
+            self._storage.append(transition)
+        self._robot_time_s = self._interaction.robot_time_s
+        return row(transition)
+
+    def _update(self) -> None:
+        """All updates that are due; the policy acts with their result."""
+        while self._pacer.may_update():
+            batch = self._memory.sample(self.settings.sac.batch_size, self._sampling)
+            self.metrics = self._learner.update(batch)
+            self._pacer.updates += 1
+        self._policy = self._make_policy()
+
+    def _make_policy(self) -> PolicyNetwork:
+        try:
+            return PolicyNetwork(self._weights())
+        except PolicyError as error:
+            raise NotFiniteError(f"after update {self.updates}: {error}; {_REMEDY}") from error
+
+    def _weights(self) -> PolicyWeights:
+        size = self._sizes[0]
+        return PolicyWeights(
+            run=self.settings.env_id,
+            version=self.updates,
+            transitions=self.steps,
+            updates=self.updates,
+            explore_uniformly=self.exploring,
+            tensors=self._learner.policy_tensors(),
+            observation_mean=np.zeros(size, dtype=np.float32),
+            observation_std=np.ones(size, dtype=np.float32),
+        )
+
+    def _evaluate(self) -> None:
+        final = self.settings.final_evaluation_episodes if self.finished else 0
+        result = evaluate(
+            self._evaluation_environment,
+            self._policy,
+            episodes=final or self.settings.evaluation_episodes,
+            # Drawn from the step, so that a resumed run meets the same episodes.
+            seed=self._seed(_EVALUATION, self.steps),
+        )
+        counted = self._interaction.robot_time_s is not None
+        time_s = {"robot_time_s": self._robot_time_s} if counted else {}
+        self.evaluations.append({"steps": self.steps, **time_s, **result})
+
+    def save(self) -> None:
+        """Write a checkpoint, where there is a directory.
+
+        Raises:
+            NotFiniteError: a number of the last update is not finite; the last checkpoint stays.
+            StorageError: it cannot be written.
+        """
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise NotFiniteError(f"{name} is {float(value)} after update {self.updates}: {_REMEDY}")
+        self._saved_updates = self.updates
+        if self._storage is None:
+            return
+        progress = Progress(
+            transitions=self.steps,
+            updates=self.updates,
+            policy_version=self.updates,
+            duplicates=0,
+            sampling=sampling_state(self._sampling),
+            pace=self._pacer.base(),
+        )
+        self._storage.save(self._learner, progress, self.evaluations, self._weights())
+
+    def result(self) -> dict[str, Any]:
+        """What was trained, and the evaluations as lists of equal length.
+
+        `steps`, `return_mean`; `success_rate` where the environment judges success, `robot_time_s` [s] where it
+        counts the time that a robot moves.
+        """
+        settings = self.settings
+        names = [*_LISTS, *(n for n in _OPTIONAL_LISTS if all(n in each for each in self.evaluations))]
+        return {
+            "env_id": settings.env_id,
+            "mode": settings.mode,
+            "seed": settings.seed,
+            **{name: [each[name] for each in self.evaluations] for name in names},
+            "evaluation_episodes": settings.evaluation_episodes,
+            "updates": self.updates,
+        }
+
+    def close(self) -> None:
+        """Let go of the environments and of the directory."""
+        self._interaction.environment.close()
+        self._evaluation_environment.close()
+        if self._storage is not None:
+            self._storage.close()
+
+
+_REMEDY = "try a lower sac.learning_rate or sac.reward_scale"
+
+
+def _completed(settings: GymSettings, directory: Path | None, resume: bool) -> GymSettings:
+    """The settings with the evaluation interval filled in: on resume that of the run, else a twentieth."""
+    stored = stored_run(directory) if directory else None
+    if stored is not None:
+        if not resume:
+            raise GymRunError(f"{directory} holds a run: resume it (--resume), or choose another directory")
+        check_fits(directory, stored, settings.identity())
+    interval = settings.evaluation_interval_steps or (stored or {}).get("evaluation_interval_steps", 0)
+    return dataclasses.replace(settings, evaluation_interval_steps=interval or max(1, settings.steps // 20))

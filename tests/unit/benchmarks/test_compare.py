@@ -1,0 +1,120 @@
+"""The comparisons: what is computed, kept and resumed, and what their tables say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+HOUR_S = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    torch.set_num_threads(1)
+
+
+def run(name, seed, success, *, step_h=1.0):
+    count = len(success)
+    return {
+        "algorithm": name,
+        "seed": seed,
+        "source": f"of {name}",
+        "commit": "abc",
+        "steps": [100 * (i + 1) for i in range(count)],
+        "success_rate": success,
+        "return_mean": [0.0] * count,
+        "robot_time_s": [HOUR_S * step_h * (i + 1) for i in range(count)],
+        "wall_time_s": HOUR_S,
+    }
+
+
+def test_the_mean_over_seeds_says_when_a_level_is_reached():
+    import compare_report
+
+    made = compare_report.summary("sac", [run("sac", 0, [0.2, 0.7, 1.0]), run("sac", 1, [0.0, 0.3, 0.8])])
+    assert made["first_at_0.6"] == {"steps": 300, "robot_h": 3.0, "seeds": 2}
+    assert made["first_at_0.9"] == {"steps": 300, "robot_h": 3.0, "seeds": 1}
+    assert made["final_success"] == [1.0, 0.8]
+
+
+def test_ratio_is_a_bound_where_the_reference_never_got_there():
+    import compare_report
+
+    runs = {"efficient": run("efficient", 0, [0.7, 1.0]), "ppo": run("ppo", 0, [0.1, 0.2, 0.7], step_h=4.0)}
+    made = [compare_report.summary(name, [each]) for name, each in runs.items()]
+    assert compare_report.ratios(made) == {"ppo / efficient at 60%": "12.0", "ppo / efficient at 90%": "> 6.0"}
+    table = compare_report.table("upright", made, ["ppo seed 1"])
+    assert "| ppo | 1 | 300 | 12.00 | 70% (70 to 70) | 0 | 300 steps, 12.00 h (1 of 1) | never (0 of 1) |" in table
+    assert "Missing: ppo seed 1." in table
+
+
+def test_the_plot_is_drawn(tmp_path):
+    import compare_report
+
+    compare_report.plot({"sac": [run("sac", 0, [0.2, 0.7])]}, tmp_path / "new" / "plot.png")
+    assert (tmp_path / "new" / "plot.png").stat().st_size > 0
+
+
+def test_seeds_of_different_length_are_compared_as_far_as_all_go():
+    import compare_report
+
+    made = compare_report.summary("ppo", [run("ppo", 0, [0.0, 0.5, 1.0]), run("ppo", 1, [0.0, 0.5])])
+    assert (made["steps"], made["robot_h"]) == (200, 2.0)
+
+
+@pytest.mark.parametrize("name", ["sac", "ppo_normalised", "ddpg"])
+def test_a_run_is_kept_and_made_longer(name, tmp_path):
+    import compare_runs
+    import compare_valve
+
+    algorithm, lines = compare_valve.VALVE.algorithms[name], []
+    short, longer = (
+        compare_runs.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 2, steps) for steps in (160, 240)
+    )
+    assert compare_runs.finished(short, algorithm, 0) is None
+    made = compare_runs.compute(short, algorithm, 0, lines.append)
+    assert compare_runs.finished(short, algorithm, 0) == made == json.loads((tmp_path / f"{name}_0.json").read_text())
+    assert len({len(made[key]) for key in ("steps", "success_rate", "return_mean", "robot_time_s")}) == 1
+    assert {"commit", "command", "seed", "processor", "wall_time_s"} <= made.keys()
+    if name != "ppo_normalised":  # goes on to the end of its batch
+        assert made["steps"] == [80, 160]
+        again = compare_runs.compute(longer, algorithm, 0, lines.append)
+        assert again["steps"] == [80, 160, 240]
+        assert again["success_rate"][:2] == made["success_rate"], "what was done is not done again"
+        assert again["robot_time_s"][2] > again["robot_time_s"][1] + 8.0
+    assert len(lines) == len(json.loads((tmp_path / f"{name}_0.json").read_text())["steps"])
+
+
+def test_a_published_run_is_not_computed_again(tmp_path):
+    import compare_runs
+    import compare_valve
+
+    algorithm = compare_valve.VALVE.algorithms["sac"]
+    here, elsewhere, published = (tmp_path / name for name in ("here", "elsewhere", "published"))
+    for directory in (here, elsewhere, published):
+        directory.mkdir()
+    plan = compare_runs.Plan(compare_valve.VALVE.environment, here, 2, 1, 2, 300, published)
+    made = run("sac", 1, [0.5, 0.6, 0.7])
+    plan.result_path(algorithm, 1).write_text(json.dumps(made))
+    compare_runs.publish(plan, algorithm, 1, made)
+    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere), algorithm, 1) == made
+    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, published=None), algorithm, 1) is None
+    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, steps=301), algorithm, 1) is None
+
+
+@pytest.mark.parametrize("name", ["efficient", "td3"])
+def test_walking_is_compared_by_the_same_means(name, tmp_path):
+    import compare_runs
+    import compare_walking
+
+    plan = compare_runs.Plan(compare_walking.WALKING.environment, tmp_path, 2, 1, 1, 60)
+    made = compare_runs.compute(plan, compare_walking.WALKING.algorithms[name], 0, lambda line: None)
+    assert made["environment"] == "rosac/MinitaurWalk-v0"
+    assert made["steps"] == [30, 60] and made["robot_time_s"][-1] >= 60 * 0.02
+    assert compare_runs.finished(plan, compare_walking.WALKING.algorithms[name], 0) == made

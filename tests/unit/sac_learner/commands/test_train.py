@@ -1,0 +1,40 @@
+"""Ctrl-C, wherever in rclpy it comes."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from sac_learner.commands import train
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run whose training is the test's."""
+    files = SimpleNamespace(metrics=tmp_path)
+    made = SimpleNamespace(path=tmp_path / "runs" / "r", name="r", files=files)
+    monkeypatch.setattr(train, "prepare", lambda *_: (made, None))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield SimpleNamespace(name="dclaw_valve")
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_ctrl_c_that_rclpy_loses_is_still_ctrl_c(run, monkeypatch):
+    def learn(*_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except train.Interrupted:
+            raise RuntimeError("Unable to convert call argument '0' to Python object") from None
+
+    monkeypatch.setattr(train, "_learn", learn)
+    assert train.train(run, {}, Console()) == 130
+
+
+def test_an_error_stays_an_error(run, monkeypatch):
+    def learn(*_):
+        raise RuntimeError("a node does not start")
+
+    monkeypatch.setattr(train, "_learn", learn)
+    with pytest.raises(RuntimeError, match="does not start"):
+        train.train(run, {}, Console())

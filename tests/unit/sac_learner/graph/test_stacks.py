@@ -1,0 +1,96 @@
+"""Arguments and parameters of the stacks: what is refused, and what every node gets."""
+
+from pathlib import Path
+
+import pytest
+from robot_bridge.settings import BridgeSettings
+from rosac_common.settings import SettingsError, from_mapping
+from sac_learner.graph.stacks import STACKS, ArgumentError, complete_arguments, find_stack, parse_arguments, resolve
+
+STACK = STACKS["dclaw_valve"]
+
+
+def graph(tmp_path: Path, **given: str):  # noqa: ANN201
+    return resolve(STACK, complete_arguments(STACK, given), "r", tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["step:=3"], "unknown argument 'step'.*did you mean 'steps'"),
+        (["steps=3"], "not of the form name:=value"),
+        (["steps:=many"], "whole number"),
+        (["steps:=-1"], "whole number"),
+        (["mode:=ppo"], "must be one of efficient, sac"),
+        (["time_base:=fast"], "must be one of auto, lockstep, realtime"),
+        (["backend:=gazebo"], "must be one of mujoco"),
+        (["task:=Dance"], "must be one of DClawTurn"),
+        (["seed:=1", "seed:=2"], "given twice"),
+    ],
+)
+def test_bad_arguments_are_refused_with_the_valid_ones(given: list[str], expected: str) -> None:
+    with pytest.raises(ArgumentError, match=expected):
+        parse_arguments(STACK, given)
+
+
+def test_unknown_stack_is_refused_with_the_valid_ones() -> None:
+    with pytest.raises(ArgumentError, match=r"did you mean 'dclaw_valve'.*valid: dclaw_valve"):
+        find_stack("dclaw_valv")
+
+
+def test_every_node_gets_checked_parameters(tmp_path: Path) -> None:
+    made = graph(tmp_path, steps="123", seed="5", time_base="realtime")
+    assert [node.name for node in made.nodes] == ["bridge", "task", "actor", "learner"]
+    assert made.parameters["learner"].total_steps == 123
+    assert made.parameters["learner"].observation_size == 21
+    assert made.parameters["bridge"].control_period_s == pytest.approx(0.1)
+    assert made.parameters["bridge"].time_base == made.parameters["task"].time_base == "realtime"
+    assert len({made.parameters[node.name].seed for node in made.nodes}) == 4
+
+
+def test_parameter_file_gives_the_same_settings_back(tmp_path: Path) -> None:
+    made = graph(tmp_path)
+    values = made.parameter_file()["/**/bridge"]["ros__parameters"]
+    assert from_mapping(BridgeSettings, values) == made.parameters["bridge"]
+
+
+def test_own_parameters_are_laid_over(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("/**/learner: {ros__parameters: {sac: {discount: 0.9}}}\n/**: {ros__parameters: {seed: 3}}\n")
+    made = graph(tmp_path, params=str(own))
+    assert made.parameters["learner"].sac.discount == 0.9
+    assert {made.parameters[node.name].seed for node in made.nodes} == {3}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/**/learner: {ros__parameters: {sac: {discuont: 0.9}}}", "did you mean 'sac.discount'"),
+        ("/**/learner: {ros__parameters: {sac: {discount: 1.5}}}", r"'sac.discount' is 1.5; it must be in"),
+        ("/**/lerner: {ros__parameters: {seed: 1}}", "unknown node '/\\*\\*/lerner'"),
+        ("/**: {ros__parameters: {nonsense: 1}}", "no node has a setting 'nonsense'"),
+    ],
+)
+def test_bad_own_parameters_are_refused(tmp_path: Path, text: str, expected: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    with pytest.raises(SettingsError, match=expected):
+        graph(tmp_path, params=str(own))
+
+
+def test_discovery_stays_on_this_machine_unless_asked(tmp_path: Path) -> None:
+    assert graph(tmp_path).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert graph(tmp_path, discovery="subnet").environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+
+
+def test_an_option_of_one_stack_sets_its_parameter_and_no_other_stack_has_it(tmp_path: Path) -> None:
+    walk = STACKS["minitaur_walk"]
+    made = resolve(walk, complete_arguments(walk, {"terrain": "stairs"}), "r", tmp_path / "r")
+    assert made.parameters["bridge"].simulation.minitaur.terrain == "stairs"
+    assert made.parameters["task"].task.name == "MinitaurWalk"
+    assert made.parameters["learner"].observation_size == 112
+    assert made.parameters["bridge"].control_period_s == pytest.approx(0.02)
+    with pytest.raises(ArgumentError, match="must be one of flat"):
+        parse_arguments(walk, ["terrain:=mud"])
+    with pytest.raises(ArgumentError, match="unknown argument 'terrain'"):
+        parse_arguments(STACK, ["terrain:=flat"])
