@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import LEGS, ROBOT, stamp
 from helpers.rig import Rig
+from sac_interfaces.msg import SafetyState
 
 pytestmark = pytest.mark.ros
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.ros
 @pytest.mark.parametrize(
     ("parameters", "cause"),
     [
-        ({"robot.safety.speed_stop_rad_s": 0.2}, "joint_speed"),
+        ({"robot.safety.speed_stop_rad_s": [0.2]}, "joint_speed"),
         ({"robot.safety.current_stop_share": 0.01, "robot.safety.current_time_s": 0.0}, "motor_current"),
     ],
 )
@@ -44,3 +45,72 @@ def test_a_robot_with_a_joint_outside_its_range_is_not_armed(robot):
         rig.commander.until_report()
         assert not any(servo["torque_on"] for servo in rig.emulator.status()["servos"])
         assert np.abs(rig.joints() - start)[0] < 0.1
+
+
+@pytest.mark.parametrize("robot", [ROBOT, LEGS], ids=lambda robot: robot.name)
+def test_a_joint_that_is_found_outside_its_range_stops_the_robot(robot):
+    with Rig(robot) as rig:
+        rig.commander.connect(simulated=False)
+        low = rig.commander.states[-1].position[0] + 0.05  # less than what arming allows
+        limits = {"robot.position_min_rad": [low, *robot.position_min_rad[1:]], "robot.safety.position_margin_rad": 0.0}
+        rig.restart_bridge(**limits)
+        since_s = rig.now_s()
+        rig.commander.call("safety/arm")
+        detail = rig.until_stopped_by("joint_range")
+        assert f"joint '{robot.joint_names[0]}' is at" in detail and "outside its range" in detail
+        assert rig.until_safe_s(since_s) < 10.0  # from when arming was asked for
+        assert "safety/reset" in rig.commander.call("safety/arm", expect=False)
+
+
+def test_a_joint_that_sank_out_of_its_range_is_not_switched_on():
+    """Its servo would pull it back at full speed."""
+    joint, high = 1, -0.4  # it sinks from -1 to 0
+    highest = [high if i == joint else value for i, value in enumerate(ROBOT.position_max_rad)]
+    for _ in range(5):
+        with Rig(ROBOT, **{"robot.position_max_rad": highest, "gate.command_timeout_periods": 20.0}) as rig:
+            rig.commander.connect(simulated=False)
+            if rig.commander.try_call("safety/arm").success:  # a slow machine lets it sink before
+                assert_not_switched_on(rig, joint, high)
+                return
+    raise AssertionError("it was never armed in time")
+
+
+def assert_not_switched_on(rig, joint, high):
+    commander, effort = rig.commander, [float(i != joint) for i in range(len(ROBOT.joint_names))]
+
+    def sunk():
+        commander.send(commander.states[-1], effort=effort)
+        return rig.joints()[joint] > high + 2 * ROBOT.safety.arming_margin_rad
+
+    commander.until(sunk, "the finger sinks without torque")
+    assert not rig.stopped
+    commander.send(commander.states[-1])
+    detail = rig.until_stopped_by("joint_range")
+    assert f"joint '{ROBOT.joint_names[joint]}' is to be switched on" in detail
+    commander.until(lambda: not any(s["torque_on"] for s in rig.emulator.status()["servos"]), "torque is off")
+    assert rig.joints()[joint] > high + ROBOT.safety.arming_margin_rad, "it was pulled back"
+    commander.until(rig.restored, "disarmed after a reset")
+    assert "outside its range" in commander.call("safety/arm", expect=False)
+
+
+@pytest.mark.parametrize("robot", [ROBOT, LEGS], ids=lambda robot: robot.name)
+def test_commands_that_answer_old_states_hold_the_robot(robot):
+    with Rig(robot, **{"gate.command_timeout_periods": 20.0}) as rig:
+        commander = rig.commander
+        commander.connect(simulated=False)
+        old = commander.states[-1]
+        commander.until(lambda: stamp(commander.states[-1]) > stamp(old) + 500_000_000, "newer states")
+        commander.call("safety/arm")
+        start = rig.joints()
+        own = len(robot.joint_names)
+
+        def held():
+            commander.send(old, position=[value + 0.3 for value in old.position[:own]])
+            return commander.safety[-1].state == SafetyState.HOLD
+
+        commander.until(held, "hold")
+        assert list(commander.safety[-1].causes) == ["stale_command"]
+        assert "its stamp is of no recent state" in commander.safety[-1].causes_detail[0]
+        assert all(servo["torque_on"] for servo in rig.emulator.status()["servos"][:own])
+        assert np.abs(rig.joints() - start).max() < 0.1
+        commander.until_armed()

@@ -1,5 +1,7 @@
 """The whole graph over the real SDK and the emulated bus, and that the robot behind it is the simulated one."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers.commander import ROBOT
@@ -13,6 +15,7 @@ from rosac_common.transition import EndReason
 from sac_learner.runs.episode_table import read_episodes
 
 PERIOD_S = 0.1
+FINISHED = re.compile(r"finished: (\d+) transitions, (\d+) updates")
 
 
 def test_the_hand_behind_the_bus_moves_as_the_simulation_does():
@@ -57,3 +60,8 @@ def test_a_run_over_the_bus_resets_acts_and_learns(tmp_path):
         log = (tmp_path / "runs/bus/log/bridge.log").read_text()
         assert "lockstep, dynamixel; armed" in log
         assert "stopped" not in log
+        learner = tmp_path / "runs/bus/log/learner.log"
+        until(lambda: FINISHED.search(learner.read_text()), "the learner has what it asked for")
+        transitions, updates = map(int, FINISHED.search(learner.read_text()).groups())
+        assert transitions >= 100
+        assert updates > 50, "after 60 random steps there are updates for each step"

@@ -28,7 +28,8 @@ def node(tmp_path, request):
     """A bridge in this process, its callbacks called by hand; test parameter: its robot, if not the hand."""
     path = tmp_path / "parameters.yaml"
     robot = robot_parameters(getattr(request, "param", ROBOT))
-    parameters = {**robot, "auto_arm": True, "autostart": False}
+    # The robot file's own limit of speed counts, as it does on hardware.
+    parameters = {**robot, "auto_arm": True, "autostart": False, "simulation.speed_stop_rad_s": 0.01}
     path.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
     rclpy.init(args=["--ros-args", "--params-file", str(path)])
     node = BridgeNode()
@@ -142,7 +143,7 @@ def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_
     assert np.abs(node._backend.read().body.position_m - place_m).max() < 0.01
 
 
-SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed_stop_rad_s=0.1))
+SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed_stop_rad_s=[0.1]))
 
 
 @pytest.mark.parametrize("node", [SLOW], indirect=True)

@@ -65,7 +65,9 @@ RULES: Mapping[Cause, Rule] = {
     ),
     Cause.TASK_LOST: Rule(Reaction.CONTROLLED_STOP, "robot.safety.task_timeout_s", "the task does not come back"),
     Cause.JOINT_RANGE: Rule(
-        Reaction.CONTROLLED_STOP, "robot.safety.position_margin_rad", "a joint is outside its range"
+        Reaction.CONTROLLED_STOP,
+        "robot.safety.position_margin_rad, arming_margin_rad",
+        "a joint is outside its range, or is to be switched on there",
     ),
     Cause.JOINT_SPEED: Rule(Reaction.TORQUE_OFF, "robot.safety.speed_stop_rad_s", "a joint moves too fast"),
     Cause.MOTOR_CURRENT: Rule(
@@ -76,7 +78,11 @@ RULES: Mapping[Cause, Rule] = {
         "robot.safety.frozen_time_s, frozen_goal_rad",
         "a joint shows the same values though its goal moved",
     ),
-    Cause.TEMPERATURE: Rule(Reaction.CONTROLLED_STOP, "robot.safety.temperature_stop_c", "a motor is too warm"),
+    Cause.TEMPERATURE: Rule(
+        Reaction.CONTROLLED_STOP,
+        "robot.safety.temperature_stop_c, temperature_timeout_s",
+        "a motor is too warm, or nobody knows how warm",
+    ),
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),
     Cause.BODY_SENSOR: Rule(
         Reaction.CONTROLLED_STOP,

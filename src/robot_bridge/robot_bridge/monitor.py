@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,16 +12,27 @@ from robot_bridge.robot import RobotSettings
 
 # A cause, and value, limit and remedy in words.
 Problem = tuple[Cause, str]
+# Between two tries to read a slow value.
+_LONGEST_PAUSE_S = 1.0
 
 
 class JointMonitor:
-    """Measured values against the limits of the robot file. Only joints under torque are judged."""
+    """Measured values against the limits of the robot file. Only joints under torque are judged.
 
-    def __init__(self, robot: RobotSettings) -> None:
+    Args:
+        robot: the robot file.
+        fastest_rad_s: (joints,) speed above which a joint stops the robot [rad/s].
+    """
+
+    def __init__(self, robot: RobotSettings, fastest_rad_s: Sequence[float]) -> None:
+        self._fastest_rad_s = np.array(fastest_rad_s)
         self._limits, self._names = robot.safety, robot.all_joint_names
         self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
         self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
         self._hottest_c = np.array(robot.hottest_c)
+        self._read_s = np.full(len(self._names), -np.inf)  # when each temperature was read, as the robot tells it
+        self._unread_s = np.zeros(len(self._names))  # for how long it was not read anew
+        self._polled_s: float | None = None
         self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
@@ -30,12 +41,12 @@ class JointMonitor:
         """What is wrong with a new state."""
         yield from self._range(state, torque_on, self._limits.position_margin_rad)
         speed = np.abs(state.velocity_rad_s)
-        fast = torque_on & (speed > self._limits.speed_stop_rad_s)
-        if fast.any():
-            i = int(np.argmax(np.where(torque_on, speed, 0.0)))
+        excess = np.where(torque_on, speed - self._fastest_rad_s, -np.inf)
+        if (excess > 0.0).any():
+            i = int(np.argmax(excess))
             yield (
                 Cause.JOINT_SPEED,
-                f"joint '{self._names[i]}' moves at {speed[i]:.2f} rad/s, limit {self._limits.speed_stop_rad_s:g}: "
+                f"joint '{self._names[i]}' moves at {speed[i]:.2f} rad/s, limit {self._fastest_rad_s[i]:g}: "
                 "look for slipping gears, a wrong model or wrong gains",
             )
         yield from self._current(state, torque_on, now_s)
@@ -75,16 +86,18 @@ class JointMonitor:
                 f"{self._current_a[i]:.3f} A for {self._limits.current_time_s:g} s: what blocks it?",
             )
 
-    def health_problems(self, health: RobotHealth) -> Iterator[Problem]:
-        """What is wrong with the slow values."""
+    def health_problems(self, health: RobotHealth, torque_on: Flags, now_s: float) -> Iterator[Problem]:
+        """What is wrong with the slow values: the newest ones, as they are after each try to read one more."""
         excess_k = np.nan_to_num(health.temperature_c, nan=-np.inf) - self._hottest_c
-        i = int(np.argmax(excess_k))
+        i, old = int(np.argmax(excess_k)), self._old_temperature(health, torque_on, now_s)
         if excess_k[i] > 0.0:
             yield (
                 Cause.TEMPERATURE,
                 f"joint '{self._names[i]}' is at {health.temperature_c[i]:.0f} C, limit {self._hottest_c[i]:g} C: "
                 "let it cool down, then call safety/reset",
             )
+        elif old:
+            yield Cause.TEMPERATURE, old
         if health.hardware_error.any():
             i = int(np.argmax(health.hardware_error))
             yield (
@@ -92,6 +105,22 @@ class JointMonitor:
                 f"joint '{self._names[i]}' reports hardware error bits {health.hardware_error[i]:#04x} "
                 "(docs/hardware.md): safety/reset reboots the servo",
             )
+
+    def _old_temperature(self, health: RobotHealth, torque_on: Flags, now_s: float) -> str:
+        """Which joint under torque may be hot without anybody knowing; empty: none."""
+        # A pause of this process is nobody's silence.
+        pause_s = 0.0 if self._polled_s is None else min(now_s - self._polled_s, _LONGEST_PAUSE_S)
+        self._polled_s = now_s
+        self._unread_s = np.where(health.read_s != self._read_s, 0.0, self._unread_s + pause_s)
+        self._read_s = health.read_s.copy()
+        unread_s = np.where(torque_on, self._unread_s, 0.0)
+        i = int(np.argmax(unread_s))
+        if unread_s[i] <= self._limits.temperature_timeout_s:
+            return ""
+        return (
+            f"the temperature of joint '{self._names[i]}' could not be read for {unread_s[i]:.0f} s, limit "
+            f"{self._limits.temperature_timeout_s:g} s: see the bus' failures in diagnostics"
+        )
 
 
 class FrozenReadings:

@@ -98,7 +98,10 @@ class MotionLoop(abc.ABC):
         self._on_executed = on_executed
         self._on_state = on_state
         self._limits = settings.robot.safety
-        self._monitor, self._frozen = JointMonitor(settings.robot), FrozenReadings(settings.robot)
+        self._monitor, self._frozen = (
+            JointMonitor(settings.robot, settings.fastest_rad_s),
+            FrozenReadings(settings.robot),
+        )
         self.beats = Beats(settings.robot)
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
@@ -325,14 +328,14 @@ class MotionLoop(abc.ABC):
         try:
             self.health = self._backend.poll_health()
         except ReadError:
-            return
+            pass  # counted by the bus; the monitor sees how old the values are
         except BackendError as error:
             self._fail(error)
             self.enforce()
             return
         if self.health is None:
             return
-        found = dict(self._monitor.health_problems(self.health))
+        found = dict(self._monitor.health_problems(self.health, self._gate.torque_on, now_s))
         for cause in (Cause.TEMPERATURE, Cause.HARDWARE_ERROR):
             if cause in found:
                 self._stop(cause, found[cause], now_s)

@@ -73,11 +73,13 @@ class RobotSettings:
                 f"lengths, and two joints for each of {', '.join(LEGS)}"
             )
         count = len(self.all_joint_names)
-        if len(self.safety.temperature_stop_c) not in (1, count):
-            problems.append(
-                f"robot.safety.temperature_stop_c has {len(self.safety.temperature_stop_c)} values: give one for all "
-                f"joints, or one for each of the {count}, the auxiliary ones last"
-            )
+        for name in ("temperature_stop_c", "speed_stop_rad_s"):
+            given = len(getattr(self.safety, name))
+            if given not in (1, count):
+                problems.append(
+                    f"robot.safety.{name} has {given} values: give one for all joints, or one for each of the {count}, "
+                    "the auxiliary ones last"
+                )
         problems += _repeated("names", [*self.joint_names, *self.auxiliary_joint_names])
         problems += _repeated("ids", [*self.joint_ids, *self.auxiliary_joint_ids])
         if problems:
@@ -92,7 +94,14 @@ class RobotSettings:
     @property
     def hottest_c(self) -> list[float]:
         """Temperature above which each joint's motor stops the robot [C], in the order of `all_joint_names`."""
-        given = self.safety.temperature_stop_c
+        return self._of_each(self.safety.temperature_stop_c)
+
+    @property
+    def fastest_rad_s(self) -> list[float]:
+        """Speed above which each joint stops the robot [rad/s], in the order of `all_joint_names`."""
+        return self._of_each(self.safety.speed_stop_rad_s)
+
+    def _of_each(self, given: list[float]) -> list[float]:
         return given if len(given) > 1 else given * len(self.all_joint_names)
 
     @property

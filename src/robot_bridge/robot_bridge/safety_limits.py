@@ -25,10 +25,11 @@ class SafetyLimits:
         "range, would pull the joint back at once (own figure)",
         minimum=0.0,
     )
-    speed_stop_rad_s: float = setting(
-        15.0,
-        "a joint under torque that is measured faster stops the robot [rad/s]; own measurement: up to 12.7 with random "
-        "dynamics, 3.2 without: choose it lower for a robot that is stiff",
+    speed_stop_rad_s: list[float] = setting(
+        [15.0],
+        "a joint under torque that is measured faster stops the robot [rad/s]: one value for all joints, or one for "
+        "each, the auxiliary ones last; above what commands and blows from outside bring, below what the motor reaches "
+        "(default: own figure)",
         minimum=0.01,
     )
     current_stop_share: float = setting(
@@ -57,6 +58,12 @@ class SafetyLimits:
         "X-series servos shut down at 80, the 330 models at 70",
         minimum=0.0,
         maximum=150.0,
+    )
+    temperature_timeout_s: float = setting(
+        10.0,
+        "a temperature under torque that could not be read for so long stops the robot [s]; each of ten servos is read "
+        "once a second, and a motor needs minutes to warm up (own figure)",
+        minimum=1.0,
     )
     state_timeout_s: float = setting(
         0.25, "realtime: no fresh joint state for so long stops the robot [s] (own figure)", minimum=0.01

@@ -81,6 +81,12 @@ class BridgeSettings:
             raise SettingsError(f"auto_arm is for simulations; the robot on {self.bus.port} is armed by a person")
 
     @property
+    def fastest_rad_s(self) -> list[float]:
+        """Speed above which each joint stops the robot [rad/s], in the order of `RobotSettings.all_joint_names`."""
+        least = self.simulation.speed_stop_rad_s if self.backend == "mujoco" else 0.0
+        return [max(speed, least) for speed in self.robot.fastest_rad_s]
+
+    @property
     def lockstep(self) -> bool:
         """Whether time passes only with commands."""
         return self.time_base == "lockstep"

@@ -319,6 +319,39 @@ class TestGoals:
         assert ((outside <= 2e-6) | (outside < was_outside)).all()
 
 
+class TestSwitchingOn:
+    """A servo goes no further than its range: switched on outside of it, it would pull its joint back at once."""
+
+    OUTSIDE = np.array([0.48 + 0.11, *START[1:]])
+
+    def off(self, armed, robot):
+        """The first joint without torque."""
+        result = send(armed, robot, effort=[0.0, *[1.0] * 8])
+        assert result.verdict is Verdict.ACCEPTED and not result.torque_on[0]
+
+    def test_a_joint_outside_its_range_stops_the_robot(self, armed, robot):
+        self.off(armed, robot)
+        result = send(armed, robot, measured=self.OUTSIDE, now_s=1.0)
+        assert result.verdict is Verdict.REFUSED
+        assert not result.torque_on[0]
+        assert armed.state is GateState.STOPPED and armed.is_active(Cause.JOINT_RANGE)
+        (cause,) = armed.report().causes
+        assert "'finger1_top' is to be switched on at 0.590 rad, 0.110 outside its range" in cause.detail
+        armed.tick(2.0)
+        assert not armed.torque_on.any(), "a controlled stop ends without torque"
+
+    def test_a_joint_a_little_outside_or_one_that_has_torque_passes(self, armed, robot):
+        assert send(armed, robot, measured=self.OUTSIDE).verdict is not Verdict.REFUSED
+        self.off(armed, robot)
+        assert send(armed, robot, measured=self.OUTSIDE, effort=[0.0, *[1.0] * 8]).verdict is not Verdict.REFUSED
+        assert send(armed, robot, measured=self.OUTSIDE - 0.02).verdict is not Verdict.REFUSED
+
+    def test_an_auxiliary_joint_may_have_turned_on_and_on(self, armed, robot):
+        turned = np.array([*START[:9], 9.0])
+        result = armed.check(Command(robot.all_joint_names, list(turned)), turned, PERIOD_S, 0.0)
+        assert result.torque_on[9]
+
+
 OPERATIONS = ("arm", "disarm", "reset", "good", "bad", "tick", "press", "release", "fail", "mend")
 
 

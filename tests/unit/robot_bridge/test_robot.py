@@ -39,6 +39,10 @@ def test_survives_being_a_flat_mapping_of_ros_parameters(robot):
         ({"speed_limit_rad_s": [0.0] * 9}, "'finger1_top': speed_limit_rad_s is 0"),
         ({"auxiliary_direction": []}, "auxiliary_direction has 0 values"),
         (
+            {"safety": SafetyLimits(speed_stop_rad_s=[4.0] * 9)},
+            "speed_stop_rad_s has 9 values: .* each of the 10",
+        ),
+        (
             {"safety": SafetyLimits(temperature_stop_c=[70.0, 75.0])},
             "temperature_stop_c has 2 values: .* each of the 10",
         ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from robot_bridge.backend import BackendError, ConnectionLostError, ReadError, RobotHealth, RobotState
 from robot_bridge.causes import RULES, Cause, Reaction
+from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import RealtimeLoop, make_gate
@@ -27,6 +28,7 @@ class FakeRobot:
         self.position, self.velocity, self.current = np.zeros(10), np.zeros(10), np.zeros(10)
         self.effort, self.measures = np.zeros(10), True
         self.health = RobotHealth(np.full(10, 30.0), np.full(10, 24.0), np.zeros(10, np.uint8), np.zeros(10))
+        self.read_temperatures = np.ones(10, dtype=bool)
         self.torque_on = np.zeros(10, dtype=bool)
         self.goals = np.zeros(10)
         self.error = self.write_error = None
@@ -55,6 +57,8 @@ class FakeRobot:
     def poll_health(self):
         if isinstance(self.health, BackendError):
             raise self.health
+        if self.health is not None:
+            self.health.read_s[self.read_temperatures] += 0.05
         return self.health
 
     def recover(self):
@@ -267,12 +271,46 @@ def test_a_warm_motor_stops_until_it_has_cooled(bench):
 
 def test_each_motor_may_have_its_own_limit(robot):
     limits = dataclasses.replace(robot.safety, temperature_stop_c=[75.0] * 9 + [65.0])
-    limited = JointMonitor(dataclasses.replace(robot, safety=limits))
+    limited = JointMonitor(dataclasses.replace(robot, safety=limits), robot.fastest_rad_s)
     health = RobotHealth(np.full(10, 70.0), np.full(10, 12.0), np.zeros(10, dtype=np.uint8), np.zeros(10))
-    assert [detail for _, detail in limited.health_problems(health)] == [
+    on = np.ones(10, dtype=bool)
+    assert [detail for _, detail in limited.health_problems(health, on, 0.0)] == [
         "joint 'valve' is at 70 C, limit 65 C: let it cool down, then call safety/reset"
     ]
-    assert list(JointMonitor(robot).health_problems(health)) == []
+    assert list(JointMonitor(robot, robot.fastest_rad_s).health_problems(health, on, 0.0)) == []
+
+
+def test_what_speed_is_too_fast(robot):
+    """A simulated joint knows no top speed, and may be faster than a real one should be."""
+    rest = {"robot": robot, "gate": GateSettings(), "simulation": SimulationSettings(speed_stop_rad_s=6.0)}
+    assert BridgeSettings(**rest).fastest_rad_s == [6.0] * 9 + [7.5]
+    bus = BusSettings(port="/dev/ttyUSB0")
+    real = BridgeSettings(**rest, backend="dynamixel", bus=bus, time_base="realtime")
+    assert real.fastest_rad_s == [4.5] * 9 + [7.5]
+
+
+def test_a_motor_whose_temperature_is_not_known_any_more_stops_the_robot(bench):
+    bench.robot.read_temperatures[4] = False
+    bench.run(9.5)
+    assert bench.gate.state is GateState.ARMED
+    bench.run(1.0)
+    assert (
+        "of joint 'finger2_middle' could not be read for 10 s, limit 10 s" in bench.causes()[Cause.TEMPERATURE].detail
+    )
+    bench.run(0.4)
+    assert not bench.robot.torque_on.any()
+    bench.robot.read_temperatures[4] = True
+    bench.run(0.2)
+    bench.assert_reset_then_arm(Cause.TEMPERATURE)
+
+
+def test_a_bus_that_never_answers_for_slow_values_stops_the_robot(bench):
+    bench.run(0.2)
+    bench.robot.health = ReadError("servo 11: no answer")
+    bench.run(9.5)
+    assert bench.gate.state is GateState.ARMED
+    bench.run(1.0)
+    assert "could not be read" in bench.causes()[Cause.TEMPERATURE].detail
 
 
 def test_a_hardware_error_stops_and_reset_recovers_the_robot(bench):

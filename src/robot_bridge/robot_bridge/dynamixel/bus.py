@@ -104,8 +104,7 @@ class DynamixelBus:
 
     def close(self) -> None:
         """Close the port. May be called twice."""
-        if self._port.is_open:
-            self._port.closePort()
+        self._port.closePort()
 
     @property
     def is_open(self) -> bool:
@@ -286,7 +285,7 @@ class DynamixelBus:
     def _begin(self, length: int | None) -> None:
         """Before an instruction: wait while answers to an earlier one could be taken for its own."""
         if not self._port.is_open:
-            raise ConnectionLostError(f"{self.path} is not open")
+            raise ConnectionLostError(self._port.lost or f"{self.path} is not open")
         self._port.is_using = False  # dynamixel-sdk leaves it set after some failures
         self.transactions += 1
         left_ms = self._missing.get(length, 0.0) - self._port.getCurrentTime() if length is not None else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from rosac_common.settings import SettingsError
@@ -31,6 +31,9 @@ _LAST_TICK = TICKS_PER_REVOLUTION - 1
 OLDEST_FIRMWARE = 38
 # A servo is deaf for a moment after a reboot; pings until it answers, each of which takes the bus' reply time.
 _PINGS_AFTER_REBOOT = 50
+NO_SECOND_ID = 253  # register secondary_id: from here on there is none (e-manual)
+# Registers that the robot file does not determine and that must not be less safe than they left the factory.
+GUARDS = ("shutdown", "secondary_id", "temperature_limit")
 # Packets are lost now and then; what is written here is read back anyway.
 _TRIES = 3
 
@@ -119,9 +122,28 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
         _clear(bus, servo)
         for name, value in servo.settings.items():
             set_register(bus, servo, name, value)
+        present = {name: read_register(bus, servo, name) for name in GUARDS}
+        for name, value in unsafe_guards(servo.model, present).items():
+            set_register(bus, servo, name, value)
     for servo in servos:
         set_register(bus, servo, "bus_watchdog", ticks)
     return fast
+
+
+def unsafe_guards(model: Model, present: Mapping[str, int]) -> dict[str, int]:
+    """The `GUARDS` that are less safe than they left the factory, with the values that they had there.
+
+    Args:
+        model: of the servo.
+        present: what it holds in these registers, and maybe in others.
+    """
+    defaults = {name: model.register(name).default for name in GUARDS}
+    unsafe = {
+        "shutdown": defaults["shutdown"] & ~present["shutdown"] != 0,
+        "secondary_id": present["secondary_id"] < NO_SECOND_ID,
+        "temperature_limit": present["temperature_limit"] > defaults["temperature_limit"],
+    }
+    return {name: defaults[name] for name in GUARDS if unsafe[name]}
 
 
 def _identify(bus: DynamixelBus, servo: Servo) -> Ping:

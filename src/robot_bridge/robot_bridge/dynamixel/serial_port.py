@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import termios
@@ -35,6 +36,7 @@ class SerialPort(PortHandler):
         self.reply_timeout_s = reply_timeout_s
         self._received = bytearray()
         self._looked_late = False  # whether the port was read after the time of the packet
+        self.lost = ""  # why it closed by itself
 
     # dynamixel-sdk calls these by their names
 
@@ -53,8 +55,10 @@ class SerialPort(PortHandler):
 
     def closePort(self) -> None:  # noqa: N802
         self.is_open = False
+        self.lost = ""
         if self.ser is not None:
-            self.ser.close()
+            with contextlib.suppress(*_GONE):  # nothing can be said to a port that is gone
+                self.ser.close()
 
     def setBaudRate(self, baudrate: int) -> bool:  # noqa: N802
         if not super().setBaudRate(baudrate):
@@ -113,8 +117,11 @@ class SerialPort(PortHandler):
 
     def _gone(self, error: Exception | None) -> ConnectionLostError:
         self.is_using = False
+        # At once: while somebody has the dead port open, the kernel gives the adapter another name when it comes back.
+        self.closePort()
         reason = "" if error is None else f" ({error})"
-        return ConnectionLostError(f"{self.port_name} is gone{reason}: plug the adapter in, then call safety/reset")
+        self.lost = f"{self.port_name} is gone{reason}: plug the adapter in, then call safety/reset"
+        return ConnectionLostError(self.lost)
 
 
 def _reason(error: Exception, path: str) -> str:

@@ -64,4 +64,10 @@ class SimulationSettings:
         minimum=0.0,
         maximum=1.0,
     )
+    speed_stop_rad_s: float = setting(
+        15.0,
+        "counts in place of a lower robot.safety.speed_stop_rad_s [rad/s]: ROBEL's actuators know no top speed; own "
+        "measurement under wild random actions: up to 12.4 with random dynamics, 2.8 without",
+        minimum=0.01,
+    )
     minitaur: MinitaurSettings = dataclasses.field(default_factory=MinitaurSettings)

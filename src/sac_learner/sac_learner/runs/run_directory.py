@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from sac_learner.runs.run_files import RunFiles
 from sac_learner.graph.stacks import Graph, Stack, complete_arguments, find_stack, resolve
+from sac_learner.runs.run_files import RunFiles
 
 FORMAT = 1
 

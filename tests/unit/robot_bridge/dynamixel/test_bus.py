@@ -5,6 +5,7 @@ import os
 import random
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -174,11 +175,22 @@ def test_noise_faster_than_it_can_be_read_ends_in_an_error(hasty, monkeypatch):
         hasty.read(3, TORQUE)
 
 
-def test_a_port_that_goes_away_is_named(bus, played):
+def open_files(path):
+    """Those of this process that lead there; what is gone is marked "(deleted)"."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            yield str(descriptor.readlink()).removesuffix(" (deleted)") == path
+
+
+def test_a_port_that_goes_away_is_named_and_let_go(bus, played):
+    """While it is held, Linux gives the adapter another name when it comes back."""
+    held = f"/dev/pts/{Path(played.port).name}"
+    assert any(open_files(held))
     played.close()
     for instruction in (lambda: bus.ping(1), lambda: bus.sync_write(GOAL, {1: 5}), lambda: bus.sync_read([1], 64, 1)):
         with pytest.raises(ConnectionLostError, match="is gone.*plug the adapter in"):
             instruction()
+        assert not any(open_files(held))
     bus.close()
     bus.close()
     with pytest.raises(ConnectionLostError, match="is not open"):

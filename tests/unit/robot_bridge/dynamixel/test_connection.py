@@ -6,7 +6,7 @@ import time
 import pytest
 from robot_bridge.backend import BackendError, ConnectionLostError
 from robot_bridge.dynamixel.bus import DynamixelBus
-from robot_bridge.dynamixel.connection import servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.connection import servos_of, set_register, set_up, watchdog_ticks
 from robot_bridge.dynamixel.robot import DynamixelRobot
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.emulator import EmulatorProcess
@@ -62,6 +62,22 @@ def test_eeprom_is_written_only_where_it_differs(emulated_bus, servo_robot, monk
     connect(emulated_bus, servo_robot)
     eeprom = [entry for entry in written if servo.model.register(entry[1]).eeprom]
     assert eeprom == [(servo.identifier, "operating_mode", 3)]
+
+
+def test_guards_less_safe_than_from_the_factory_are_restored(emulated_bus, servo_robot):
+    """Those that are as safe or safer stay."""
+    first, second = servos_of(servo_robot)[:2]
+    less_safe = {"shutdown": 4, "secondary_id": second.identifier + 100, "temperature_limit": 95}
+    safer = {"shutdown": 0b111101, "secondary_id": 254, "temperature_limit": 60}
+    for servo, values in ((first, less_safe), (second, safer)):
+        for name, value in values.items():
+            emulated_bus.write(servo.identifier, servo.model.register(name), value)
+    connect(emulated_bus, servo_robot)
+    for name, value in safer.items():
+        assert emulated_bus.read(second.identifier, second.model.register(name)) == value
+        assert emulated_bus.read(first.identifier, first.model.register(name)) == first.model.register(name).default
+    for name in safer:  # the servos outlive this test
+        set_register(emulated_bus, second, name, second.model.register(name).default)
 
 
 def test_torque_left_on_and_servos_told_not_to_answer(emulated_bus, servo_robot):

@@ -5,6 +5,7 @@ import dataclasses
 import mujoco
 import numpy as np
 import pytest
+from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.servos import ServoSettings
 from robot_bridge.simulation.dclaw import DClawSimulation
 from robot_bridge.simulation.dclaw_model import dclaw_mjcf
@@ -133,5 +134,6 @@ def test_a_robot_of_another_shape_is_refused(robot):
                 auxiliary_speed_limit_rad_s=[],
                 auxiliary_kp_nm_rad=[],
                 servos=ServoSettings(),
+                safety=SafetyLimits(),
             )
         )

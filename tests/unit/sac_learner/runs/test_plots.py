@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from sac_learner.runs.plots import success_curve
-
 from sac_learner.runs import plots
+from sac_learner.runs.plots import success_curve
 
 
 def rows(errors: list[float]) -> list[dict[str, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from rosac_common.settings import SettingsError, load_parameter_file
-from sac_learner.runs.run_directory import RunError, find_run, list_runs, prepare
 from sac_learner.graph.stacks import STACKS
+from sac_learner.runs.run_directory import RunError, find_run, list_runs, prepare
 
 STACK = STACKS["dclaw_valve"]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)

@@ -3,7 +3,6 @@
 import gymnasium
 import numpy as np
 import valve_task.env  # noqa: F401 - registers the environments
-
 from sac_learner.runs import strip
 
 

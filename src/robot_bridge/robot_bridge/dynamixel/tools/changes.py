@@ -6,9 +6,8 @@ import contextlib
 
 from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping
-from robot_bridge.dynamixel.connection import Servo, set_register
+from robot_bridge.dynamixel.connection import Servo, set_register, unsafe_guards
 from robot_bridge.dynamixel.control_table import BAUD_RATES, model_by_number
-from robot_bridge.dynamixel.tools.checks import guard_values
 from robot_bridge.dynamixel.tools.findings import Commands, RefusedError
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at
 from robot_bridge.dynamixel.tools.survey import RATES
@@ -111,7 +110,7 @@ def restore_guards(bus: DynamixelBus, servo: Servo, state: ServoState) -> None:
     Raises:
         BackendError: the servo does not take one.
     """
-    for name, default in guard_values(servo, state).items():
+    for name, default in unsafe_guards(servo.model, state.registers).items():
         set_register(bus, servo, name, default)
 
 

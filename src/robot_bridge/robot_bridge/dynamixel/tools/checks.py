@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from robot_bridge.dynamixel.connection import OLDEST_FIRMWARE, Servo, describe_errors, servos_of
+from robot_bridge.dynamixel.connection import (
+    NO_SECOND_ID,
+    OLDEST_FIRMWARE,
+    Servo,
+    describe_errors,
+    servos_of,
+    unsafe_guards,
+)
 from robot_bridge.dynamixel.control_table import (
     EEPROM_END,
     HARDWARE_ERRORS,
@@ -28,9 +35,6 @@ LATENCY_TIMER_MS = 1
 _VOLTAGE_SHARE = 0.15
 # This close below the limit is hot (own figure) [K].
 _WARM_K = 10.0
-_NO_SECOND_ID = 253  # register secondary_id: from here on there is none (e-manual)
-# Registers that the robot file does not determine and that must not be less safe than they left the factory.
-GUARDS = ("shutdown", "secondary_id", "temperature_limit")
 # Bit of register hardware_error_status -> what to do before the servo is rebooted.
 _REASONS: Mapping[int, str] = {
     0: "measure the supply at this servo, also while the robot moves",
@@ -77,17 +81,6 @@ def _check_servo(survey: Survey, servo: Servo, robot: RobotSettings, commands: C
     else:
         yield from _check_health(servo, state, robot, commands)
         yield from _check_settings(servo, state, commands)
-
-
-def guard_values(servo: Servo, state: ServoState) -> dict[str, int]:
-    """The `GUARDS` that are less safe than they left the factory, with the values that they had there."""
-    registers, defaults = state.registers, {name: servo.model.register(name).default for name in GUARDS}
-    unsafe = {
-        "shutdown": defaults["shutdown"] & ~registers["shutdown"] != 0,
-        "secondary_id": registers["secondary_id"] < _NO_SECOND_ID,
-        "temperature_limit": registers["temperature_limit"] > defaults["temperature_limit"],
-    }
-    return {name: defaults[name] for name in GUARDS if unsafe[name]}
 
 
 def _check_port(port: str, latency_timer_ms: int | None) -> Iterator[Finding]:
@@ -227,7 +220,7 @@ def _check_settings(servo: Servo, state: ServoState, commands: Commands) -> Iter
             f"{in_words(servo.model, name, wanted)} (robot file)",
             remedy,
         )
-    for name, default in guard_values(servo, state).items():
+    for name, default in unsafe_guards(servo.model, state.registers).items():
         value = state.registers[name]
         yield Finding(
             WARNING,
@@ -254,7 +247,7 @@ def in_words(model: Model, name: str, value: int) -> str:
     if name == "shutdown":
         return f"on {' and '.join(t for bit, t in HARDWARE_ERRORS.items() if value >> bit & 1) or 'nothing'} ({value})"
     if name == "secondary_id":
-        return "none" if value >= _NO_SECOND_ID else f"{value}, to which it obeys too"
+        return "none" if value >= NO_SECOND_ID else f"{value}, to which it obeys too"
     if name == "temperature_limit":
         return f"{value} C"
     return str(value)
