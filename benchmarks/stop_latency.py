@@ -141,9 +141,8 @@ def measure(stops: int, holds: int, kills: int, rate_hz: float, seed: int) -> di
             result["learner_updates_per_s"] = float(monitor.status.updates_per_s)
             result |= summary("dead_bridge", [bench.dead_bridge_ms() for _ in range(kills)])
             result["disturbed_trials"] = bench.disturbances
-            result["stops_not_asked_for"] = [
-                cause for cause in person.stops if not cause.startswith("safety/stop is true")
-            ]
+            unasked = [cause for cause in person.stops if not cause.startswith("safety/stop is true")]
+            result |= {"stops_not_asked_for": len(unasked), "causes_of_those": unasked}
     return result
 
 

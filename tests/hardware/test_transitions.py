@@ -16,7 +16,8 @@ pytestmark = pytest.mark.ros
 
 PERIOD_S, JOINTS = 0.1, 9
 STEPS = 12
-# What stops the robot in the midst of a step; at last nothing does. A stale encoder is not among them: docs/safety.md.
+STALE_ID, STALE_JOINT = 22, 5
+# What stops the robot in the midst of a step; at last nothing does.
 FAULTS = (
     ("silent", {"id": 11}),
     ("lost", {"rate": 1.0}),
@@ -24,12 +25,14 @@ FAULTS = (
     ("reboot", {"id": 21}),
     ("hardware_error", {"id": 31, "bit": 5}),
     ("voltage", {"id": 12, "volts": 5.0}),
+    ("stale_encoder", {"id": STALE_ID}),
     ("unplug", {}),
     ("stop", {}),
     ("", {}),
 )
 
 
+SHOWN = ("position", "velocity", "effort")
 # States come every 10 ms; where they are further apart, one was not read, or the witness had no processor.
 GAP_NS = 15e6
 
@@ -75,7 +78,10 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
                     commander.press(True)
                 else:
                     emulator.fault(kind, **values)
-                commander.until_safety(SafetyState.STOPPED)
+                causes = commander.until_safety(SafetyState.STOPPED).causes
+                if kind == "stale_encoder":
+                    assert "frozen_joint" in causes
+                    frozen_ns = shown_since_ns(states)
                 commander.press(False)
                 emulator.clear_faults()
                 commander.until(lambda: restored(commander), "disarmed after a reset")
@@ -86,6 +92,22 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
             assert len({transition.episode for transition in transitions}) > 3, "each fault ends an episode"
             check(transitions, states)
+            since_ns, until_ns = frozen_ns
+            assert until_ns - since_ns > 0.2e9, "it was found out after some steps"
+            stamps_ns = [nanoseconds(transition.header.stamp) for transition in transitions]
+            false = [stamp_ns for stamp_ns in stamps_ns if since_ns + GAP_NS < stamp_ns <= until_ns]
+            assert not false, "these were not measured"
+
+
+def shown_since_ns(states):
+    """For how long the joint has shown what it shows at last: times of the first and the last such state."""
+    last = states[-1]
+    same = [last]
+    for state in reversed(states[:-1]):
+        if any(getattr(state, kind)[STALE_JOINT] != getattr(last, kind)[STALE_JOINT] for kind in SHOWN):
+            break
+        same.append(state)
+    return nanoseconds(same[-1].header.stamp), nanoseconds(last.header.stamp)
 
 
 def check(transitions, states):

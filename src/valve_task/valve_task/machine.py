@@ -13,6 +13,7 @@ from robot_bridge.backend import RobotState
 from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason
 
+from valve_task.confirmation import Confirmation
 from valve_task.episode import LONGEST_STEP, EpisodeLoop
 from valve_task.interlude import Interlude
 from valve_task.link import BridgeLink
@@ -52,7 +53,9 @@ class StepMachine:
         self.history = ReplayHistory(settings.replay_history, self.task.observation_size, self.task.action_size)
         self.problems = Problems(outputs)
         backpressure = self._lockstep and settings.wait_for_learner
-        self._sender = TransitionSender(self.history, outputs.publish_transition, backpressure)
+        # A simulation measures whatever happens.
+        confirmation = None if self._lockstep else Confirmation(settings.robot, self.task.control_period_s)
+        self._sender = TransitionSender(self.history, outputs.publish_transition, backpressure, confirmation)
         self._link = BridgeLink(self._lockstep, round(LONGEST_STEP * self.task.control_period_s * 1e9), clock())
         self._commander = Commander(outputs, clock)
         self._runner = EpisodeRunner(
@@ -73,6 +76,11 @@ class StepMachine:
         return Phase.WAITING_FOR_LEARNER if waits else self._phase
 
     @property
+    def voided(self) -> int:
+        """Transitions that were not stored because a joint did not measure."""
+        return self._sender.voided
+
+    @property
     def reset_progress(self) -> ResetProgress | None:
         """How far the robot is on its way to the next start; None: it is not on its way."""
         return self._interlude.progress if self._phase is Phase.PREPARING else None
@@ -83,10 +91,12 @@ class StepMachine:
         """A joint state. A repeated one (same time) means in lockstep that the bridge waits for a command."""
         if self._link.is_another_time_base(state.time_ns):
             self._runner.interrupt(EndReason.CONNECTION_LOST)
+            self._sender.send_unconfirmed()
             self._outputs.note("the bridge was restarted: its time has changed")
             self._link.leave_time_base()
             self._wait_for_bridge("the bridge was restarted")
         self._link.receive_state(state, self._clock())
+        self._sender.read(state)
         if self._lockstep and self.problems:
             self.problems.solve(Problem.SENSORS)  # in real time its age decides
         if self._phase is Phase.WAITING_FOR_BRIDGE:
@@ -125,7 +135,16 @@ class StepMachine:
         elif not self._link.gate_is_open and self._phase is not Phase.FINISHED:
             by_operator = Cause.OPERATOR_STOP in gate.causes
             self._runner.interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
+            self._settle_unconfirmed(gate)
             self._get_ready()
+
+    def _settle_unconfirmed(self, gate: GateView) -> None:
+        """The gate has closed: what waits for confirmation was measured, unless that is why it has closed."""
+        if Cause.FROZEN_JOINT not in gate.causes:
+            self._sender.send_unconfirmed()
+        elif voided := self._sender.void():
+            self.loop.next_sequence -= voided
+            self._outputs.note(f"{voided} steps are not stored: a joint did not measure (frozen_joint)")
 
     def on_learner(self, learner: LearnerView) -> None:
         """Status of the learner: how far the task may go, or that it is done."""
@@ -347,5 +366,6 @@ class StepMachine:
     def _lose_bridge(self, text: str) -> None:
         self.problems.add(Problem.BRIDGE, f"{text}: start the bridge, or look at its log")
         self._runner.interrupt(EndReason.CONNECTION_LOST)
+        self._sender.send_unconfirmed()
         self._wait_for_bridge(text)
         self._link.forget()

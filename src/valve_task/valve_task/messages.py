@@ -148,6 +148,7 @@ def diagnostic(name: str, machine: StepMachine) -> DiagnosticStatus:
     status = DiagnosticStatus(level=level, name=name, hardware_id=machine.task.name)
     status.message = "; ".join(problems.values()) or machine.phase.value
     values = {"phase": machine.phase.value, "session_id": machine.loop.session_id, "transitions": machine.history.added}
+    values["transitions_voided"] = machine.voided
     progress = machine.reset_progress
     if progress is not None:
         values["reset"] = f"{progress.phase}, attempt {progress.attempt}"

@@ -1,11 +1,15 @@
-"""Transitions on their way to the learner: sent in order, kept for resending, held back while the learner is behind."""
+"""Transitions on their way to the learner: sent in order, kept for resending, held back while the learner is behind, or
+until it is known that they hold what was measured."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
+from robot_bridge.backend import RobotState
 from rosac_common.transition import Transition
 
+from valve_task.confirmation import Confirmation
 from valve_task.machine_io import LearnerView
 from valve_task.replay_history import ReplayHistory
 
@@ -13,7 +17,8 @@ _ASK_AGAIN_S = 1.0
 
 
 class TransitionSender:
-    """Publishes transitions; with backpressure at most one waits until the learner's limit has grown.
+    """Publishes transitions. With backpressure at most one waits until the learner's limit has grown; with a
+    confirmation they wait for that, some tenths of a second at most.
 
     A learner that does not know this session yet gives it no limit. It gets the first transition, so that it learns of
     the session; one that was started later gets the newest transition once more, and asks for those before it.
@@ -22,10 +27,20 @@ class TransitionSender:
         history: keeps what was sent.
         publish: puts a transition on the replay topic.
         backpressure: whether the learner's limit counts.
+        confirmation: of readings; None: they are right.
     """
 
-    def __init__(self, history: ReplayHistory, publish: Callable[[Transition], None], backpressure: bool) -> None:
+    def __init__(
+        self,
+        history: ReplayHistory,
+        publish: Callable[[Transition], None],
+        backpressure: bool,
+        confirmation: Confirmation | None = None,
+    ) -> None:
         self._history, self._publish, self._backpressure = history, publish, backpressure
+        self._confirmation = confirmation
+        self._unconfirmed: deque[Transition] = deque()
+        self.voided = 0  # transitions that were never sent, for what they hold was not measured
         self._waiting: Transition | None = None
         self._announced_s = float("-inf")
         self._session_id = ""
@@ -44,10 +59,36 @@ class TransitionSender:
         """
         if self._waiting is not None:
             raise RuntimeError(f"transition {transition.sequence} made while {self._waiting.sequence} still waits")
-        if self.admits(transition):
+        if self._confirmation is not None:
+            self._unconfirmed.append(transition)
+            self._send_confirmed()
+        elif self.admits(transition):
             self._pass(transition)
         else:
             self._waiting = transition
+
+    def read(self, state: RobotState) -> None:
+        """The joints show something: what waited for that is sent."""
+        if self._confirmation is not None:
+            self._confirmation.read(state)
+            self._send_confirmed()
+
+    def send_unconfirmed(self) -> None:
+        """Send what waits for readings that will not come."""
+        while self._unconfirmed:
+            self._pass(self._unconfirmed.popleft())
+
+    def void(self) -> int:
+        """A joint does not measure: forget what is not confirmed. Returns how many transitions that is; the next one
+        takes the sequence number of the first of them."""
+        count = len(self._unconfirmed)
+        self._unconfirmed.clear()
+        self.voided += count
+        return count
+
+    def _send_confirmed(self) -> None:
+        while self._unconfirmed and self._confirmation.counts(self._unconfirmed[0].stamp_s):
+            self._pass(self._unconfirmed.popleft())
 
     def admits(self, transition: Transition) -> bool:
         """Whether a transition may be published at once."""

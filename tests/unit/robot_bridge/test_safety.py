@@ -283,10 +283,10 @@ def test_each_motor_may_have_its_own_limit(robot):
 def test_what_speed_is_too_fast(robot):
     """A simulated joint knows no top speed, and may be faster than a real one should be."""
     rest = {"robot": robot, "gate": GateSettings(), "simulation": SimulationSettings(speed_stop_rad_s=6.0)}
-    assert BridgeSettings(**rest).fastest_rad_s == [6.0] * 9 + [7.5]
+    assert BridgeSettings(**rest).fastest_rad_s == [6.0] * 9 + [15.0]
     bus = BusSettings(port="/dev/ttyUSB0")
     real = BridgeSettings(**rest, backend="dynamixel", bus=bus, time_base="realtime")
-    assert real.fastest_rad_s == [4.5] * 9 + [7.5]
+    assert real.fastest_rad_s == [4.5] * 9 + [15.0]
 
 
 def test_a_motor_whose_temperature_is_not_known_any_more_stops_the_robot(bench):

@@ -52,7 +52,8 @@ class World:
         self.period_s = self.machine.task.control_period_s
         self.time_ns = START_NS
         self.position = np.append(np.zeros(9), 0.3)
-        self.velocity = np.zeros(10)
+        self.velocity, self.effort = np.zeros(10), np.zeros(10)
+        self.measures = True  # otherwise the joints show the same again and again
         self.period_ns = round(self.period_s * 1e9)
 
     @property
@@ -67,7 +68,9 @@ class World:
 
     def state(self):
         """Send the state as it is now."""
-        self.machine.on_state(RobotState(self.time_ns, self.position.copy(), self.velocity.copy(), np.zeros(10)))
+        if self.measures:  # no two readings are the same to the bit
+            self.shown, self.effort = self.position.copy(), np.nextafter(self.effort, 1.0)
+        self.machine.on_state(RobotState(self.time_ns, self.shown.copy(), self.velocity.copy(), self.effort.copy()))
 
     def execute(self, goals=None):
         """The robot executes the newest command (or other goals) at once; what was executed is told."""

@@ -34,6 +34,7 @@ START_NS = 1_000_000_000_000
 EVENTS = st.sampled_from(
     [*["work"] * 12, *["period"] * 4, *["answer"] * 4, *["executed"] * 4]
     + ["tick", "state", "same_state", "pause", "answer_old", "answer_nan", "answer_short", "executed_old", "gate_stops"]
+    + ["measures", "gate_finds_a_frozen_joint"]
     + ["gate_opens"] * 3
     + [
         "learner",
@@ -68,6 +69,7 @@ class Chaos:
         standing = motor_angles(np.zeros(4), np.full(4, 2.0)) if TASKS[task] == "minitaur" else np.zeros(self.count)
         self.position = np.array(standing, dtype=float)
         self.way_m, self.gate_is_open = 0.0, False
+        self.effort, self.measures = np.zeros(self.count), True
 
     def send(self) -> None:
         body = None
@@ -76,7 +78,9 @@ class Chaos:
             place = np.array([self.way_m, 0.0, 0.25])
             body = BodyState(self.time_ns, turned, np.zeros(3), np.array([0.0, 0.0, 9.81]), place, np.zeros(3))
         zeros = np.zeros(self.count)
-        self.machine.on_state(RobotState(self.time_ns, self.position.copy(), zeros, zeros, body=body))
+        if self.measures:
+            self.effort = np.nextafter(self.effort, 1.0)
+        self.machine.on_state(RobotState(self.time_ns, self.position.copy(), zeros, self.effort.copy(), body=body))
 
     def gate(self, state: GateState, *causes: str) -> None:
         self.gate_is_open = state in (GateState.ARMED, GateState.HOLD)
@@ -153,6 +157,10 @@ class Chaos:
                 self.gate(GateState.ARMED)
             case "gate_stops":
                 self.gate(GateState.STOPPED, "joint_speed")
+            case "gate_finds_a_frozen_joint":
+                self.gate(GateState.STOPPED, "frozen_joint")
+            case "measures":
+                self.measures = not self.measures
             case "learner" | "learner_finished" | "learner_failed":
                 failure = "no memory" if event == "learner_failed" else ""
                 machine.on_learner(LearnerView("session", 10**6, event == "learner_finished", failure))

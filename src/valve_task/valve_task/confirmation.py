@@ -1,0 +1,47 @@
+"""Whether what the joints showed at some time is known to have been measured."""
+
+from __future__ import annotations
+
+import numpy as np
+from robot_bridge.backend import RobotState
+from robot_bridge.robot import RobotSettings
+
+# Control periods within which a joint's goal moves far enough to show that it does not measure (own figure).
+_PERIODS = 3
+# Stamps of transitions are seconds: a float of today's date is exact to 0.2 us.
+_STAMP_NS = 1000
+
+
+class Confirmation:
+    """Compares readings. A servo that does not measure any more goes on answering with its last values, and the bridge
+    finds that out only when its goal has moved (cause `frozen_joint`). So a reading counts once every joint has shown
+    something new since, or has had the time to be found out.
+
+    Args:
+        robot: its own joints are looked at; those of the surroundings may stand still for ever.
+        control_period_s: of the task.
+    """
+
+    def __init__(self, robot: RobotSettings, control_period_s: float) -> None:
+        self._own = slice(len(robot.joint_names))
+        self._longest_ns = round(1e9 * (robot.safety.frozen_time_s + _PERIODS * control_period_s))
+        self._reading = np.full((3, len(robot.joint_names)), np.nan)
+        self._since_ns = np.zeros(len(robot.joint_names), dtype=np.int64)  # first reading that was as the newest is
+        self._newest_ns = 0
+
+    def read(self, state: RobotState) -> None:
+        """A new reading; one that comes again shows nothing."""
+        if state.time_ns == self._newest_ns:
+            return
+        reading = np.stack(
+            [values[self._own] for values in (state.position_rad, state.velocity_rad_s, state.effort_nm)]
+        )
+        same = (reading == self._reading).all(axis=0)
+        self._since_ns = np.where(same, self._since_ns, state.time_ns)
+        self._reading, self._newest_ns = reading, state.time_ns
+
+    def counts(self, stamp_s: float) -> bool:
+        """Whether the reading of that robot time [s] counts by now."""
+        stamp_ns = round(1e9 * stamp_s)
+        first_hand = self._since_ns.min() >= stamp_ns - _STAMP_NS
+        return bool(first_hand or self._newest_ns - stamp_ns > self._longest_ns)
