@@ -159,3 +159,48 @@ def test_a_motor_at_its_thermal_limit_stops_the_robot(rig):
     assert "temperature" in rig.causes
     rig.commander.until(lambda: not rig.walker.has_torque(), "torque off")
     rig.walker.emulator.fault("temperature", id=3, celsius=30.0)
+
+
+WILD = (0.0, -0.0, 1.0, -1.0, 1e-300, 1e300, -1e300, np.inf, -np.inf, np.nan, 1e6)
+NUMBERS = ("orientation", "angular_velocity", "linear_acceleration")
+
+
+def scramble(rng, imu, odometry):
+    """A few numbers, stamps and frames of a pair of messages become anything."""
+    parts = [getattr(imu, name) for name in NUMBERS]
+    parts += [odometry.pose.pose.position, odometry.pose.pose.orientation, odometry.twist.twist.linear]
+    for _ in range(rng.integers(4)):
+        part = parts[rng.integers(len(parts))]
+        setattr(part, str(rng.choice(["x", "y", "z"])), float(rng.choice(WILD)))
+    for message in (imu, odometry):
+        if rng.random() < 0.1:
+            message.header.stamp.sec = int(rng.integers(-(2**31), 2**31))
+            message.header.stamp.nanosec = int(rng.integers(2**32))
+        if rng.random() < 0.1:
+            message.header.frame_id = str(rng.choice(["", "/", "nobody \u00e9\u4e2d", "x" * 10_000]))
+    if rng.random() < 0.1:
+        imu.orientation_covariance[0] = float(rng.choice(WILD))
+    return (None if rng.random() < 0.1 else imu), (None if rng.random() < 0.1 else odometry)
+
+
+def test_nonsense_of_the_bodys_sensors(rig):
+    """It stops the robot or not, but nothing breaks, and with good sensors everything goes on."""
+    rng = np.random.default_rng(3)
+    sent, stopped = [0], 0
+
+    def spoil(imu, odometry):
+        sent[0] += 1
+        return scramble(rng, imu, odometry)
+
+    for _ in range(5):
+        rig.stand()
+        rig.walker.spoil, before = spoil, sent[0]
+        rig.commander.until(lambda before=before: sent[0] > before + 60, "nonsense is sent")
+        if rig.state == SafetyState.STOPPED:
+            stopped += 1
+            assert set(rig.causes) <= {"body_sensor", "upside_down"}, rig.causes
+            rig.commander.until(lambda: not rig.walker.has_torque(), "torque is off")
+    assert stopped, "some of that must be noticed"
+    rig.stand()
+    assert rig.bridge.process.poll() is None, rig.bridge.output()
+    assert "Traceback" not in rig.bridge.output()

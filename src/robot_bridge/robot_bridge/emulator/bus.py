@@ -252,9 +252,9 @@ class EmulatedBus:
         elif kind == "stale_encoder":
             servo.frozen = True
         elif kind == "voltage":
-            self.drives.voltage_v[servo.place] = values["volts"]
+            self.drives.supply(servo.place, values["volts"])
         elif kind == "temperature":
-            self.drives.temperature_c[servo.place] = values["celsius"]
+            self.drives.warm(servo.place, values["celsius"])
 
     def _clear_faults(self) -> None:
         """Line, servos and supply are in order again; hardware errors stay until a reboot, temperatures cool down."""

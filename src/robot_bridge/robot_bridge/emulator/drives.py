@@ -183,9 +183,20 @@ class Drives:
         """A servo that starts anew has no history of load."""
         self._at_limit_s[place] = 0.0
 
+    def warm(self, place: int, celsius: float) -> None:
+        """A servo is that warm from now on, whatever it does."""
+        self.temperature_c[place] = celsius
+        self._fresh = False
+
+    def supply(self, place: int, volts: float) -> None:
+        """A servo is supplied with that voltage."""
+        self.voltage_v[place] = volts
+        self._fresh = False
+
     def restore_voltage(self) -> None:
         """The supply gives what it should."""
         self.voltage_v[:] = self._nominal_voltage_v
+        self._fresh = False
 
     # what the registers show
 
