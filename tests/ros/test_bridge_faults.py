@@ -149,7 +149,8 @@ SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed
 @pytest.mark.parametrize("node", [SLOW], indirect=True)
 def test_a_simulated_joint_that_was_too_fast_comes_to_rest_and_goes_on_without_a_person(node):
     start(node)
-    command(node, move_rad=0.2)
+    for _ in range(2):
+        command(node, move_rad=0.2)
     until_armed_again(node, Cause.JOINT_SPEED)
     assert np.abs(node._backend.read().velocity_rad_s[:9]).max() < 0.1
 

@@ -69,7 +69,9 @@ RULES: Mapping[Cause, Rule] = {
         "robot.safety.position_margin_rad, arming_margin_rad",
         "a joint is outside its range, or is to be switched on there",
     ),
-    Cause.JOINT_SPEED: Rule(Reaction.TORQUE_OFF, "robot.safety.speed_stop_rad_s", "a joint moves too fast"),
+    Cause.JOINT_SPEED: Rule(
+        Reaction.TORQUE_OFF, "robot.safety.speed_stop_rad_s, speed_time_s", "a joint moves too fast"
+    ),
     Cause.MOTOR_CURRENT: Rule(
         Reaction.TORQUE_OFF, "robot.safety.current_stop_share, current_time_s", "a motor pushes against something"
     ),

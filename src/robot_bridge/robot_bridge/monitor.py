@@ -36,19 +36,15 @@ class JointMonitor:
         self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
+        self._was_fast = np.zeros(len(self._names), dtype=bool)
+        self._first_fast_ns = np.zeros(
+            len(self._names), dtype=np.int64
+        )  # since when each joint is too fast, robot time
 
     def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
         """What is wrong with a new state."""
         yield from self._range(state, torque_on, self._limits.position_margin_rad)
-        speed = np.abs(state.velocity_rad_s)
-        excess = np.where(torque_on, speed - self._fastest_rad_s, -np.inf)
-        if (excess > 0.0).any():
-            i = int(np.argmax(excess))
-            yield (
-                Cause.JOINT_SPEED,
-                f"joint '{self._names[i]}' moves at {speed[i]:.2f} rad/s, limit {self._fastest_rad_s[i]:g}: "
-                "look for slipping gears, a wrong model or wrong gains",
-            )
+        yield from self._speed(state, torque_on)
         yield from self._current(state, torque_on, now_s)
 
     def arm_problems(self, state: RobotState) -> Iterator[Problem]:
@@ -66,6 +62,21 @@ class JointMonitor:
                 f"joint '{self._names[i]}' is at {position[i]:.3f} rad, {excess[i]:.3f} outside its range "
                 f"{self._low[i]:g} .. {self._high[i]:g}, limit {margin_rad:g}: move it back by hand, or correct its "
                 "offset with `rosac bus calibrate`",
+            )
+
+    def _speed(self, state: RobotState, torque_on: Flags) -> Iterator[Problem]:
+        speed = np.abs(state.velocity_rad_s)
+        fast = torque_on & (speed > self._fastest_rad_s)
+        self._first_fast_ns = np.where(fast & self._was_fast, self._first_fast_ns, state.time_ns)
+        self._was_fast = fast
+        for_s = np.where(fast, 1e-9 * (state.time_ns - self._first_fast_ns), -1.0)
+        i = int(np.argmax(for_s))
+        if for_s[i] >= self._limits.speed_time_s:
+            yield (
+                Cause.JOINT_SPEED,
+                f"joint '{self._names[i]}' moves at {speed[i]:.2f} rad/s for {for_s[i]:.2f} s, limit "
+                f"{self._fastest_rad_s[i]:g} rad/s for {self._limits.speed_time_s:g} s: look for slipping gears, a "
+                "wrong model or wrong gains",
             )
 
     def _current(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:

@@ -27,10 +27,16 @@ class SafetyLimits:
     )
     speed_stop_rad_s: list[float] = setting(
         [15.0],
-        "a joint under torque that is measured faster stops the robot [rad/s]: one value for all joints, or one for "
-        "each, the auxiliary ones last; above what commands and blows from outside bring, below what the motor reaches "
-        "(default: own figure)",
+        "a joint under torque that is faster for speed_time_s stops the robot [rad/s]: one value for all joints, or "
+        "one for each, the auxiliary ones last; above what commands bring, below what the motor reaches (default: own "
+        "figure)",
         minimum=0.01,
+    )
+    speed_time_s: float = setting(
+        0.05,
+        "how long a joint may be so fast [s]; own figure: a finger that slips off the valve is fast for 10 to 20 ms",
+        minimum=0.0,
+        maximum=1.0,
     )
     current_stop_share: float = setting(
         0.9,
