@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from helpers.commander import LEGS
+from helpers.commander import LEGS, ROBOT
 from helpers.rig import Rig
 from helpers.ros import ros_node
 from sac_interfaces.msg import SafetyState
@@ -53,13 +53,13 @@ class Beating:
         self._node.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
-def beaten():
+@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+def beaten(request):
     required = {f"robot.safety.{name}_required": True for name in ("heartbeat", "manager", "dead_man")}
     # A machine that pauses is no reason to stop.
     times = {f"robot.safety.{name}_timeout_s": 1.5 for name in ("heartbeat", "manager", "dead_man")}
     times |= {"control_period_s": 0.5, "robot.safety.task_timeout_s": 2.0}
-    with Rig(LEGS, **required, **times) as rig:
+    with Rig(request.param, **required, **times) as rig:
         rig.commander.connect(simulated=False)
         assert "safety/heartbeat is required and was never heard" in rig.commander.call("safety/arm", expect=False)
         rig.beating = Beating()
@@ -104,7 +104,8 @@ def test_without_commands_it_holds_and_without_a_task_it_stops(rig):
     rig.commander.goals = None
     safety = rig.commander.until_safety(SafetyState.HOLD)
     assert list(safety.causes) == ["command_timeout"]
-    assert all(servo["torque_on"] for servo in rig.emulator.status()["servos"])
+    own = len(rig.robot.joint_names)
+    assert all(servo["torque_on"] for servo in rig.emulator.status()["servos"][:own])
     since_s = rig.now_s()
     rig.until_stopped_by("task_lost")
     assert rig.until_safe_s(since_s) < 5.0

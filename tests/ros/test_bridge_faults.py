@@ -143,6 +143,24 @@ def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_
     assert np.abs(node._backend.read().body.position_m - place_m).max() < 0.01
 
 
+@pytest.mark.parametrize("node", [MINITAUR], indirect=True)
+def test_a_simulated_robot_that_has_sunk_before_it_could_be_armed_is_set_up_without_a_person(node):
+    """As on a machine that lets its start take long."""
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    low = node.settings.robot.position_min_rad[0]
+    for _ in range(100):
+        if (node._backend.read().position_rad < low - 0.15).any():
+            break
+        node._backend.advance(0.1)
+    assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    assert node._gate.state is GateState.DISARMED
+    end_s = time.monotonic() + PATIENCE_S
+    while node._gate.state is not GateState.ARMED:
+        assert time.monotonic() < end_s
+        node._on_tick()
+    assert (node._backend.read().position_rad > low).all()
+
+
 SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed_stop_rad_s=[0.1]))
 
 

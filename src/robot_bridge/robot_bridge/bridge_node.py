@@ -177,7 +177,9 @@ class BridgeNode(LifecycleNode):
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
         message = "call safety/arm to move the robot"
         if self.settings.auto_arm:
-            message = self._arm()[1]
+            armed, message = self._arm()
+            if not armed and self._loop.misplaced():
+                self._revival.begin()
         self.get_logger().info(f"active, {self.settings.time_base}, {self.settings.backend}; {message}")
         self._publish_safety()
 

@@ -24,10 +24,15 @@ class Revival:
     def __init__(self, gate: SafetyGate) -> None:
         self._gate = gate
         self._since_s: float | None = None  # of the stop, or of the last try
-        self._begun = False  # a try has ended the stop, but did not arm the robot
+        self._begun = False  # disarmed, and nobody but this arms it
+
+    def begin(self) -> None:
+        """The robot lay so at the start that it could not be armed: try as after a stop."""
+        self._begun = True
 
     def due(self, now_s: float) -> bool:
-        """Whether the robot has stopped by itself, for long enough. True once in PAUSE_S, until it is armed."""
+        """Whether the robot has stopped by itself, or lain wrong at the start, for long enough. True once in PAUSE_S,
+        until it is armed."""
         state = self._gate.state
         if state is GateState.STOPPED:
             self._begun = not {report.cause for report in self._gate.report().causes} & _NOT_THE_ROBOT
