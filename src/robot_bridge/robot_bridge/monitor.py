@@ -36,10 +36,9 @@ class JointMonitor:
         self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
         self._too_much_since_s: float | None = None
+        # Which joints were too fast at the reading before.
         self._was_fast = np.zeros(len(self._names), dtype=bool)
-        self._first_fast_ns = np.zeros(
-            len(self._names), dtype=np.int64
-        )  # since when each joint is too fast, robot time
+        self._first_fast_ns = np.zeros(len(self._names), dtype=np.int64)  # robot time of the first reading of that kind
 
     def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
         """What is wrong with a new state."""

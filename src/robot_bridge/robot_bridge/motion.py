@@ -98,10 +98,8 @@ class MotionLoop(abc.ABC):
         self._on_executed = on_executed
         self._on_state = on_state
         self._limits = settings.robot.safety
-        self._monitor, self._frozen = (
-            JointMonitor(settings.robot, settings.fastest_rad_s),
-            FrozenReadings(settings.robot),
-        )
+        self._monitor = JointMonitor(settings.robot, settings.fastest_rad_s)
+        self._frozen = FrozenReadings(settings.robot)
         self.beats = Beats(settings.robot)
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
