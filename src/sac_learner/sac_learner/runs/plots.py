@@ -11,10 +11,11 @@ import numpy.typing as npt
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend is chosen first
-from sac_learner.runs.episode_table import read_episodes  # noqa: E402
-from sac_learner.runs.run_directory import Run, RunError  # noqa: E402
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 from valve_task.tasks import error_unit_of  # noqa: E402
+
+from sac_learner.runs.episode_table import read_episodes  # noqa: E402
+from sac_learner.runs.run_directory import Run, RunError  # noqa: E402
 
 # Episodes averaged for one point of a curve.
 WINDOW = 25

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from sac_learner.graph.stacks import Graph, Stack, complete_arguments, find_stack, resolve
 from sac_learner.runs.run_files import RunFiles
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import gymnasium
 import valve_task.env  # noqa: F401 - registers the environments
 from rosac_common.settings import to_mapping
+
 from sac_learner.graph.stacks import complete_arguments, find_stack, resolve
 from sac_learner.runs.run_directory import Run
 

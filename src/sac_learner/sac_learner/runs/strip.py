@@ -9,10 +9,11 @@ import cv2
 import gymnasium
 import numpy as np
 import numpy.typing as npt
+from valve_task.env import RenderingUnavailable
+
 from sac_learner.policy import PolicyNetwork, load_policy
 from sac_learner.runs.run_directory import Run
 from sac_learner.runs.run_environment import run_environment
-from valve_task.env import RenderingUnavailable
 
 ROWS, COLUMNS = 2, 4
 FRAME_SIZE = (320, 240)
