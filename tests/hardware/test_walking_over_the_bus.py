@@ -137,12 +137,18 @@ def test_a_robot_on_its_back_is_not_armed(rig):
 def test_a_command_that_leads_out_of_the_legs_workspace_moves_nothing(rig):
     commander, walker = rig.commander, rig.walker
 
-    def held():
+    def stands():
         if rig.state == SafetyState.STOPPED:  # a machine that stalls
             rig.stand()
+        return np.abs(np.array(walker.goals()) - STAND).max() < 0.01
+
+    def held():
+        if rig.state == SafetyState.STOPPED:
+            commander.until(stands, "the goals are those of standing")
         commander.goals = lambda state: STRETCHED.tolist()
         return rig.state == SafetyState.HOLD and "bad_command" in rig.causes
 
+    commander.until(stands, "the goals are those of standing")
     commander.until(held, "held, cause named")
     assert (
         "leg front_right: extension 3.100 rad (mean of its motors) is outside its workspace"
