@@ -80,7 +80,7 @@ def assert_not_switched_on(rig, joint, high):
 
     def sunk():
         commander.send(commander.states[-1], effort=effort)
-        return rig.joints()[joint] > high + 2 * ROBOT.safety.arming_margin_rad
+        return rig.joints()[joint] > high + ROBOT.safety.switch_on_margin_rad + 0.03
 
     commander.until(sunk, "the finger sinks without torque")
     assert not rig.stopped
@@ -88,7 +88,7 @@ def assert_not_switched_on(rig, joint, high):
     detail = rig.until_stopped_by("joint_range")
     assert f"joint '{ROBOT.joint_names[joint]}' is to be switched on" in detail
     commander.until(lambda: not any(s["torque_on"] for s in rig.emulator.status()["servos"]), "torque is off")
-    assert rig.joints()[joint] > high + ROBOT.safety.arming_margin_rad, "it was pulled back"
+    assert rig.joints()[joint] > high + ROBOT.safety.switch_on_margin_rad, "it was pulled back"
     commander.until(rig.restored, "disarmed after a reset")
     assert "outside its range" in commander.call("safety/arm", expect=False)
 

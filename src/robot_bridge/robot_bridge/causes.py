@@ -66,7 +66,7 @@ RULES: Mapping[Cause, Rule] = {
     Cause.TASK_LOST: Rule(Reaction.CONTROLLED_STOP, "robot.safety.task_timeout_s", "the task does not come back"),
     Cause.JOINT_RANGE: Rule(
         Reaction.CONTROLLED_STOP,
-        "robot.safety.position_margin_rad, arming_margin_rad",
+        "robot.safety.position_margin_rad, switch_on_margin_rad",
         "a joint is outside its range, or is to be switched on there",
     ),
     Cause.JOINT_SPEED: Rule(

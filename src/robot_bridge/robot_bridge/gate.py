@@ -61,7 +61,7 @@ class SafetyGate:
         self._low = np.array([*robot.position_min_rad, *robot.auxiliary_position_min_rad])
         self._high = np.array([*robot.position_max_rad, *robot.auxiliary_position_max_rad])
         self._speed = np.array([*robot.speed_limit_rad_s, *robot.auxiliary_speed_limit_rad_s])
-        self._arming_margin_rad = robot.safety.arming_margin_rad
+        self._switch_on_margin_rad = robot.safety.switch_on_margin_rad
         self._legs = robot.legs
         self._order: tuple[list[str], list[int]] = ([], [])  # names of the last command, their places
         self._causes: dict[Cause, CauseReport] = {}
@@ -284,17 +284,17 @@ class SafetyGate:
         return (goals if torque.all() else np.where(torque, goals, measured_rad)), torque
 
     def _leaps(self, torque: Flags, measured_rad: Vector) -> str:
-        """Why a joint must not be switched on where it stands, as when arming; empty: it may. Auxiliary joints may turn
+        """Why a joint must not be switched on where it stands; empty: it may. Auxiliary joints may turn
         on and on: their servos count within one turn."""
         outside = np.maximum(self._low - measured_rad, measured_rad - self._high)
-        leaps = (torque & ~self.torque_on & (outside > self._arming_margin_rad))[: self._required]
+        leaps = (torque & ~self.torque_on & (outside > self._switch_on_margin_rad))[: self._required]
         if not leaps.any():
             return ""
         i = int(np.argmax(leaps))
         return (
             f"joint '{self._names[i]}' is to be switched on at {measured_rad[i]:.3f} rad, {outside[i]:.3f} outside its "
-            f"range {self._low[i]:g} .. {self._high[i]:g}, limit {self._arming_margin_rad:g}: its servo would pull it "
-            "back at once; move it back by hand"
+            f"range {self._low[i]:g} .. {self._high[i]:g}, limit {self._switch_on_margin_rad:g}: its servo would pull "
+            "it back at once; move it back by hand"
         )
 
     def _leaves_workspace(self, goals: Vector, measured_rad: Vector) -> str:

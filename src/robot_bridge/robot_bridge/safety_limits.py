@@ -25,6 +25,12 @@ class SafetyLimits:
         "range, would pull the joint back at once (own figure)",
         minimum=0.0,
     )
+    switch_on_margin_rad: float = setting(
+        0.25,
+        "a command that switches a joint on this far outside its range stops the robot [rad]: its servo pulls it back "
+        "at once; own measurement: fingers that a reset lets go are pushed 0.12 outside",
+        minimum=0.0,
+    )
     speed_stop_rad_s: list[float] = setting(
         [15.0],
         "a joint under torque that is faster for speed_time_s stops the robot [rad/s]: one value for all joints, or "

@@ -322,7 +322,7 @@ class TestGoals:
 class TestSwitchingOn:
     """A servo goes no further than its range: switched on outside of it, it would pull its joint back at once."""
 
-    OUTSIDE = np.array([0.48 + 0.11, *START[1:]])
+    OUTSIDE = np.array([0.48 + 0.26, *START[1:]])
 
     def off(self, armed, robot):
         """The first joint without torque."""
@@ -336,7 +336,7 @@ class TestSwitchingOn:
         assert not result.torque_on[0]
         assert armed.state is GateState.STOPPED and armed.is_active(Cause.JOINT_RANGE)
         (cause,) = armed.report().causes
-        assert "'finger1_top' is to be switched on at 0.590 rad, 0.110 outside its range" in cause.detail
+        assert "'finger1_top' is to be switched on at 0.740 rad, 0.260 outside its range" in cause.detail
         armed.tick(2.0)
         assert not armed.torque_on.any(), "a controlled stop ends without torque"
 
