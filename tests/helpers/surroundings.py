@@ -104,7 +104,8 @@ class Surroundings:
     def publish_state(self) -> None:
         self._published_s = time.monotonic()
         message = JointState(name=ROBOT.all_joint_names, position=float64_array(self.position))
-        message.velocity = message.effort = float64_array(np.zeros(10))
+        message.velocity = float64_array(np.zeros(10))
+        message.effort = float64_array(np.full(10, 1e-6 * self.time_s))  # no two readings are the same to the bit
         message.header.stamp = stamp_from_seconds(self.time_s)
         self._states.publish(message)
 
