@@ -128,4 +128,4 @@ def check(transitions, states):
         candidates = np.flatnonzero((ages_s > 0.4 * PERIOD_S) & (ages_s < 1.7 * PERIOD_S))
         shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
         assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
-    assert heard > STEPS, "a witness that misses nearly all has seen nothing"
+    assert heard > len(transitions) / 2

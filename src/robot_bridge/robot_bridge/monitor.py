@@ -133,6 +133,25 @@ class JointMonitor:
         )
 
 
+class Repeats:
+    """Compares each reading with the one before.
+
+    Args:
+        joints: number of joints, from the first one on, that are looked at.
+    """
+
+    def __init__(self, joints: int) -> None:
+        self._reading = np.full((3, joints), np.nan)
+
+    def of(self, state: RobotState) -> Flags:
+        """Which joints (joints,) show position, velocity and effort that are the same to the bit as before."""
+        joints = self._reading.shape[1]
+        reading = np.stack([values[:joints] for values in (state.position_rad, state.velocity_rad_s, state.effort_nm)])
+        same = (reading == self._reading).all(axis=0)
+        self._reading = reading
+        return same
+
+
 class FrozenReadings:
     """Finds an encoder that shows its last values for ever.
 
@@ -143,17 +162,16 @@ class FrozenReadings:
     def __init__(self, robot: RobotSettings) -> None:
         self._limits, self._names = robot.safety, robot.all_joint_names
         count = len(self._names)
-        self._reading = np.full((3, count), np.nan)
+        self._repeats = Repeats(count)
         self._torque_on = np.zeros(count, dtype=bool)  # at the reading before
         self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since it is the same
         self._since_ns = np.zeros(count, dtype=np.int64)  # when the goal had moved far enough
 
     def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags) -> Iterator[Problem]:
         """Which joint under torque, told these goals, does not measure any more."""
-        reading = np.stack([state.position_rad, state.velocity_rad_s, state.effort_nm])
         # Goals from before torque came on were nobody's.
-        same = torque_on & self._torque_on & (reading == self._reading).all(axis=0)
-        self._reading, self._torque_on = reading, torque_on.copy()
+        same = torque_on & self._torque_on & self._repeats.of(state)
+        self._torque_on = torque_on.copy()
         self._lowest_rad = np.where(same, np.minimum(self._lowest_rad, goals_rad), goals_rad)
         self._highest_rad = np.where(same, np.maximum(self._highest_rad, goals_rad), goals_rad)
         moved_rad = self._highest_rad - self._lowest_rad

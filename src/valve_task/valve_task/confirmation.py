@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from robot_bridge.backend import RobotState
+from robot_bridge.monitor import Repeats
 from robot_bridge.robot import RobotSettings
 
 # Control periods within which a joint's goal moves far enough to show that it does not measure (own figure).
@@ -23,9 +24,8 @@ class Confirmation:
     """
 
     def __init__(self, robot: RobotSettings, control_period_s: float) -> None:
-        self._own = slice(len(robot.joint_names))
+        self._repeats = Repeats(len(robot.joint_names))
         self._longest_ns = round(1e9 * (robot.safety.frozen_time_s + _PERIODS * control_period_s))
-        self._reading = np.full((3, len(robot.joint_names)), np.nan)
         self._since_ns = np.zeros(len(robot.joint_names), dtype=np.int64)  # first reading that was as the newest is
         self._newest_ns = 0
 
@@ -33,12 +33,8 @@ class Confirmation:
         """A new reading; one that comes again shows nothing."""
         if state.time_ns == self._newest_ns:
             return
-        reading = np.stack(
-            [values[self._own] for values in (state.position_rad, state.velocity_rad_s, state.effort_nm)]
-        )
-        same = (reading == self._reading).all(axis=0)
-        self._since_ns = np.where(same, self._since_ns, state.time_ns)
-        self._reading, self._newest_ns = reading, state.time_ns
+        self._since_ns = np.where(self._repeats.of(state), self._since_ns, state.time_ns)
+        self._newest_ns = state.time_ns
 
     def counts(self, stamp_s: float) -> bool:
         """Whether the reading of that robot time [s] counts by now."""
