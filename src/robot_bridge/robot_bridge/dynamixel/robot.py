@@ -118,8 +118,9 @@ class DynamixelRobot:
         if self._torque_on.any() and self.bus.silent_s > self._watchdog_ticks * WATCHDOG_UNIT_S:
             self._look_at_watchdogs()
         self._check_lost()
-        time_ns = self._epoch_ns + round(self._clock() * 1e9)
         raw = self._sync_read()
+        # Of the instruction that was answered: a first try that failed has taken its time.
+        time_ns = self._epoch_ns + round((self._clock() - self.bus.silent_s) * 1e9)
         current_a = self._units.current_a(_counts(raw, 0, "<i2"))
         return RobotState(
             time_ns,

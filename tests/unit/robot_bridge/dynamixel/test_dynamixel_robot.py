@@ -381,6 +381,19 @@ def test_times_are_steady_and_anchored(realtime):
     assert before_s <= times_s[0] <= times_s[-1] <= time.monotonic()
 
 
+def test_a_reading_after_a_retry_has_the_time_of_the_retry(realtime, monkeypatch):
+    plain, sent_s = realtime.bus.sync_read, []
+
+    def first_without_answer(ids, address, size, fast=False):
+        sent_s.append(time.monotonic())
+        return plain([*ids, 200] if len(sent_s) == 1 else ids, address, size, fast)
+
+    monkeypatch.setattr(realtime.bus, "sync_read", first_without_answer)
+    state = realtime.read()
+    assert len(sent_s) == 2
+    assert sent_s[1] <= state.time_s <= time.monotonic()
+
+
 def test_lockstep_time_is_the_emulators(driver):
     start_ns = driver.read().time_ns
     driver.advance(0.1)
