@@ -22,9 +22,10 @@ from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason, Source
 
 from valve_task.episode import EpisodeLoop
-from valve_task.reset import EpisodeReset, ResetPhase, ResetSettings
+from valve_task.reset import ResetPhase, ResetSettings
+from valve_task.resets import new_reset
 from valve_task.tasks import TASK_NAMES, TaskSettings, make_task, robot_of
-from valve_task.walk_reset import WalkReset, WalkResetSettings
+from valve_task.walk_reset import WalkResetSettings
 
 __all__ = ["RenderingUnavailable", "ResetFailedError", "RobotTaskEnv"]
 
@@ -110,10 +111,10 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         simulation = self._simulation
         if self.task.random_dynamics:
             simulation.randomise(self.np_random)
-        reset = self._new_reset()
+        reset = new_reset(self.task, self._robot, self._reset_settings, self._walk_reset_settings, self.np_random)
         state = simulation.read()
         while (command := reset.step(state)) is not None:
-            if isinstance(reset, WalkReset) and reset.wants_put_back:
+            if reset.wants_put_back:
                 simulation.put_back()
                 reset.put_back_done()
             else:
@@ -125,11 +126,6 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         observation = self._loop.begin(state, _FRESH, reset.report).observation
         info = {"error": self._loop.record.initial_error, "reset_attempts": reset.report.attempts}
         return observation, info
-
-    def _new_reset(self) -> EpisodeReset | WalkReset:
-        if self.task.moves_about:
-            return WalkReset(self._robot, self._walk_reset_settings, self.task, self.np_random)
-        return EpisodeReset(self._robot, self._reset_settings, self.task, self.np_random)
 
     def step(
         self, action: npt.NDArray[np.float32]

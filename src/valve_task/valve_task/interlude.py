@@ -13,13 +13,13 @@ from robot_bridge.backend import RobotState
 from valve_task.episode import ResetReport
 from valve_task.machine_io import Outputs, Phase, Problem, Vector
 from valve_task.problems import Problems
-from valve_task.reset import EpisodeReset, ResetPhase
+from valve_task.reset import ResetPhase
 from valve_task.reset_request import ResetOutcome, ResetProgress, ResetRequest
+from valve_task.resets import Reset, new_reset
 from valve_task.rest import ThermalPause
 from valve_task.runner import Commander
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import Task
-from valve_task.walk_reset import WalkReset
 
 _ASK_AGAIN_S = 1.0
 _AFTER_FAILURE = "Free the robot by hand, its torque is off; then call operator/done: the reset begins anew"
@@ -58,7 +58,7 @@ class Interlude:
         self.pause = ThermalPause(settings.rest, clock)
         self.phase = Phase.RESETTING
         self.request: ResetRequest | None = None
-        self._reset: EpisodeReset | WalkReset | None = None
+        self._reset: Reset | None = None
         self._before = _NO_REPORT  # of resets that failed, before the operator helped
         self._asked_s = clock()  # when the simulation was asked for something
         self._question = ""  # to the operator
@@ -191,13 +191,11 @@ class Interlude:
         if self._task.random_dynamics:
             self._ask_randomise()
 
-    def _new_reset(self) -> EpisodeReset | WalkReset:
-        if self._task.moves_about:
-            return WalkReset(self._settings.robot, self._settings.walk_reset, self._task, self._rng)
-        start_rad = None
+    def _new_reset(self) -> Reset:
+        settings, start_rad = self._settings, None
         if self.request is not None and len(self.request.start_rad):
             start_rad = np.array(self.request.start_rad)
-        return EpisodeReset(self._settings.robot, self._settings.reset, self._task, self._rng, start_rad)
+        return new_reset(self._task, settings.robot, settings.reset, settings.walk_reset, self._rng, start_rad)
 
     def _ask_randomise(self) -> None:
         """New dynamics before the reset. In real time nobody may offer that: a real robot keeps its own."""

@@ -282,6 +282,9 @@ class EpisodeReset:
             command = self._procedure.step(state)
         return command
 
+    def put_back_done(self) -> None:
+        """Never asked for."""
+
     def _drawn(self) -> ResetProcedure:
         start = self._task.draw(self._rng)
         if self._auxiliary_rad is not None:

@@ -44,8 +44,7 @@ class WalkResetSettings:
 
 
 class WalkReset:
-    """One reset, with the interface of :class:`valve_task.reset.EpisodeReset`. While `wants_put_back` is true it holds
-    the start pose and waits for :meth:`put_back_done`.
+    """One reset (:class:`valve_task.resets.Reset`). While `wants_put_back` is true it holds the start pose.
 
     Args:
         robot: its speed limit clips the motion.
