@@ -168,8 +168,9 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         """
         if self.render_mode is None or self._simulation is None:
             return None
-        if hasattr(self.task, "signed_error_rad"):
-            self._simulation.mark_target(self.task.target_rad(self._loop.observation.step))
+        marked_rad = self.task.marked_rad(self._loop.observation.step)
+        if marked_rad is not None:
+            self._simulation.mark_target(marked_rad)
         return self._simulation.render()
 
     @property

@@ -123,6 +123,10 @@ class Task(abc.ABC):
         """What training makes of an action that the policy asks for, after `last_action`; episodes count from 0."""
         return action
 
+    def marked_rad(self, step: int) -> float | None:
+        """Angle of the simulated object at which a picture marks the target before control step `step`; None: none."""
+        return None
+
     def stays(self, body: BodyState) -> None:  # noqa: B027 - most tasks have nothing to change
         """The next episode begins here, away from the mark, since nobody has put the robot back."""
 

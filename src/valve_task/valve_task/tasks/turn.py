@@ -48,6 +48,9 @@ class TurnTask(Task):
         """Target angle before control step `step`, not wrapped."""
         return self._target + self._target_velocity * self.control_period_s * step
 
+    def marked_rad(self, step: int) -> float:
+        return self.target_rad(step)
+
     def signed_error_rad(self, state: RobotState, step: int) -> float:
         """Target minus valve angle, in [-pi, pi]."""
         return wrap_angle(self.target_rad(step) - float(state.position_rad[self.action_size]))
