@@ -86,6 +86,8 @@ def rig(module_rig):
     [
         (lambda _: faults.silent_imu, "imu/data is silent for"),
         (faults.stale_imu, "imu/data is silent for"),
+        (lambda _: faults.late_imu, "imu/data is stamped "),
+        (lambda _: faults.unstamped_odometry, "odom is stamped "),
         (lambda _: faults.nan_imu, "the inertial sensor reports a value that is not finite"),
         (lambda _: faults.unnormalised_imu, "the inertial sensor's quaternion has norm 1.1314"),
         (lambda _: faults.imu_without_orientation, "the inertial sensor's quaternion has norm 0.0000"),
@@ -96,6 +98,8 @@ def rig(module_rig):
     ids=[
         "imu silent",
         "imu stale",
+        "imu late",
+        "odom of another clock",
         "imu NaN",
         "imu not normalised",
         "imu no orientation",

@@ -13,11 +13,13 @@ from rosac_common import qos
 # How often the drivers speak, and the simulation's time that passes meanwhile, at most.
 PERIOD_S = 0.01
 _STEP_S = 0.008
+_LATE_NS = 4_000_000_000
 # A busy machine lets test and bridge wait.
 PATIENCE = {
     "bus.reply_timeout_s": 1.0,
     "robot.body.imu_timeout_s": 1.5,
     "robot.body.odometry_timeout_s": 1.5,
+    "robot.body.stamp_tolerance_s": 2.0,
     "robot.servos.bus_watchdog_s": 2.0,
     "robot.safety.state_timeout_s": 1.5,
     "realtime_priority": 10,
@@ -48,7 +50,7 @@ class Walker:
         self.measured.append([body.roll_rad, body.pitch_rad, *body.angular_velocity_rad_s[:2]])
         imu, odometry = imu_message(body), odometry_message(body)
         for message in (imu, odometry):
-            message.header.stamp = stamp_from_nanoseconds(time.monotonic_ns())
+            message.header.stamp = stamp_from_nanoseconds(time.time_ns())
         if self.spoil is not None:
             imu, odometry = self.spoil(imu, odometry)
         if imu is not None:
@@ -86,6 +88,18 @@ def stale_imu(walker):
 
     assert nanoseconds(kept.header.stamp) > 0
     return spoil
+
+
+def late_imu(imu, odometry):
+    """A driver with a long queue: readings come in time, each of them old."""
+    imu.header.stamp = stamp_from_nanoseconds(nanoseconds(imu.header.stamp) - _LATE_NS)
+    return imu, odometry
+
+
+def unstamped_odometry(imu, odometry):
+    odometry.header.stamp = stamp_from_nanoseconds(0)
+    odometry.header.stamp.nanosec = imu.header.stamp.nanosec  # of a clock that starts with the driver
+    return imu, odometry
 
 
 def nan_imu(imu, odometry):

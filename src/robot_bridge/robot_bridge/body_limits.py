@@ -20,6 +20,12 @@ class BodyLimits:
     odometry_timeout_s: float = setting(
         0.2, "longest pause of odom [s]; own figure: six frames of a 30 Hz camera", minimum=0.005
     )
+    stamp_tolerance_s: float = setting(
+        0.2,
+        "imu/data and odom of their own drivers are stamped at most this far from the joints [s]: beyond it they come "
+        "late, or the computers' clocks differ; own figure: the longer of the pauses",
+        minimum=0.005,
+    )
     fastest_m_s: float = setting(
         5.0, "odom that moves faster jumps [m/s]; own figure: Minitaur runs at 1.5 to 2", minimum=0.01
     )

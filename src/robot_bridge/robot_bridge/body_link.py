@@ -91,8 +91,13 @@ class BodyWatch:
         """Somebody moved the robot: the next place is no jump, and how it lay is over."""
         self._imu = self._odometry = None
 
-    def problem(self, now_s: float) -> str:
-        """Why the body's state cannot be trusted; empty: it can."""
+    def problem(self, now_s: float, joints_ns: int | None = None) -> str:
+        """Why the body's state cannot be trusted; empty: it can.
+
+        Args:
+            now_s: steady time [s].
+            joints_ns: time of the joints' newest reading [ns]; None: stamps are not compared.
+        """
         for problem in self._bad.values():
             if problem:
                 return problem
@@ -104,7 +109,20 @@ class BodyWatch:
             if silent_s > limit_s:
                 last = "was never heard" if reading is None else f"is silent for {silent_s:.3f} s"
                 return f"{topic} {last}, limit {limit_s:g} s: start its driver, look at its cable"
+            if reading is not None and joints_ns is not None and (problem := self._apart(reading.time_ns - joints_ns)):
+                return f"{topic} {problem}"
         return ""
+
+    def _apart(self, ahead_ns: int) -> str:
+        """What is wrong with a stamp that is so far ahead of the joints'."""
+        limit_s = self._limits.stamp_tolerance_s
+        if abs(ahead_ns) <= limit_s * 1e9:
+            return ""
+        return (
+            f"is stamped {abs(ahead_ns) * 1e-9:.3f} s {'after' if ahead_ns > 0 else 'before'} the joints, limit "
+            f"{limit_s:g} s: its readings come late, or are stamped by another clock (set the computers' clocks, then "
+            "start the bridge anew)"
+        )
 
     def arm_problem(self) -> str:
         """Why the robot must not be armed as it lies there; empty: it may."""

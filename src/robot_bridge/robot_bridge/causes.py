@@ -88,8 +88,8 @@ RULES: Mapping[Cause, Rule] = {
     Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),
     Cause.BODY_SENSOR: Rule(
         Reaction.CONTROLLED_STOP,
-        "robot.body.imu_timeout_s, odometry_timeout_s, fastest_m_s",
-        "imu/data or odom is silent, senseless or jumps",
+        "robot.body.imu_timeout_s, odometry_timeout_s, stamp_tolerance_s, fastest_m_s",
+        "imu/data or odom is silent, late, senseless or jumps",
     ),
     Cause.UPSIDE_DOWN: Rule(Reaction.TORQUE_OFF, "robot.body.arm_upright", "a robot on its back was to be armed"),
     Cause.READ_FAILED: Rule(

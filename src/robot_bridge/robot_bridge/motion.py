@@ -197,7 +197,7 @@ class MotionLoop(abc.ABC):
         if self.body is None:
             return None
         self._take_own_body(now_s)
-        if problem := self.body.problem(now_s):
+        if problem := self._body_problem(now_s):
             return Cause.BODY_SENSOR, problem
         problem = self.body.arm_problem()
         return (Cause.UPSIDE_DOWN, problem) if problem else None
@@ -208,11 +208,15 @@ class MotionLoop(abc.ABC):
             self.body.imu(imu_of(self.state.body), now_s)
             self.body.odometry(odometry_of(self.state.body), now_s)
 
+    def _body_problem(self, now_s: float) -> str:
+        """Why the body's state cannot be trusted. Stamps are compared with the joints' where drivers give them."""
+        return self.body.problem(now_s, self.state.time_ns if self.state.body is None else None)
+
     def _judge_body(self, now_s: float) -> None:
         if self.body is None:
             return
         self._take_own_body(now_s)
-        problem = self.body.problem(now_s)
+        problem = self._body_problem(now_s)
         if not problem:
             self._gate.stop(Cause.BODY_SENSOR, False, "")
         elif self._gate.torque_on.any() or self._gate.is_active(Cause.BODY_SENSOR):

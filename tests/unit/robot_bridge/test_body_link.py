@@ -68,6 +68,16 @@ def test_a_clock_that_is_set_back_excuses_no_jump(watch):
     assert "jumps by 99.900 m in 0.100 s" in watch.problem(0.51)
 
 
+def test_stamps_far_from_the_joints_are_named(watch):
+    watch.odometry(odometry(1500 * MS), 0.0)
+    watch.imu(imu(1400 * MS), 0.0)
+    assert watch.problem(0.0, 1600 * MS) == ""
+    assert watch.problem(0.0, 1400 * MS) == ""
+    assert watch.problem(0.0, 1601 * MS).startswith("imu/data is stamped 0.201 s before the joints, limit 0.2 s")
+    assert watch.problem(0.0, 1250 * MS).startswith("odom is stamped 0.250 s after the joints, limit 0.2 s")
+    assert watch.problem(0.0) == ""
+
+
 def test_the_position_keeps_its_own_time(watch):
     watch.odometry(odometry(5 * MS), 0.005)
     watch.imu(imu(10 * MS), 0.01)
