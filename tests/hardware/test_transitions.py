@@ -1,5 +1,9 @@
 """A whole graph in real time on servos that fail: what it stores was measured, and it goes on after each fault."""
 
+import os
+import signal
+import time
+
 import numpy as np
 import pytest
 from helpers.commander import ROBOT, Commander
@@ -17,20 +21,25 @@ pytestmark = pytest.mark.ros
 PERIOD_S, JOINTS = 0.1, 9
 STEPS = 12
 STALE_ID, STALE_JOINT = 22, 5
-# What stops the robot in the midst of a step; at last nothing does.
+# What stops the robot in the midst of a step; "" is nothing, and goes on for so many steps with the noise that is on.
 FAULTS = (
     ("silent", {"id": 11}),
     ("lost", {"rate": 1.0}),
     ("corrupt", {"rate": 1.0}),
+    ("late", {"rate": 1.0, "delay_s": 0.3}),
     ("reboot", {"id": 21}),
     ("hardware_error", {"id": 31, "bit": 5}),
     ("voltage", {"id": 12, "volts": 5.0}),
     ("stale_encoder", {"id": STALE_ID}),
     ("unplug", {}),
     ("stop", {}),
+    ("bridge paused", {}),
+    ("bridge killed", {}),
     ("", {}),
 )
-
+# What the robot goes on with; more losses would leave the witness too few transitions without a gap.
+NOISE = {"lost": {"rate": 0.0005}, "duplicated": {"rate": 0.2}, "late": {"rate": 0.0005, "delay_s": 0.01}}
+WATCHDOG_S = 1.0
 
 SHOWN = ("position", "velocity", "effort")
 # States come every 10 ms; where they are further apart, one was not read, or the witness had no processor.
@@ -49,7 +58,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
         {
             "learner": {"sac.initial_random_steps": 5000, "sac.min_pool_steps": 5000},
             "task": {"task.horizon_steps": 30},
-            "bridge": {"robot.servos.bus_watchdog_s": 1.0, "robot.safety.state_timeout_s": 1.5},
+            "bridge": {"robot.servos.bus_watchdog_s": WATCHDOG_S, "robot.safety.state_timeout_s": 1.5},
         },
     )
     transitions, states = [], []
@@ -58,7 +67,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
         node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
         node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)  # deep: every one counts
         arguments = ("backend:=dynamixel", f"port:={emulator.port}", "steps:=0", "run:=faults", own)
-        with GraphProcess("up", *arguments, directory=tmp_path):
+        with GraphProcess("up", *arguments, directory=tmp_path) as graph:
             commander.connect(simulated=False)
             commander.until_safety(SafetyState.DISARMED)
             commander.call("safety/arm")
@@ -74,17 +83,16 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
                 commander.until(gone_on, f"transitions before the fault '{kind}'")
                 if not kind:
                     break
-                if kind == "stop":
-                    commander.press(True)
-                else:
-                    emulator.fault(kind, **values)
-                causes = commander.until_safety(SafetyState.STOPPED).causes
+                befall(graph, commander, emulator, kind, values)
+                causes = commander.safety[-1].causes
                 if kind == "stale_encoder":
                     assert "frozen_joint" in causes
                     frozen_ns = shown_since_ns(states)
                 commander.press(False)
                 emulator.clear_faults()
                 commander.until(lambda: restored(commander), "disarmed after a reset")
+                for noise, rates in NOISE.items():
+                    emulator.fault(noise, **rates)
             assert len({transition.session_id for transition in transitions}) == 1
             # What the learner missed while it started is sent again.
             transitions = list({transition.sequence: transition for transition in transitions}.values())
@@ -97,6 +105,29 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             stamps_ns = [nanoseconds(transition.header.stamp) for transition in transitions]
             false = [stamp_ns for stamp_ns in stamps_ns if since_ns + GAP_NS < stamp_ns <= until_ns]
             assert not false, "these were not measured"
+
+
+def befall(graph, commander, emulator, kind, values):
+    """Let it happen, and wait until the robot has stopped."""
+    if kind == "bridge killed":
+        before = graph.node_pid("bridge")
+        commander.safety.clear()
+        graph.kill_node("bridge")
+        commander.until(lambda: graph.node_pid("bridge") not in (None, before), "another bridge")
+        commander.until(lambda: commander.safety, "it says how it is")
+        assert commander.safety[-1].state != SafetyState.ARMED
+        return
+    if kind == "stop":
+        commander.press(True)
+    elif kind == "bridge paused":
+        bridge = graph.node_pid("bridge")
+        os.kill(bridge, signal.SIGSTOP)
+        end_s = time.monotonic() + 2.0 * WATCHDOG_S
+        commander.until(lambda: time.monotonic() > end_s, "its servos stop by themselves")
+        os.kill(bridge, signal.SIGCONT)
+    else:
+        emulator.fault(kind, **values)
+    commander.until_safety(SafetyState.STOPPED)
 
 
 def shown_since_ns(states):
