@@ -40,10 +40,11 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def nine_servos(baud_rate: int) -> RobotSettings:
     """The fingers of the D'Claw without valve and without physics, which would be measured, too."""
-    hand = to_mapping(load_robot(REPOSITORY / "config" / "robots" / "dclaw.yaml"))
+    robot = load_robot(REPOSITORY / "config" / "robots" / "dclaw.yaml")
+    everyone = len(robot.all_joint_names)
     values = {
-        name: value[:SERVOS] if isinstance(value, list) and name.startswith("servos.") else value
-        for name, value in hand.items()
+        name: value[:SERVOS] if isinstance(value, list) and len(value) == everyone else value
+        for name, value in to_mapping(robot).items()
         if not name.startswith("auxiliary_") and name not in ("simulation_model", "joint_symmetries")
     }
     values |= {"servos.baud_rate": baud_rate, "servos.bus_watchdog_s": LONGEST_WATCHDOG_S}

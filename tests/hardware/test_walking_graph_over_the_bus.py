@@ -54,11 +54,15 @@ def test_it_walks_over_the_bus_with_one_argument(tmp_path, time_base):
         assert reasons <= {EndReason.TIME_LIMIT, EndReason.TERMINATED}
 
 
+# max_observation_age_s
+OLDEST_S = 0.06
 FAULTS = (
     faults.nan_imu,
     faults.unnormalised_imu,
     faults.imu_without_orientation,
     faults.silent_imu,
+    faults.late_imu,
+    faults.unstamped_odometry,
     faults.nan_odometry,
     faults.silent_odometry,
     faults.jumping_odometry(),
@@ -109,6 +113,8 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
     measured = np.array(walker.measured)
     for transition in transitions:
         assert np.isfinite(transition.reward)
+        joints_s, imu_s, _ = transition.sensor_ages_s
+        assert max(joints_s, imu_s) <= OLDEST_S
         for observation in (transition.observation, transition.next_observation):
             assert np.isfinite(observation).all()
             shown = np.array(observation)[8:12]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from robot_bridge.backend import RobotState
 from robot_bridge.body_limits import BodyLimits
-from robot_bridge.body_state import BodyState, Vector, imu_problem, odometry_problem
+from robot_bridge.body_state import BodyState, Vector, imu_problem, odometry_problem, yaw_rad
 
 
 class ImuReading(NamedTuple):
@@ -26,6 +27,7 @@ class OdometryReading(NamedTuple):
 
     time_ns: int
     position_m: Vector  # (3,) in the world
+    quaternion: Vector  # (4,) w, x, y, z: from the body's frame to the world's
     velocity_m_s: Vector  # (3,) in the body's frame (REP-105: child_frame_id)
 
 
@@ -36,7 +38,8 @@ def imu_of(body: BodyState) -> ImuReading:
 
 def odometry_of(body: BodyState) -> OdometryReading:
     """What odometry reads of a body."""
-    return OdometryReading(body.time_ns, body.position_m, rotation(body.quaternion).T @ body.linear_velocity_m_s)
+    velocity = rotation(body.quaternion).T @ body.linear_velocity_m_s
+    return OdometryReading(body.time_ns, body.position_m, body.quaternion, velocity)
 
 
 def rotation(quaternion: Vector) -> np.ndarray:
@@ -49,6 +52,13 @@ def rotation(quaternion: Vector) -> np.ndarray:
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def _turned(quaternion: Vector, angle_rad: float) -> Vector:
+    """The orientation after a turn about the world's z axis."""
+    w, x, y, z = quaternion
+    cosine, sine = math.cos(angle_rad / 2), math.sin(angle_rad / 2)
+    return np.array([cosine * w - sine * z, cosine * x - sine * y, cosine * y + sine * x, cosine * z + sine * w])
 
 
 class BodyWatch:
@@ -80,7 +90,7 @@ class BodyWatch:
         # A clock that was set back is no excuse for a jump.
         elapsed_s = 0.0 if before is None else abs(reading.time_ns - before.time_ns) * 1e-9
         known = before.position_m if before is not None and elapsed_s > 0.0 else None
-        problem = odometry_problem(reading.position_m, reading.velocity_m_s, known, elapsed_s, self._limits.fastest_m_s)
+        problem = odometry_problem(*reading[1:], known, elapsed_s, self._limits.fastest_m_s)
         self._bad["odom"] = problem
         finite = bool(np.isfinite(reading.position_m).all())
         if finite and (before is None or reading.time_ns != before.time_ns):
@@ -137,14 +147,19 @@ class BodyWatch:
         )
 
     def body(self) -> BodyState | None:
-        """The newest readings as one state, at the time of the inertial one; None: one of them is missing."""
+        """The newest readings as one state, at the time of the inertial one; None: one of them is missing.
+
+        Roll and pitch are the inertial sensor's, the heading is the odometry's: an inertial sensor's drifts, and starts
+        anywhere, while what is walked is counted in the odometry's world.
+        """
         imu, odometry = self._imu, self._odometry
         if imu is None or odometry is None:
             return None
-        velocity = rotation(imu.quaternion) @ odometry.velocity_m_s
+        quaternion = _turned(imu.quaternion, yaw_rad(odometry.quaternion) - yaw_rad(imu.quaternion))
+        velocity = rotation(quaternion) @ odometry.velocity_m_s
         return BodyState(
             imu.time_ns,
-            imu.quaternion,
+            quaternion,
             imu.angular_velocity_rad_s,
             imu.linear_acceleration_m_s2,
             odometry.position_m,
@@ -179,7 +194,7 @@ class BodyJoiner:
     def joints(self, state: RobotState, now_s: float) -> RobotState | None:
         """The state with its body, or None: it is not complete yet (lockstep), or cannot be used (real time)."""
         if not self._lockstep:
-            usable = not self.watch.problem(now_s)
+            usable = not self.watch.problem(now_s, state.time_ns)
             return dataclasses.replace(state, body=self.watch.body()) if usable else None
         self._waiting = state
         return self.complete()

@@ -54,6 +54,7 @@ def odometry_reading(message: Odometry) -> OdometryReading:
     return OdometryReading(
         nanoseconds(message.header.stamp),
         _get(message.pose.pose.position, "xyz"),
+        _get(message.pose.pose.orientation, "wxyz"),
         _get(message.twist.twist.linear, "xyz"),
     )
 

@@ -14,6 +14,12 @@ Vector = npt.NDArray[np.float64]
 QUATERNION_TOLERANCE = 1e-3
 
 
+def yaw_rad(quaternion: Vector) -> float:
+    """About z, in (-pi, pi]; positive: to the left. `quaternion` is w, x, y, z."""
+    w, x, y, z = quaternion
+    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BodyState:
     """One reading of the body. Its frame: x forward, y left, z up; the world's: z up (REP-103)."""
@@ -46,8 +52,7 @@ class BodyState:
     @property
     def yaw_rad(self) -> float:
         """About z, in (-pi, pi]; positive: to the left."""
-        w, x, y, z = self.quaternion
-        return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        return yaw_rad(self.quaternion)
 
     @property
     def upright(self) -> float:
@@ -56,33 +61,44 @@ class BodyState:
         return 1 - 2 * (x * x + y * y)
 
 
+def _quaternion_problem(quaternion: Vector, whose: str) -> str:
+    norm = float(np.linalg.norm(quaternion))
+    if abs(norm - 1.0) <= QUATERNION_TOLERANCE:
+        return ""
+    return (
+        f"{whose} quaternion has norm {norm:.4f}, expected 1 +- {QUATERNION_TOLERANCE:g}: its driver must estimate the "
+        "orientation"
+    )
+
+
 def imu_problem(quaternion: Vector, angular_velocity_rad_s: Vector, linear_acceleration_m_s2: Vector) -> str:
     """Why a reading of an inertial sensor cannot be used; empty: it can."""
     values = np.concatenate([quaternion, angular_velocity_rad_s, linear_acceleration_m_s2])
     if not np.isfinite(values).all():
         return "the inertial sensor reports a value that is not finite: see its driver"
-    norm = float(np.linalg.norm(quaternion))
-    if abs(norm - 1.0) > QUATERNION_TOLERANCE:
-        return (
-            f"the inertial sensor's quaternion has norm {norm:.4f}, expected 1 +- {QUATERNION_TOLERANCE:g}: its driver "
-            "must estimate the orientation"
-        )
-    return ""
+    return _quaternion_problem(quaternion, "the inertial sensor's")
 
 
 def odometry_problem(
-    position_m: Vector, velocity_m_s: Vector, before_m: Vector | None, elapsed_s: float, fastest_m_s: float
+    position_m: Vector,
+    quaternion: Vector,
+    velocity_m_s: Vector,
+    before_m: Vector | None,
+    elapsed_s: float,
+    fastest_m_s: float,
 ) -> str:
     """Why a reading of the odometry cannot be used; empty: it can.
 
     Args:
-        position_m, velocity_m_s: (3,) of this reading.
+        position_m, quaternion, velocity_m_s: (3,), (4,), (3,) of this reading.
         before_m: (3,) position of the reading before; None: there is none.
         elapsed_s: time between both.
         fastest_m_s: no robot of this kind is faster.
     """
-    if not (np.isfinite(position_m).all() and np.isfinite(velocity_m_s).all()):
+    if not np.isfinite(np.concatenate([position_m, quaternion, velocity_m_s])).all():
         return "the odometry reports a value that is not finite: see its source"
+    if problem := _quaternion_problem(quaternion, "the odometry's"):
+        return problem
     if before_m is None:
         return ""
     jump_m, most_m = float(np.linalg.norm(position_m - before_m)), fastest_m_s * elapsed_s

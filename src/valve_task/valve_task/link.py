@@ -10,7 +10,9 @@ from robot_bridge.gate_types import GateState
 from valve_task.machine_io import GateView, Vector
 
 _OPEN = (GateState.ARMED, GateState.HOLD)
-_NO_AGE = np.zeros(1, dtype=np.float32)
+# What is measured at a time of its own. All but the position in `odom` is observed.
+_JOINTS, _BODY = ("the joint state",), ("imu/data", "odom")
+_OBSERVED = 2
 
 
 class BridgeLink:
@@ -18,12 +20,14 @@ class BridgeLink:
 
     Args:
         lockstep: time base.
+        moves_about: whether states hold the body.
         longest_step_ns: in lockstep robot time never leaps further than this, unless the bridge was restarted.
         now_s: steady time.
     """
 
-    def __init__(self, lockstep: bool, longest_step_ns: int, now_s: float) -> None:
+    def __init__(self, lockstep: bool, moves_about: bool, longest_step_ns: int, now_s: float) -> None:
         self._lockstep, self._longest_step_ns = lockstep, longest_step_ns
+        self.sensors = (*_JOINTS, *_BODY) if moves_about else _JOINTS
         self.state: RobotState | None = None
         self.gate: GateView | None = None
         self._newest_ns: int | None = None
@@ -76,5 +80,18 @@ class BridgeLink:
         return now_s - self._state_received_s
 
     def ages_s(self, now_s: float) -> npt.NDArray[np.float32]:
-        """Age of each sensor group: the joints."""
-        return _NO_AGE if self._lockstep else np.array([self.silence_s(now_s)], dtype=np.float32)
+        """Age of what each of `sensors` measured last; those of the body count from their stamps."""
+        ages = np.zeros(len(self.sensors), dtype=np.float32)
+        if self._lockstep:
+            return ages
+        ages += self.silence_s(now_s)
+        if self.state is not None and self.state.body is not None:
+            body = self.state.body
+            ages[1:] += (self.state.time_ns - np.array([body.time_ns, body.placed_ns])) * 1e-9
+        return ages
+
+    def oldest(self, now_s: float) -> tuple[str, float]:
+        """Which sensor's part of an observation would be the oldest, and how old [s]."""
+        ages_s = self.ages_s(now_s)[:_OBSERVED]
+        place = int(ages_s.argmax())
+        return self.sensors[place], float(ages_s[place])

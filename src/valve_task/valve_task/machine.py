@@ -50,13 +50,15 @@ class StepMachine:
         self._lockstep = settings.time_base == "lockstep"
         self.task = make_task(settings.task, settings.robot)
         self.loop = EpisodeLoop(self.task, session_id, settings.wait_for_learner)
-        self.history = ReplayHistory(settings.replay_history, self.task.observation_size, self.task.action_size)
         self.problems = Problems(outputs)
+        longest_step_ns = round(LONGEST_STEP * self.task.control_period_s * 1e9)
+        self._link = BridgeLink(self._lockstep, self.task.moves_about, longest_step_ns, clock())
+        sizes = (self.task.observation_size, self.task.action_size, len(self._link.sensors))
+        self.history = ReplayHistory(settings.replay_history, *sizes)
         backpressure = self._lockstep and settings.wait_for_learner
         # A simulation measures whatever happens.
         confirmation = None if self._lockstep else Confirmation(settings.robot, self.task.control_period_s)
         self._sender = TransitionSender(self.history, outputs.publish_transition, backpressure, confirmation)
-        self._link = BridgeLink(self._lockstep, round(LONGEST_STEP * self.task.control_period_s * 1e9), clock())
         self._commander = Commander(outputs, clock)
         self._runner = EpisodeRunner(
             settings, self.loop, self._link, self._sender, self._commander, outputs, self.problems, clock
@@ -226,7 +228,7 @@ class StepMachine:
         periods = round((now_s - self._tick_s) / self.task.control_period_s)
         self._tick_s = now_s
         self._watch(now_s)
-        self._stop_walking(now_s)
+        self._forget_velocity(now_s)
         if self._lockstep:
             return
         if self._phase is Phase.ACTING:
@@ -317,13 +319,12 @@ class StepMachine:
     def _is_fresh(self, now_s: float) -> bool:
         """Real time: whether the newest state may be acted on. A stale one ends the episode once a fresh one is there
         again, so that it is known whether a sensor or the whole bridge was silent."""
-        age_s, limit_s = self._link.silence_s(now_s), self.settings.max_observation_age_s
+        limit_s = self.settings.max_observation_age_s
+        sensor, age_s = self._link.oldest(now_s)
         if age_s > limit_s:
             self._stale = True
             self._runner.miss_periods(1)
-            self.problems.add(
-                Problem.SENSORS, f"the joint state is {age_s:.3f} s old, limit {limit_s:g} s; no commands"
-            )
+            self.problems.add(Problem.SENSORS, f"{sensor} is {age_s:.3f} s old, limit {limit_s:g} s; no commands")
             return False
         self.problems.solve(Problem.SENSORS)
         if self._stale:
@@ -333,7 +334,7 @@ class StepMachine:
                 self._continue()
         return True
 
-    def _stop_walking(self, now_s: float) -> None:
+    def _forget_velocity(self, now_s: float) -> None:
         """Who asked for a velocity and fell silent asks for none any more."""
         limit_s = self.settings.velocity_timeout_s
         if self._velocity_s is not None and now_s - self._velocity_s > limit_s:

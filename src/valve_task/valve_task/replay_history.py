@@ -29,7 +29,7 @@ class ReplayHistory:
         observation_size, action_size, ages_size: lengths of the vectors.
     """
 
-    def __init__(self, capacity: int, observation_size: int, action_size: int, ages_size: int = 1) -> None:
+    def __init__(self, capacity: int, observation_size: int, action_size: int, ages_size: int) -> None:
         self._ring = np.zeros(
             capacity,
             dtype=[

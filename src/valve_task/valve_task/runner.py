@@ -135,7 +135,8 @@ class EpisodeRunner:
         if not loop.started:
             loop.abandon()
             return
-        executed = self._link.executed_for(self._commander.answered_ns)
+        old = not self._lockstep and self._link.oldest(self._clock())[1] > self._settings.max_observation_age_s
+        executed = None if old else self._link.executed_for(self._commander.answered_ns)
         transition = loop.end(reason, self._link.state, executed, self._ages())
         if transition is not None:
             self._sender.send(transition)

@@ -43,8 +43,8 @@ class TaskNodeSettings:
     )
     max_observation_age_s: float = setting(
         0.06,
-        "realtime: an older joint state is not acted on, and ends the episode as stale_sensor [s] (own figure: three "
-        "states at 50 Hz)",
+        "realtime: nothing is done with an older joint state, or imu/data; the episode ends as stale_sensor "
+        "[s] (own figure: three states at 50 Hz)",
         minimum=0.001,
     )
     state_timeout_s: float = setting(

@@ -16,8 +16,14 @@ def imu(time_ns, quaternion=UPRIGHT, rate=0.1):
     return ImuReading(time_ns, np.array(quaternion, dtype=float), np.full(3, rate), np.array([0.0, 0.0, 9.81]))
 
 
-def odometry(time_ns, x=0.0, velocity=0.0):
-    return OdometryReading(time_ns, np.array([x, 0.0, 0.2]), np.array([velocity, 0.0, 0.0]))
+def odometry(time_ns, x=0.0, velocity=0.0, quaternion=UPRIGHT):
+    return OdometryReading(time_ns, np.array([x, 0.0, 0.2]), quaternion, np.array([velocity, 0.0, 0.0]))
+
+
+def turned(yaw, pitch=0.0):
+    """Heading, then nose down."""
+    yawed, pitched = np.array([np.cos(yaw / 2), np.sin(yaw / 2)]), np.array([np.cos(pitch / 2), np.sin(pitch / 2)])
+    return np.array([yawed[0] * pitched[0], -yawed[1] * pitched[1], yawed[0] * pitched[1], yawed[1] * pitched[0]])
 
 
 @pytest.fixture
@@ -66,6 +72,28 @@ def test_a_clock_that_is_set_back_excuses_no_jump(watch):
     assert watch.odometry(odometry(500 * MS, x=0.1), 0.5)
     assert not watch.odometry(odometry(400 * MS, x=100.0), 0.51)
     assert "jumps by 99.900 m in 0.100 s" in watch.problem(0.51)
+
+
+def test_the_heading_is_the_odometrys_and_the_rest_the_inertial_sensors(watch):
+    """An inertial sensor's heading starts anywhere and drifts."""
+    watch.imu(imu(10 * MS, turned(2.5, 0.3)), 0.01)
+    watch.odometry(odometry(10 * MS, 0.001, 0.4, turned(-1.2, 0.29)), 0.01)
+    body = watch.body()
+    assert (body.yaw_rad, body.pitch_rad, body.roll_rad) == pytest.approx((-1.2, 0.3, 0.0), abs=1e-9)
+    np.testing.assert_allclose(body.linear_velocity_m_s, rotation(turned(-1.2, 0.3)) @ [0.4, 0.0, 0.0], atol=1e-9)
+
+
+def test_equal_orientations_stay_to_the_bit(watch):
+    """So that a simulation's readings through messages are those in process."""
+    tilted = turned(0.7, 0.2)
+    watch.imu(imu(10 * MS, tilted), 0.01)
+    watch.odometry(odometry(10 * MS, quaternion=tilted), 0.01)
+    assert (watch.body().quaternion == tilted).all()
+
+
+def test_odometry_without_an_orientation_is_not_used(watch):
+    assert not watch.odometry(odometry(MS, quaternion=np.zeros(4)), 0.001)
+    assert "the odometry's quaternion has norm 0.0000" in watch.problem(0.001)
 
 
 def test_stamps_far_from_the_joints_are_named(watch):

@@ -8,6 +8,7 @@ from robot_bridge.body_state import BodyState, imu_problem, odometry_problem
 
 LEVEL = np.array([1.0, 0.0, 0.0, 0.0])
 ZERO = np.zeros(3)
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 
 
 def body(quaternion):
@@ -53,13 +54,13 @@ class TestImu:
 
 class TestOdometry:
     def test_a_good_reading(self):
-        assert not odometry_problem(ZERO, ZERO, None, 0.0, 2.0)
-        assert not odometry_problem(np.array([0.039, 0, 0]), ZERO, ZERO, 0.02, 2.0)
+        assert not odometry_problem(ZERO, UPRIGHT, ZERO, None, 0.0, 2.0)
+        assert not odometry_problem(np.array([0.039, 0, 0]), UPRIGHT, ZERO, ZERO, 0.02, 2.0)
 
     def test_a_jump(self):
-        problem = odometry_problem(np.array([0.3, 0.4, 0]), ZERO, ZERO, 0.02, 2.0)
+        problem = odometry_problem(np.array([0.3, 0.4, 0]), UPRIGHT, ZERO, ZERO, 0.02, 2.0)
         assert problem.startswith("the odometry jumps by 0.500 m in 0.020 s, at most 0.040 m is possible")
 
     def test_not_finite(self):
-        assert "not finite" in odometry_problem(np.array([math.nan, 0, 0]), ZERO, None, 0.0, 2.0)
-        assert "not finite" in odometry_problem(ZERO, np.array([0, math.inf, 0]), None, 0.0, 2.0)
+        assert "not finite" in odometry_problem(np.array([math.nan, 0, 0]), UPRIGHT, ZERO, None, 0.0, 2.0)
+        assert "not finite" in odometry_problem(ZERO, UPRIGHT, np.array([0, math.inf, 0]), None, 0.0, 2.0)

@@ -20,7 +20,7 @@ def same(a, b):
 
 
 def test_what_comes_out_equals_what_went_in():
-    history = ReplayHistory(100, 21, 9)
+    history = ReplayHistory(100, 21, 9, 1)
     for sequence in range(10):
         history.add(transition(sequence))
     out = list(history.get(2, 5))
@@ -32,7 +32,7 @@ def test_what_comes_out_equals_what_went_in():
 
 
 def test_the_oldest_are_forgotten():
-    history = ReplayHistory(4, 21, 9)
+    history = ReplayHistory(4, 21, 9, 1)
     for sequence in range(10):
         history.add(transition(sequence))
     assert (history.first_available, history.added) == (6, 10)
@@ -41,7 +41,7 @@ def test_the_oldest_are_forgotten():
 
 
 def test_nothing_is_overwritten_while_it_is_sent_again():
-    history = ReplayHistory(4, 21, 9)
+    history = ReplayHistory(4, 21, 9, 1)
     for sequence in range(4):
         history.add(transition(sequence))
     resend = history.get(0, 3)
@@ -52,12 +52,12 @@ def test_nothing_is_overwritten_while_it_is_sent_again():
 
 
 def test_an_empty_history():
-    history = ReplayHistory(4, 21, 9)
+    history = ReplayHistory(4, 21, 9, 1)
     assert (history.first_available, list(history.get(0, 9))) == (0, [])
     assert list(history.get(-1, -1)) == []
 
 
 def test_a_gap_is_refused():
-    history = ReplayHistory(4, 21, 9)
+    history = ReplayHistory(4, 21, 9, 1)
     with pytest.raises(ValueError, match="transition 1 added to a history that expects 0"):
         history.add(transition(1))

@@ -52,13 +52,14 @@ class WalkTask(Task):
         self._start: RobotState | None = None
         self._forward = np.array([1.0, 0.0])
         self.command_m_s = self._walk.goal_m_s  # velocity that is asked for
+        self._asked = False  # whether somebody, and not the draw, has done so
 
     @property
     def observation_size(self) -> int:
         return READING + HISTORY * (READING + self.action_size) + self.variant.commanded
 
     def draw(self, rng: np.random.Generator) -> Start:
-        if self.variant.commanded:
+        if self.variant.commanded and not self._asked:
             self.command_m_s = float(rng.uniform(*self._command_range))
         spread = rng.uniform(-self._walk.start_spread_rad, self._walk.start_spread_rad, (2, 4))
         pose = motor_angles(spread[0], self._walk.extension_centre_rad + spread[1])
@@ -66,7 +67,7 @@ class WalkTask(Task):
 
     def stays(self, body: BodyState) -> None:
         """A drawn velocity leads back to the mark, so that the robot walks to and fro; if the range allows it."""
-        if not self.variant.commanded:
+        if not self.variant.commanded or self._asked:
             return
         ahead = math.cos(body.yaw_rad) * body.position_m[0] + math.sin(body.yaw_rad) * body.position_m[1]
         back = -math.copysign(self.command_m_s, ahead)
@@ -135,7 +136,7 @@ class WalkTask(Task):
             return (
                 f"commanded velocity {forward_m_s:g} m/s is outside {low:g} .. {high:g} (task.walk.command_range_m_s)"
             )
-        self.command_m_s = float(forward_m_s)
+        self.command_m_s, self._asked = float(forward_m_s), True
         return ""
 
     def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> LegActionMap:

@@ -246,6 +246,17 @@ class TestCommand:
         task.command_m_s = 0.3
         assert task.observe(state(1), 1, NOTHING)[-1] == pytest.approx(0.3)
 
+    def test_once_somebody_asks_none_is_drawn_any_more(self):
+        """Else the robot would set off by itself at the next episode, the joystick released."""
+        task, rng = make("MinitaurWalkCommand"), np.random.default_rng(0)
+        task.draw(rng)
+        task.command(0.3)
+        task.command(0.0)
+        for _ in range(3):
+            task.draw(rng)
+            task.stays(state(x=2.0).body)
+            assert task.command_m_s == 0.0
+
     @pytest.mark.parametrize("asked", [0.41, -0.5, math.nan, math.inf])
     def test_a_velocity_beyond_its_range_is_refused(self, asked):
         task = self.commanded(0.1)
