@@ -109,6 +109,8 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{graph.output()}") from None
         walker.close()
+    asked = {question.data.split(",")[0] for question in questions}
+    assert {"Hold the robot up", "Set the robot on its mark and take your hands off; then call operator/done"} <= asked
     assert EndReason.SAFETY_STOP in {episode.end_reason for episode in episodes}
     measured = np.array(walker.measured)
     for transition in transitions:

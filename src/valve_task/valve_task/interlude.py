@@ -24,7 +24,8 @@ from valve_task.tasks import Task
 _ASK_AGAIN_S = 1.0
 _AFTER_FAILURE = "Free the robot by hand, its torque is off; then call operator/done: the reset begins anew"
 _AFTER_CANCEL = "The reset was cancelled. Call operator/done when the task may go on, or ask for another reset"
-_PUT_BACK = "Set the robot on its mark, its torque is off; then call operator/done"
+_HOLD_UP = "Hold the robot up, its torque is off; then call operator/done: its legs move to the start pose"
+_SET_DOWN = "Set the robot on its mark and take your hands off; then call operator/done"
 _NO_REPORT = ResetReport(0, 0.0)
 
 
@@ -107,13 +108,19 @@ class Interlude:
             np.zeros(0) if state is None else state.position_rad,
         )
 
-    def operator_done(self) -> tuple[bool, str]:
-        """The operator has done what was asked; returns whether anything was, and what happens now."""
+    def operator_done(self, state: RobotState) -> tuple[bool, str]:
+        """The operator has done what was asked; returns whether it was, and what happens now or is missing."""
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             return False, f"nothing is asked of the operator: the task is {self.phase.value}"
         if self._reset is not None and self._reset.wants_put_back:
-            self._put_back()
-            return True, "the robot stands up"
+            if problem := self._reset.held_up(state):
+                return False, problem
+            self._go_on_resetting()
+            return True, "its legs move to the start pose"
+        if self._reset is not None and self._reset.wants_set_down:
+            self._reset.set_down()
+            self._go_on_resetting()
+            return True, "the robot stands by itself"
         self._before = self.report
         self._go_on()
         return True, "the reset begins"
@@ -161,7 +168,8 @@ class Interlude:
         if not success:
             self._problems.add(Problem.PUT_BACK, f"simulation/put_back failed: {message}; asking again")
             return False
-        self._put_back()
+        self._reset.put_back_done()
+        self._go_on_resetting()
         return True
 
     def watch(self, now_s: float) -> None:
@@ -215,19 +223,22 @@ class Interlude:
             self.phase = Phase.PUTTING_BACK
             self._problems.add(Problem.PUT_BACK, "the bridge offers no service simulation/put_back yet; asking again")
         else:
-            self._wait_for_operator(_PUT_BACK, None)
+            self._wait_for_operator(_HOLD_UP, None)
 
-    def _put_back(self) -> None:
+    def _go_on_resetting(self) -> None:
         self._ask_operator("")
         self._problems.solve(Problem.PUT_BACK)
         self._problems.solve(Problem.RESET)
-        self._reset.put_back_done()
         self.phase = Phase.RESETTING
 
     def _advance_reset(self, state: RobotState) -> bool:
         command = self._reset.step(state)
         if self._reset.wants_put_back:
             self._ask_put_back()
+            return False
+        if self._reset.wants_set_down:
+            self._wait_for_operator(_SET_DOWN, command.goals_rad)
+            self._stand_by(state)
             return False
         if command is not None:
             self._commander.send(state.time_ns, command.goals_rad, command.torque_on)

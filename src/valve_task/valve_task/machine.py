@@ -217,7 +217,7 @@ class StepMachine:
         """The operator has done what was asked; returns whether anything was, and what happens now."""
         if self._phase is not Phase.PREPARING:
             return False, f"nothing is asked of the operator: the task is {self.phase.value}"
-        accepted, message = self._interlude.operator_done()
+        accepted, message = self._interlude.operator_done(self._link.state)
         if accepted and self._lockstep:
             self._advance()
         return accepted, message

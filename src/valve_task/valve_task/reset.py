@@ -229,7 +229,7 @@ class EpisodeReset:
         auxiliary_rad: where the auxiliary joints start, whatever is drawn; None: as drawn.
     """
 
-    wants_put_back = False  # by somebody else: a hand gets there by itself
+    wants_put_back = wants_set_down = False  # by somebody else: a hand gets there by itself
 
     def __init__(
         self,
@@ -283,6 +283,13 @@ class EpisodeReset:
         return command
 
     def put_back_done(self) -> None:
+        """Never asked for."""
+
+    def held_up(self, state: RobotState) -> str:
+        """Never asked for."""
+        return ""
+
+    def set_down(self) -> None:
         """Never asked for."""
 
     def _drawn(self) -> ResetProcedure:

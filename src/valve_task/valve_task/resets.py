@@ -18,11 +18,13 @@ from valve_task.walk_reset import WalkReset, WalkResetSettings
 class Reset(Protocol):
     """What brings a robot to the start of an episode: step it with each new state until it returns None.
 
-    While `wants_put_back` is true it waits until somebody else has put the robot on its mark and said so with
-    :meth:`put_back_done`.
+    While `wants_put_back` is true it waits for somebody else: for a simulation that has put the robot on its mark and
+    says so with :meth:`put_back_done`, or for an operator who holds it up, :meth:`held_up`, and then sets it down when
+    `wants_set_down` is true, :meth:`set_down`.
     """
 
     wants_put_back: bool
+    wants_set_down: bool
 
     @property
     def phase(self) -> ResetPhase:
@@ -45,6 +47,12 @@ class Reset(Protocol):
 
     def put_back_done(self) -> None:
         """Somebody has put the robot on its mark."""
+
+    def held_up(self, state: RobotState) -> str:
+        """An operator holds the robot up; returns why its legs cannot move yet, else empty."""
+
+    def set_down(self) -> None:
+        """The operator has set the robot on its mark."""
 
 
 def new_reset(

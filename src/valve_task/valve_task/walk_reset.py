@@ -1,7 +1,8 @@
 """The reset of a robot that walks: somebody puts it back on its mark, it stands up and comes to rest there.
 
 In simulation that somebody is the simulation itself; on hardware it is the operator, or nobody while the robot is still
-in its lane and on its feet (`walk_reset.in_lane_m`).
+in its lane and on its feet (`walk_reset.in_lane_m`). A robot without torque does not stand, and legs that it lies on
+are not moved: the operator lifts it first, and sets it down once its legs are ready.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class WalkResetSettings:
         minimum=0.0,
         maximum=1.0,
     )
+    pose_tolerance_rad: float = setting(
+        0.2, "held up, its legs are ready when every motor is this close to the start pose [rad]", minimum=0.001
+    )
     still_rad_s: float = setting(
         0.5, "it stands when every motor and the body turn slower than this [rad/s]", minimum=0.01
     )
@@ -44,10 +48,10 @@ class WalkResetSettings:
 
 
 class WalkReset:
-    """One reset (:class:`valve_task.resets.Reset`). While `wants_put_back` is true it holds the start pose.
+    """One reset (:class:`valve_task.resets.Reset`).
 
     Args:
-        robot: its speed limit clips the motion.
+        robot: its speed limit clips the motion; only joints within their ranges are moved.
         settings: limits and times.
         task: its draw is the pose to stand in.
         rng: of the draw.
@@ -58,6 +62,9 @@ class WalkReset:
         self._task, self._period_s = task, task.control_period_s
         self._target = task.draw(rng).pose_rad
         self._names = robot.joint_names
+        margin_rad = robot.safety.switch_on_margin_rad
+        self._low, self._high = np.array(robot.position_min_rad), np.array(robot.position_max_rad)
+        self._lowest, self._highest = self._low - margin_rad, self._high + margin_rad
         self._max_move = self._period_s * np.array(robot.speed_limit_rad_s)
         self._torque_on = np.ones(len(robot.joint_names), dtype=bool)
         self._attempts = 1
@@ -66,7 +73,8 @@ class WalkReset:
         self._state: RobotState | None = None
         self.phase = ResetPhase.POSE
         self.failure = ""
-        self.wants_put_back = False
+        self.wants_put_back = self.wants_set_down = False
+        self._held_up = False
 
     @property
     def report(self) -> ResetReport:
@@ -88,6 +96,25 @@ class WalkReset:
         self.wants_put_back = False
         self._steps = self._still_steps = 0
 
+    def held_up(self, state: RobotState) -> str:
+        """The operator holds the robot in the air, so that its legs can go to the start pose; returns why they cannot
+        yet, else empty."""
+        outside = (state.position_rad < self._lowest) | (state.position_rad > self._highest)
+        if outside.any():
+            return "; ".join(
+                f"joint '{self._names[i]}' is at {state.position_rad[i]:.2f} rad, its range is {self._low[i]:g} to "
+                f"{self._high[i]:g}: move it there by hand, then call operator/done"
+                for i in np.flatnonzero(outside)
+            )
+        self.put_back_done()
+        self._held_up = True
+        return ""
+
+    def set_down(self) -> None:
+        """The robot stands on the ground, and nobody touches it."""
+        self.wants_set_down = self._held_up = False
+        self._steps = self._still_steps = 0
+
     def step(self, state: RobotState) -> ResetCommand | None:
         """The command that answers this state, or None when the reset has ended (`phase` DONE or FAILED)."""
         if self._first_s is None:
@@ -96,7 +123,9 @@ class WalkReset:
             if not self.wants_put_back:
                 self._task.stays(state.body)
         self._state = state
-        if not self.wants_put_back:
+        if self._held_up:
+            self._judge_legs(state)
+        elif not self.wants_put_back:
             self._judge(state)
         if self.phase is not ResetPhase.POSE:
             return None
@@ -106,6 +135,19 @@ class WalkReset:
     def _in_lane(self, state: RobotState) -> bool:
         away_m = float(np.linalg.norm(state.body.position_m[:2]))
         return away_m < self._settings.in_lane_m and state.body.upright >= self._settings.upright
+
+    def _judge_legs(self, state: RobotState) -> None:
+        """In the air: ready to be set down, or failed when the legs do not come to the start pose."""
+        self._steps += 1
+        if self.wants_set_down or np.abs(state.position_rad - self._target).max() <= self._settings.pose_tolerance_rad:
+            self.wants_set_down = True
+        elif self._steps * self._period_s > self._settings.stand_time_s:
+            self.phase = ResetPhase.FAILED
+            worst = self.progress
+            self.failure = (
+                f"joint '{worst.worst_joint}' is {worst.worst_error_rad:.2f} rad away from the start pose after "
+                f"{self._settings.stand_time_s:g} s in the air, limit {self._settings.pose_tolerance_rad:g}"
+            )
 
     def _judge(self, state: RobotState) -> None:
         """Done once it has stood still for a while; put back again when it does not come to that."""

@@ -69,15 +69,92 @@ def test_it_waits_for_whoever_puts_it_back(simulation):
     topple(simulation)
     reset = new_reset()
     for _ in range(200):
-        command = reset.step(simulation.read())
+        reset.step(simulation.read())
         assert reset.wants_put_back
-        assert command.torque_on.all()
-        simulation.write(command.goals_rad, command.torque_on)
-        simulation.advance(PERIOD_S)
+        let_go(simulation, PERIOD_S)
     simulation.put_back()
     reset.put_back_done()
     carry_out(simulation, reset)
     assert reset.phase is ResetPhase.DONE
+
+
+def let_go(simulation, duration_s):
+    """Torque off: its weight folds its legs."""
+    simulation.write(np.full(8, 2.0), np.zeros(8, dtype=bool))
+    simulation.advance(duration_s)
+
+
+def hold(simulation, height_m):
+    """In somebody's hands, level and away from the mark."""
+    simulation.data.qpos[:7] = [0.3, 0.2, height_m, 1.0, 0.0, 0.0, 0.0]
+    simulation.data.qvel[:6] = 0.0
+
+
+class TestWithAnOperator:
+    """As on hardware: the weight acts, torque is off while the robot waits to be lifted, nobody puts its legs right."""
+
+    def lifted(self, simulation):
+        topple(simulation)
+        let_go(simulation, 1.0)
+        hold(simulation, 0.6)
+        reset = new_reset()
+        reset.step(simulation.read())
+        assert reset.wants_put_back
+        return reset
+
+    def straighten(self, simulation):
+        """By hand, well within the range: legs that hang."""
+        for _ in range(50):
+            hold(simulation, 0.6)
+            simulation.write(np.full(8, 1.2), np.ones(8, dtype=bool))
+            simulation.advance(PERIOD_S)
+
+    def raise_legs(self, simulation, reset, done):
+        for _ in range(300):
+            command = reset.step(simulation.read())
+            if done():
+                return
+            hold(simulation, 0.6)
+            simulation.write(command.goals_rad, command.torque_on)
+            simulation.advance(PERIOD_S)
+        raise AssertionError(f"{reset.phase}, {reset.progress}")
+
+    def test_legs_in_the_air_then_down_on_the_ground(self, simulation):
+        reset = self.lifted(simulation)
+        self.straighten(simulation)
+        assert reset.held_up(simulation.read()) == ""
+        self.raise_legs(simulation, reset, lambda: reset.wants_set_down)
+        assert reset.phase is ResetPhase.POSE, "it does not stand as long as it is held"
+        for _ in range(100):
+            command = reset.step(simulation.read())
+            hold(simulation, 0.6)
+            simulation.write(command.goals_rad, command.torque_on)
+            simulation.advance(PERIOD_S)
+        assert (reset.wants_set_down, reset.phase) == (True, ResetPhase.POSE)
+        hold(simulation, 0.25)
+        reset.set_down()
+        assert carry_out(simulation, reset) == 0
+        assert reset.phase is ResetPhase.DONE
+
+    def test_legs_outside_their_range_are_not_moved(self, simulation):
+        """Else the gate would stop the robot as soon as they are switched on."""
+        reset = self.lifted(simulation)
+        state = simulation.read()
+        folded = state.position_rad.copy()
+        folded[2] = -0.6
+        problem = reset.held_up(dataclasses.replace(state, position_rad=folded))
+        assert f"joint '{ROBOT.joint_names[2]}' is at -0.60 rad, its range is 0.3 to 3.8: move it there by" in problem
+        assert reset.wants_put_back
+
+    def test_legs_that_do_not_come_to_their_pose_fail(self, simulation):
+        reset = self.lifted(simulation)
+        self.straighten(simulation)
+        state = simulation.read()
+        reset.held_up(state)
+        while reset.step(state) is not None:
+            pass
+        assert reset.phase is ResetPhase.FAILED
+        assert "away from the start pose after 2 s in the air, limit 0.2" in reset.failure
 
 
 def test_a_robot_in_its_lane_stays_where_it_is(simulation):
