@@ -37,6 +37,16 @@ def test_a_real_port_is_real_time_and_armed_by_a_person(tmp_path: Path) -> None:
     assert made["task"].time_base == "realtime"
 
 
+def test_motors_that_wear_are_spared_at_first(tmp_path: Path) -> None:
+    walking = STACKS["minitaur_walk"]
+    own = tmp_path / "servos.yaml"
+    own.write_text((Path(__file__).parents[3] / "config/robots/minitaur_servos.yaml").read_text())
+    for port, episodes in (("emulator", 0), ("/dev/ttyUSB0", 50)):
+        given = {"backend": "dynamixel", "port": port, "params": str(own)}
+        made = resolve(walking, complete_arguments(walking, given), "r", tmp_path / "r")
+        assert made.parameters["task"].task.walk.smoothing_episodes == episodes
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -75,6 +75,7 @@ class Stack:
     default_task: str
     default_steps: int
     options: tuple[Option, ...] = ()
+    on_hardware: Mapping[str, object] = dataclasses.field(default_factory=dict)  # of the task, with motors that wear
 
     def arguments(self) -> tuple[Argument, ...]:
         """All launch arguments with their defaults."""
@@ -138,6 +139,7 @@ STACKS = {
                     "simulation.minitaur.terrain",
                 ),
             ),
+            on_hardware={"task.walk.smoothing_episodes": 50},  # arXiv 1812.11103
         ),
     )
 }
@@ -236,7 +238,15 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     realtime = time_base == "realtime"
     priority = {"realtime_priority": REALTIME_PRIORITY if realtime else LOCKSTEP_PRIORITY}
 
-    task_values = {**robot, **task, "time_base": time_base, "seed": seeds["task"], **priority, **own.get("task", {})}
+    task_values = {
+        **robot,
+        **task,
+        **(stack.on_hardware if on_hardware else {}),
+        "time_base": time_base,
+        "seed": seeds["task"],
+        **priority,
+        **own.get("task", {}),
+    }
     task_settings = from_mapping(TaskNodeSettings, task_values, "task")
     made = make_task(task_settings.task, task_settings.robot)
     bridge_values = {

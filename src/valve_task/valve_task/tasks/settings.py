@@ -114,7 +114,7 @@ class WalkSettings:
     smoothing_episodes: int = setting(
         0,
         "in the first so many episodes of a session of training, not of an evaluation, the actions are smoothed (arXiv "
-        "1812.11103: 50, for a real robot's sake; a simulated one needs none)",
+        "1812.11103: 50, which minitaur_walk has on a port; a simulated robot need not be spared)",
         minimum=0,
     )
     smoothing: float = setting(
