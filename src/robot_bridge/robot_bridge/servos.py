@@ -7,7 +7,8 @@ import math
 
 from rosac_common.settings import SettingsError, setting
 
-from robot_bridge.dynamixel.control_table import BAUD_RATES, MODELS, RETURN_DELAY_UNIT_S, WATCHDOG_UNIT_S, Model
+from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S, WATCHDOG_UNIT_S, Model
+from robot_bridge.dynamixel.models import MODELS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 from sac_learner.commands import robot_commands
 
 # Launch arguments that make a run what it is.
-_OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed", "namespace"}
+_OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

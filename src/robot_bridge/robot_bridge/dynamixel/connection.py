@@ -20,8 +20,8 @@ from robot_bridge.dynamixel.control_table import (
     VELOCITY_UNIT_RAD_S,
     WATCHDOG_UNIT_S,
     Model,
-    model_by_number,
 )
+from robot_bridge.dynamixel.models import model_by_number
 from robot_bridge.dynamixel.units import Units
 from robot_bridge.robot import RobotSettings
 

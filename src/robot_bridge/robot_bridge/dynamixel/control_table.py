@@ -1,6 +1,7 @@
 """The control table of Dynamixel X-series servos: where each register lies, what it holds and who may write it.
 
-Source: ROBOTIS e-manual, pages of the X series (XM430-W210 unless a model differs).
+Source: ROBOTIS e-manual, page of the XM430-W210; `models` says where others differ. Registers that nothing here needs are
+left out: start-up configuration, PWM slope, external ports, backup.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ ACCELERATION_UNIT_RAD_S2 = 214.577 * 2.0 * math.pi / 3600.0
 VOLTAGE_UNIT_V = 0.1
 RETURN_DELAY_UNIT_S = 2e-6
 WATCHDOG_UNIT_S = 0.02
+# As firmware from which a model knows something: never, register firmware_version has one byte.
+NEVER = 256
 # Registers below are EEPROM: writable only while torque is off, kept without power.
 EEPROM_END = 64
 TABLE_SIZE = 662
@@ -71,7 +74,7 @@ class Model:
     number: int
     registers: Mapping[str, Register]
     current_unit_a: float  # 0: it measures a load instead of a current
-    fast_read_firmware: int  # first firmware that knows fast sync read
+    fast_read_firmware: int  # first firmware that knows fast sync read, or NEVER
 
     def register(self, name: str) -> Register:
         """The register of that name.
@@ -88,8 +91,8 @@ def _read_only(name: str, address: int, size: int, default: int, signed: bool = 
     return Register(name, address, size, default, writable=False, signed=signed)
 
 
-# XM430-W210. Limits as in its e-manual page; None: any value of that size.
-_COMMON = (
+# Limits as in the e-manual; None: any value of that size. Indirect addresses and data: `models`.
+XM430_W210 = (
     _read_only("model_number", 0, 2, 1030),
     _read_only("model_information", 2, 4, 0),
     _read_only("firmware_version", 6, 1, 45),
@@ -142,88 +145,3 @@ _COMMON = (
     _read_only("present_input_voltage", 144, 2, 120),
     _read_only("present_temperature", 146, 1, 30),
 )
-# Two blocks of indirect addresses: first address register, first data register, how many.
-_INDIRECT = ((168, 224, 28), (578, 634, 28))
-# XC330 and XL330: the e-manual gives 20 entries, data from 208 (dynamixel-sdk's table says 224; the page is newer).
-_INDIRECT_330 = ((168, 208, 20),)
-
-
-def _model(
-    name: str,
-    number: int,
-    current_unit_a: float,
-    changes: Mapping[str, Mapping[str, int]],
-    without: tuple[str, ...] = (),
-    fast_read_firmware: int = 45,
-    indirect: tuple[tuple[int, int, int], ...] = _INDIRECT,
-) -> Model:
-    registers = {register.name: register for register in _COMMON if register.name not in without}
-    for block, (address, data, count) in enumerate(indirect):
-        for i in range(count):
-            place = 28 * block + i + 1
-            label = f"indirect_address_{place}"
-            registers[label] = Register(label, address + 2 * i, 2, data + i, minimum=64, maximum=TABLE_SIZE - 1)
-            label = f"indirect_data_{place}"
-            registers[label] = Register(label, data + i, 1, 0)
-    for label, change in {**changes, "model_number": {"default": number}}.items():
-        registers[label] = dataclasses.replace(registers[label], **change)
-    return Model(name, number, registers, current_unit_a, fast_read_firmware)
-
-
-def _limit(value: int) -> dict[str, int]:
-    return {"default": value, "maximum": value}
-
-
-_V = {"max_voltage_limit": {"default": 300, "maximum": 300}, "min_voltage_limit": {"default": 110, "minimum": 110}}
-_330 = {
-    "firmware_version": {"default": 46},
-    "temperature_limit": {"default": 70},
-    "max_voltage_limit": {"default": 140, "minimum": 31, "maximum": 140},
-    "min_voltage_limit": {"default": 55, "minimum": 31, "maximum": 140},
-    "current_limit": _limit(910),
-    "goal_current": {"default": 910},
-    "velocity_limit": {"default": 320},
-    "velocity_i_gain": {"default": 1200},
-    "velocity_p_gain": {"default": 40},
-    "position_p_gain": {"default": 900},
-    "baud_rate": {"maximum": 6},
-}
-_330_OPTIONS = {"fast_read_firmware": 46, "indirect": _INDIRECT_330}
-_W350 = {"velocity_limit": {"default": 200}}
-_XH = {"position_p_gain": {"default": 900}}
-_XH_W = {**_XH, "current_limit": _limit(648), "goal_current": {"default": 648}}
-_XH_V = {**_XH, "current_limit": _limit(689), "goal_current": {"default": 689}, **_V}
-
-MODELS: Mapping[str, Model] = {
-    model.name: model
-    for model in (
-        _model("XM430-W210", 1030, 2.69e-3, {}),
-        _model("XM430-W350", 1020, 2.69e-3, _W350),
-        _model("XH430-W210", 1010, 2.69e-3, _XH_W),
-        _model("XH430-W350", 1000, 2.69e-3, {**_XH_W, **_W350}),
-        _model("XH430-V210", 1050, 1.34e-3, _XH_V),
-        _model("XH430-V350", 1040, 1.34e-3, {**_XH_V, **_W350}),
-        _model(
-            "XL430-W250",
-            1060,
-            0.0,
-            {
-                "temperature_limit": {"default": 72},
-                "max_voltage_limit": {"default": 140, "minimum": 60, "maximum": 140},
-                "min_voltage_limit": {"default": 60, "minimum": 60, "maximum": 140},
-                "velocity_limit": {"default": 265},
-            },
-            without=("current_limit", "goal_current"),
-        ),
-        _model("XC330-T181", 1210, 1e-3, _330, **_330_OPTIONS),
-        _model("XC330-T288", 1220, 1e-3, _330, **_330_OPTIONS),
-        _model("XC330-M181", 1230, 1e-3, _330, **_330_OPTIONS),
-        _model("XC330-M288", 1240, 1e-3, _330, **_330_OPTIONS),
-        _model("XL330-M288", 1200, 1e-3, _330, **_330_OPTIONS),
-    )
-}
-
-
-def model_by_number(number: int) -> Model | None:
-    """The model that answers a ping with this number, or None."""
-    return next((model for model in MODELS.values() if model.number == number), None)

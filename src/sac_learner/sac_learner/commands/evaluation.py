@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
+from robot_bridge.backend import ConnectionLostError
+from robot_bridge.dynamixel.serial_port import SerialPort
 from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
 from valve_task.tasks import error_unit_of
 
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
-from sac_learner.graph.stacks import Graph, complete_arguments, find_stack, resolve
+from sac_learner.graph.stacks import Graph, complete_arguments, find_stack, on_hardware, resolve
 from sac_learner.graph.supervisor import Supervisor
 from sac_learner.runs.run_directory import Run, RunError
 from sac_learner.settings import ActorSettings
@@ -54,16 +56,17 @@ def evaluate(
         run: whose stack, task and parameters are used.
         policy: an exported policy.
         episodes: how many.
-        changes: arguments that differ from the run's (seed, time_base, backend).
+        changes: arguments that differ from the run's (seed, time_base, backend, namespace).
         report: called with one line when something needs attention.
 
     Raises:
-        RunError: the run has no such policy yet.
+        RunError: the run has no such policy yet, or another process has its robot.
         RuntimeError: a node refused to start, or no episode ended within EPISODE_TIMEOUT_S.
     """
     if not policy.exists():
         raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
     graph = evaluation_graph(run, policy, changes)
+    _check_that_nobody_has(graph)
     directory = run.path / "evaluation"
     directory.mkdir(exist_ok=True)
     config = directory / "config.yaml"
@@ -91,10 +94,16 @@ def evaluate(
 
 
 def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Graph:
-    """The run's graph without its learner, the actor deterministic, in a namespace of its own: an evaluation beside a
-    running training must not command its robot."""
+    """The run's graph without its learner, the actor deterministic.
+
+    If no namespace is asked for, a simulated robot has one of its own: an evaluation beside a running training must not
+    command its robot. On a port there is only one robot, and its sensors' drivers, joystick and safety stop speak in
+    the run's namespace.
+    """
     stack = find_stack(run.stack)
-    arguments = complete_arguments(stack, {**run.arguments, "namespace": f"evaluation_{os.getpid()}", **changes})
+    arguments = complete_arguments(stack, {**run.arguments, **changes})
+    if "namespace" not in changes and not on_hardware(arguments):
+        arguments = {**arguments, "namespace": f"evaluation_{os.getpid()}"}
     graph = resolve(stack, arguments, run.name, run.path)
     actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}
     task = {**to_mapping(graph.parameters["task"]), "wait_for_learner": False}
@@ -104,6 +113,23 @@ def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Grap
         "actor": from_mapping(ActorSettings, actor),
     }
     return dataclasses.replace(graph, parameters=parameters)
+
+
+def _check_that_nobody_has(graph: Graph) -> None:
+    """Else task and actor of the evaluation would command a robot that another graph moves.
+
+    Raises:
+        RunError: the port is taken, or is not there.
+    """
+    if not on_hardware(graph.arguments):
+        return
+    bridge = graph.parameters["bridge"]
+    port = SerialPort(bridge.bus.port, bridge.robot.servos.baud_rate, bridge.bus.reply_timeout_s)
+    try:
+        port.openPort()
+    except ConnectionLostError as error:
+        raise RunError(f"{error}") from error
+    port.closePort()
 
 
 def _summary(results: list[EpisodeSummary]) -> Evaluation:

@@ -216,6 +216,11 @@ class Graph:
         }
 
 
+def on_hardware(arguments: Mapping[str, str]) -> bool:
+    """Whether there is a port, so that there is one robot only, with motors that wear and can hurt."""
+    return arguments["backend"] == "dynamixel" and arguments["port"] != EMULATOR
+
+
 def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory: Path) -> Graph:
     """Parameters of every node from the stack's files, the arguments and the user's own file.
 
@@ -231,17 +236,17 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         options[option.node][option.parameter] = arguments[option.argument.name]
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
     seeds = _seeds(int(arguments["seed"]))
-    on_hardware = arguments["backend"] == "dynamixel" and arguments["port"] != EMULATOR
+    hardware = on_hardware(arguments)
     time_base = arguments["time_base"]
     if time_base == "auto":
-        time_base = "realtime" if on_hardware else "lockstep"
+        time_base = "realtime" if hardware else "lockstep"
     realtime = time_base == "realtime"
     priority = {"realtime_priority": REALTIME_PRIORITY if realtime else LOCKSTEP_PRIORITY}
 
     task_values = {
         **robot,
         **task,
-        **(stack.on_hardware if on_hardware else {}),
+        **(stack.on_hardware if hardware else {}),
         "time_base": time_base,
         "seed": seeds["task"],
         **priority,
@@ -255,7 +260,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "bus.port": arguments["port"],
         "time_base": time_base,
         "control_period_s": made.control_period_s,
-        "auto_arm": not on_hardware,  # a person arms what can hurt
+        "auto_arm": not hardware,  # a person arms what can hurt
         "seed": seeds["bridge"],
         "realtime_priority": BRIDGE_PRIORITY if realtime else LOCKSTEP_PRIORITY,
         **options.get("bridge", {}),

@@ -13,7 +13,7 @@ from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
 from robot_bridge.dynamixel import bus as bus_module
 from robot_bridge.dynamixel import serial_port
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping, ServoError
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.emulator.packets import BROADCAST_ID, Instruction, crc16, encode_fast_status, encode_status
 
 MODEL = MODELS["XM430-W210"]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from robot_bridge.dynamixel.connection import servos_of, watchdog_ticks
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.robot import RobotSettings
 from robot_bridge.servos import ServoSettings
 from rosac_common.settings import SettingsError, from_mapping, to_mapping

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.dynamixel.units import RAD_PER_TICK, Units
 
 # Extended position control counts to 256 turns either way (e-manual).

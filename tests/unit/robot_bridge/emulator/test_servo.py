@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.emulated_bus import BAUD, Host, make_robot, word
-from robot_bridge.dynamixel.control_table import MODELS, model_by_number
+from robot_bridge.dynamixel.models import MODELS, model_by_number
 from robot_bridge.emulator.packets import Error, Instruction
 
 BROADCAST = 254

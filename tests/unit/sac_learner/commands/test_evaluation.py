@@ -1,7 +1,12 @@
 """What an evaluation says of the episodes it saw."""
 
+import os
+
+import pytest
 from sac_interfaces.msg import EpisodeSummary
-from sac_learner.commands.evaluation import _summary
+from sac_learner.commands.evaluation import _summary, evaluation_graph
+from sac_learner.graph.stacks import STACKS, complete_arguments
+from sac_learner.runs.run_directory import Run
 
 
 def seen(task, *errors):
@@ -18,3 +23,22 @@ def test_errors_are_told_in_the_unit_of_the_task():
     assert "mean final error 0.250 m/s" in str(walked)
     assert walked.to_json()["error_unit"] == "m/s"
     assert walked.to_json()["final_error_mean"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "expected"),
+    [
+        ({}, {}, f"evaluation_{os.getpid()}"),
+        ({"namespace": "second"}, {}, f"evaluation_{os.getpid()}"),
+        ({"backend": "dynamixel", "port": "emulator"}, {}, f"evaluation_{os.getpid()}"),
+        ({}, {"namespace": ""}, ""),
+        ({}, {"namespace": "mine"}, "mine"),
+        ({"backend": "dynamixel", "port": "/dev/ttyUSB0"}, {}, ""),
+        ({"backend": "dynamixel", "port": "/dev/ttyUSB0", "namespace": "second"}, {}, "second"),
+        ({}, {"backend": "dynamixel", "port": "/dev/ttyUSB0"}, ""),
+    ],
+)
+def test_only_what_is_simulated_has_a_namespace_of_its_own(tmp_path, given, changes, expected):
+    """Who stops a real robot, and its sensors' drivers, must be heard in an evaluation, too."""
+    run = Run(tmp_path / "r", "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given))
+    assert evaluation_graph(run, tmp_path / "policy.safetensors", changes).arguments["namespace"] == expected

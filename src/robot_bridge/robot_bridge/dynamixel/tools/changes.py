@@ -7,7 +7,8 @@ import contextlib
 from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping
 from robot_bridge.dynamixel.connection import Servo, set_register, unsafe_guards
-from robot_bridge.dynamixel.control_table import BAUD_RATES, model_by_number
+from robot_bridge.dynamixel.control_table import BAUD_RATES
+from robot_bridge.dynamixel.models import model_by_number
 from robot_bridge.dynamixel.tools.findings import Commands, RefusedError
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at
 from robot_bridge.dynamixel.tools.survey import RATES

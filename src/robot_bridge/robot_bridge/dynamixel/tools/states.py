@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from robot_bridge.backend import ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping, ServoError
-from robot_bridge.dynamixel.control_table import VOLTAGE_UNIT_V, Model, Register, model_by_number
+from robot_bridge.dynamixel.control_table import VOLTAGE_UNIT_V, Model, Register
+from robot_bridge.dynamixel.models import model_by_number
 
 T = TypeVar("T")
 

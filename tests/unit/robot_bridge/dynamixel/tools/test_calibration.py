@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from robot_bridge.backend import BackendError
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.dynamixel.tools import calibration
 from robot_bridge.dynamixel.tools.findings import RefusedError
 from robot_bridge.dynamixel.units import Units

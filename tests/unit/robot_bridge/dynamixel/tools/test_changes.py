@@ -3,7 +3,7 @@
 import pytest
 from robot_bridge.backend import BackendError
 from robot_bridge.dynamixel.connection import servos_of, set_up
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.dynamixel.tools import changes
 from robot_bridge.dynamixel.tools.checks import check
 from robot_bridge.dynamixel.tools.findings import RefusedError

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from robot_bridge.dynamixel.connection import servos_of
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.dynamixel.tools.findings import RefusedError
 from robot_bridge.dynamixel.tools.rate import Breakdown, Rate, advice, knows_fast_reads, measure, wire_bytes
 

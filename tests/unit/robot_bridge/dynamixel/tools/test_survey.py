@@ -9,7 +9,7 @@ import tty
 import dynamixel_sdk as sdk
 import pytest
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping
-from robot_bridge.dynamixel.control_table import MODELS
+from robot_bridge.dynamixel.models import MODELS
 from robot_bridge.dynamixel.tools import survey as surveying
 from robot_bridge.dynamixel.tools.states import ServoState, Unreadable, look_at
 from robot_bridge.dynamixel.tools.survey import find_all, survey
