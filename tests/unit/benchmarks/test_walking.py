@@ -141,8 +141,8 @@ def test_the_table_counts_episodes_and_takes_speeds_of_those_that_did_not_fall(t
     good = walking_report.figures_of(walked)
     none = walking_report.figures_of([Walked(0.9, True, False)])
     assert good == {"episodes": 4, "successes": 2, "falls": 1, "speed_m_s": pytest.approx(0.4), "slowest_m_s": 0.2}
-    table = walking_report.ground_table({"slope_up": {0: good, 1: none}, "stairs": {0: none}})
-    assert "| slope up | 40% | 50%, 0% | 2 | 5 | 0.40 | 0.20 |" in table
+    table = walking_report.ground_table({"slope": {0: good, 1: none}, "stairs": {0: none}})
+    assert "| slope | 40% | 50%, 0% | 2 | 5 | 0.40 | 0.20 |" in table
     assert "| stairs | 0% | 0% | 1 | 1 | - | - |" in table
     seed = {"steps": 20000, "updates_per_step": 1.0, "trained_success": 0.98, "untrained_success": 0.0}
     seed |= {"training_episodes": 243, "training_falls": 230, "training_stops": 7, "robot_time_s": 540.0}

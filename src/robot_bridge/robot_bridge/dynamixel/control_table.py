@@ -1,7 +1,7 @@
 """The control table of Dynamixel X-series servos: where each register lies, what it holds and who may write it.
 
-Source: ROBOTIS e-manual, page of the XM430-W210; `models` says where others differ. Registers that nothing here needs are
-left out: start-up configuration, PWM slope, external ports, backup.
+Source: ROBOTIS e-manual, page of the XM430-W210; `models` says where others differ. Registers that nothing here needs
+are left out: start-up configuration, PWM slope, external ports, backup.
 """
 
 from __future__ import annotations

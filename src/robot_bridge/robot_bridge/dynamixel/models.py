@@ -43,18 +43,16 @@ def _model(name: str, number: int, kind: _Kind, **defaults: int) -> Model:
             registers[label] = Register(label, address + 2 * i, 2, data + i, minimum=64, maximum=last)
             label = f"indirect_data_{place}"
             registers[label] = Register(label, data + i, 1, 0)
-    for label, change in kind.changes.items():
+    own = {label: {"default": value} for label, value in {**defaults, "model_number": number}.items()}
+    for label, change in (*kind.changes.items(), *own.items()):
         registers[label] = dataclasses.replace(registers[label], **change)
-    for label, value in {**defaults, "model_number": number}.items():
-        registers[label] = dataclasses.replace(registers[label], default=value)
-    if "current_limit" in defaults:
+    for label, goal in (("current_limit", "goal_current"), ("velocity_limit", "goal_velocity")):
+        if label in registers:
+            registers[goal] = dataclasses.replace(registers[goal], default=registers[label].default)
+    if "current_limit" in registers:
         # It leaves the factory at the most that it takes.
-        limit = defaults["current_limit"]
-        registers["current_limit"] = dataclasses.replace(registers["current_limit"], maximum=limit)
-        registers["goal_current"] = dataclasses.replace(registers["goal_current"], default=limit)
-    registers["goal_velocity"] = dataclasses.replace(
-        registers["goal_velocity"], default=registers["velocity_limit"].default
-    )
+        limit = registers["current_limit"]
+        registers["current_limit"] = dataclasses.replace(limit, maximum=limit.default)
     return Model(name, number, registers, kind.current_unit_a, kind.fast_read_firmware)
 
 
@@ -74,18 +72,31 @@ _XW = _Kind(without=("led",))
 _XW_24V = dataclasses.replace(_24V, without=("led",))
 # They measure a load instead of a current.
 _XC430 = _Kind(_supply(60, 160), without=("current_limit", "goal_current"), current_unit_a=0.0)
-_XL430 = dataclasses.replace(_XC430, changes={**_supply(60, 140), "temperature_limit": {"default": 72}})
+_XL430 = dataclasses.replace(
+    _XC430,
+    changes={**_supply(60, 140), "temperature_limit": {"default": 72}, "position_p_gain": {"default": 640}},
+)
 _2XC430 = dataclasses.replace(_XC430, fast_read_firmware=NEVER)
 _2XL430 = dataclasses.replace(_XL430, fast_read_firmware=NEVER)
-_330 = {
-    "firmware_version": {"default": 46},
-    "baud_rate": {"maximum": 6},
-    "protocol_type": {"minimum": 2, "maximum": 22},
-    "temperature_limit": {"default": 70},
-    "velocity_limit": {"maximum": 2047},
-}
-_330_12V = _Kind({**_330, **_supply(55, 140)}, current_unit_a=1e-3, fast_read_firmware=46, indirect=_INDIRECT_330)
-_330_5V = dataclasses.replace(_330_12V, changes={**_330, **_supply(31, 70, low=35)})
+
+
+def _x330(changes: Mapping[str, Mapping[str, int]], **defaults: int) -> _Kind:
+    """A kind of X330."""
+    same = {
+        "firmware_version": {"default": 46},
+        "baud_rate": {"maximum": 6},
+        "protocol_type": {"minimum": 2, "maximum": 22},
+        "temperature_limit": {"default": 70},
+        "velocity_limit": {"maximum": 2047},
+    }
+    own = {label: {"default": value} for label, value in defaults.items()}
+    return _Kind({**same, **changes, **own}, current_unit_a=1e-3, fast_read_firmware=46, indirect=_INDIRECT_330)
+
+
+_5V = _supply(31, 70, low=35)
+_XC330_T = _x330(_supply(55, 140), current_limit=910, velocity_i_gain=1200, velocity_p_gain=40, position_p_gain=900)
+_XC330_M = _x330(_5V, current_limit=2352, position_d_gain=500)
+_XL330 = _x330(_5V, current_limit=1750, position_p_gain=400, shutdown=53)
 
 MODELS: Mapping[str, Model] = {
     model.name: model
@@ -113,91 +124,32 @@ MODELS: Mapping[str, Model] = {
         _model("XW540-H260", 1310, _XW_24V, current_limit=1188, velocity_limit=145),
         _model("XC430-W150", 1070, _XC430, velocity_limit=460, position_p_gain=460, moving_threshold=20),
         _model("XC430-W240", 1080, _XC430, velocity_limit=306, position_p_gain=700),
-        _model(
-            "XL430-W250",
-            1060,
-            _XL430,
-            velocity_limit=265,
-            velocity_i_gain=1000,
-            position_d_gain=4000,
-            position_p_gain=640,
-        ),
+        _model("XL430-W250", 1060, _XL430, velocity_limit=265, velocity_i_gain=1000, position_d_gain=4000),
         # Two servos in one housing, each with an id of its own.
         _model("2XC430-W250", 1160, _2XC430, velocity_limit=275, position_p_gain=700),
-        _model(
-            "2XL430-W250",
-            1090,
-            _2XL430,
-            velocity_limit=250,
-            velocity_i_gain=1800,
-            position_d_gain=2000,
-            position_p_gain=640,
-        ),
-        _model(
-            "XC330-T181",
-            1210,
-            _330_12V,
-            current_limit=910,
-            velocity_limit=510,
-            velocity_i_gain=1200,
-            velocity_p_gain=40,
-            position_p_gain=900,
-        ),
-        _model(
-            "XC330-T288",
-            1220,
-            _330_12V,
-            current_limit=910,
-            velocity_limit=320,
-            velocity_i_gain=1200,
-            velocity_p_gain=40,
-            position_p_gain=900,
-        ),
-        _model(
-            "XC330-M181",
-            1230,
-            _330_5V,
-            current_limit=2352,
-            velocity_limit=545,
-            velocity_i_gain=1400,
-            velocity_p_gain=100,
-            position_d_gain=500,
-            position_p_gain=1200,
-        ),
+        _model("2XL430-W250", 1090, _2XL430, velocity_limit=250, velocity_i_gain=1800, position_d_gain=2000),
+        _model("XC330-T181", 1210, _XC330_T, velocity_limit=510),
+        _model("XC330-T288", 1220, _XC330_T, velocity_limit=320),
+        _model("XC330-M181", 1230, _XC330_M, velocity_limit=545, velocity_i_gain=1400, position_p_gain=1200),
         _model(
             "XC330-M288",
             1240,
-            _330_5V,
-            current_limit=2352,
+            _XC330_M,
             velocity_limit=350,
             velocity_i_gain=1600,
             velocity_p_gain=50,
-            position_d_gain=500,
             position_p_gain=1100,
         ),
         _model(
             "XL330-M077",
             1190,
-            _330_5V,
-            current_limit=1750,
+            _XL330,
             velocity_limit=1620,
-            shutdown=53,
             velocity_i_gain=400,
             velocity_p_gain=40,
             position_i_gain=400,
-            position_p_gain=400,
         ),
-        _model(
-            "XL330-M288",
-            1200,
-            _330_5V,
-            current_limit=1750,
-            velocity_limit=445,
-            shutdown=53,
-            velocity_i_gain=1600,
-            velocity_p_gain=180,
-            position_p_gain=400,
-        ),
+        _model("XL330-M288", 1200, _XL330, velocity_limit=445, velocity_i_gain=1600, velocity_p_gain=180),
     )
 }
 

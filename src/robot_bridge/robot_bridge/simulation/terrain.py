@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-TERRAINS = ("flat", "slope_up", "slope_down", "blocks", "stairs")
+TERRAINS = ("flat", "slope", "slope_down", "blocks", "stairs")
 
 # arXiv 1812.05905 shows slope, wooden blocks and stairs and gives no figures: all of these are our own. The slope is
 # what can be walked at half the friction that a foot has; a block and a stair are 10 and 15% of the leg's length.
@@ -28,7 +28,7 @@ def ground_mjcf(terrain: str, seed: int) -> str:
     """
     if terrain == "flat":
         return _plane()
-    if terrain == "slope_up":
+    if terrain == "slope":
         return _start_box() + _slope(SLOPE_RAD)
     if terrain == "slope_down":
         return _start_box() + _slope(-SLOPE_RAD)

@@ -398,7 +398,7 @@ class TestTerrain:
         heights = np.array(heights).reshape(-1, 3)
         low, high = {
             "flat": (0.0, 0.0),
-            "slope_up": (math.tan(math.radians(10)) * 0.1, math.tan(math.radians(10)) * 1.4),
+            "slope": (math.tan(math.radians(10)) * 0.1, math.tan(math.radians(10)) * 1.4),
             "slope_down": (-math.tan(math.radians(10)) * 1.4, -math.tan(math.radians(10)) * 0.1),
             "blocks": (0.0, 0.025),
             "stairs": (-0.035 * 5, -0.035),
@@ -413,5 +413,5 @@ def test_blocks_are_placed_by_the_seed(robot):
 
 
 def test_an_unknown_terrain_is_refused():
-    with pytest.raises(ValueError, match="unknown terrain 'mud': choose one of flat, slope_up"):
+    with pytest.raises(ValueError, match="unknown terrain 'mud': choose one of flat, slope"):
         ground_mjcf("mud", 0)
