@@ -229,7 +229,7 @@ def test_the_hand_moves_over_the_bus_as_it_does_without(robot):
     start = direct.read().position_rad
     rng = np.random.default_rng(0)
     for identifier in robot.joint_ids:
-        held(host, identifier, position_p_gain=900)
+        held(host, identifier, position_p_gain=800)
     offsets = np.array(robot.position_offset_rad)
     worst = 0.0
     for _ in range(20):

@@ -16,6 +16,7 @@ from robot_bridge.dynamixel.connection import (
 from robot_bridge.dynamixel.control_table import (
     EEPROM_END,
     HARDWARE_ERRORS,
+    NEVER,
     RETURN_DELAY_UNIT_S,
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
@@ -158,7 +159,7 @@ def _check_health(servo: Servo, state: ServoState, robot: RobotSettings, command
     if firmware < OLDEST_FIRMWARE:
         remedy = "it has no bus watchdog, so nothing stops it when this computer dies: update it with DYNAMIXEL Wizard"
         yield Finding(ERROR, who, "firmware", str(firmware), f"{OLDEST_FIRMWARE} or newer", remedy)
-    elif firmware < servo.model.fast_read_firmware:
+    elif firmware < servo.model.fast_read_firmware < NEVER:
         remedy = "fast reads are not used on this bus; update all of its servos with DYNAMIXEL Wizard"
         yield Finding(NOTE, who, "firmware", str(firmware), f"{servo.model.fast_read_firmware} for fast reads", remedy)
     if registers["torque_enable"]:
