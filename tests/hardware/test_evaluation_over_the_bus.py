@@ -22,6 +22,10 @@ def test_an_evaluation_hears_the_stop_and_leaves_a_robot_alone_that_another_grap
             refused = rosac("eval", "r", "--untrained", directory=tmp_path)
             assert refused.returncode == 2, refused.stderr
             assert "another process has it open (a bridge, or `rosac bus`): end that first" in refused.stderr
+            elsewhere = ("port:=emulator", "namespace:=")
+            refused = rosac("eval", "r", "--untrained", "--episodes", "1", *elsewhere, directory=tmp_path)
+            assert refused.returncode == 2, refused.stderr
+            assert "another graph is up in namespace '/'" in refused.stderr
         commander = Commander(node)
         with GraphProcess("eval", "--untrained", "--episodes", "1", directory=tmp_path, stack="r"):
             commander.connect(simulated=False)

@@ -76,7 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
     _add_run(command)
     command.add_argument(
-        "arguments", nargs="*", metavar="name:=value", help="what differs from the run, such as terrain:=stairs"
+        "arguments",
+        nargs="*",
+        metavar="name:=value",
+        help="what differs from the run, such as terrain:=stairs. namespace:=NAME (namespace:= for none) is where a "
+        "joystick or a safety stop is heard; by default a robot on a port has the run's, a simulated one its own",
     )
     command.add_argument("--episodes", type=_positive, default=50, help="how many episodes (default 50)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")

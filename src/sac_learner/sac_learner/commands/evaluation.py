@@ -24,6 +24,8 @@ from sac_learner.settings import ActorSettings
 
 # No episode within this wall time: the graph is stuck. In real time 80 steps take 8 s, a reset with all retries 40 s.
 EPISODE_TIMEOUT_S = 120.0
+# Within this time another graph is noticed: Fast DDS announces every node at least every 3 s.
+LISTEN_S = 3.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ def evaluate(
         report: called with one line when something needs attention.
 
     Raises:
-        RunError: the run has no such policy yet, or another process has its robot.
+        RunError: the run has no such policy yet, or another process has its robot or namespace.
         RuntimeError: a node refused to start, or no episode ended within EPISODE_TIMEOUT_S.
     """
     if not policy.exists():
@@ -75,6 +77,7 @@ def evaluate(
     supervisor = Supervisor(graph, config, directory / "log", report)
     by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
     with Monitor(graph.arguments["namespace"], results.append) as monitor, OperatorConsole(monitor, report) as operator:
+        _check_that_nobody_speaks(monitor)
         try:
             supervisor.start()
             deadline = time.monotonic() + EPISODE_TIMEOUT_S
@@ -103,7 +106,7 @@ def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Grap
     stack = find_stack(run.stack)
     arguments = complete_arguments(stack, {**run.arguments, **changes})
     if "namespace" not in changes and not on_hardware(arguments):
-        arguments = {**arguments, "namespace": f"evaluation_{os.getpid()}"}
+        arguments = {**arguments, "namespace": _own_namespace()}
     graph = resolve(stack, arguments, run.name, run.path)
     actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}
     task = {**to_mapping(graph.parameters["task"]), "wait_for_learner": False}
@@ -130,6 +133,23 @@ def _check_that_nobody_has(graph: Graph) -> None:
     except ConnectionLostError as error:
         raise RunError(f"{error}") from error
     port.closePort()
+
+
+def _own_namespace() -> str:
+    return f"evaluation_{os.getpid()}"
+
+
+def _check_that_nobody_speaks(monitor: Monitor) -> None:
+    """Else each of two graphs would command both robots, and the other one's episodes would be counted here.
+
+    Raises:
+        RunError: there is a graph in this namespace.
+    """
+    if monitor.namespace != _own_namespace() and monitor.spin_until(lambda: monitor.has_bridge, LISTEN_S):
+        raise RunError(
+            f"another graph is up in namespace '/{monitor.namespace}': each would command the other's robot, too; end "
+            "that first, or evaluate in another namespace with namespace:=NAME"
+        )
 
 
 def _summary(results: list[EpisodeSummary]) -> Evaluation:

@@ -72,6 +72,11 @@ class RobotLink:
         return self._stop.get_subscription_count() > 0
 
     @property
+    def has_bridge(self) -> bool:
+        """Whether a bridge speaks in this namespace."""
+        return self._node.count_publishers("safety/state") > 0
+
+    @property
     def has_task(self) -> bool:
         """Whether a task is there that may ask for something."""
         return self._node.count_publishers("operator/request") > 0

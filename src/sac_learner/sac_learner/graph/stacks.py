@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from valve_task.tasks import make_task, tasks_of
 
 from sac_learner.graph.modes import mode_names, mode_parameters, single_block
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
+
+# As rcl wants it; empty: none.
+_NAMESPACE = re.compile(r"/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*/?)?", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +193,8 @@ def _check_value(argument: Argument, value: str) -> None:
         raise ArgumentError(f"{argument.name}:={value}: must be one of {', '.join(argument.choices)}")
     if argument.name in ("steps", "seed") and not value.isdecimal():
         raise ArgumentError(f"{argument.name}:={value}: must be a whole number, 0 or more")
+    if argument.name == "namespace" and not _NAMESPACE.fullmatch(value):
+        raise ArgumentError(f"namespace:={value}: names have letters, digits and _, no digit first; / is between two")
 
 
 @dataclasses.dataclass(frozen=True)

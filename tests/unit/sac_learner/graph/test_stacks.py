@@ -24,6 +24,8 @@ def graph(tmp_path: Path, **given: str):  # noqa: ANN201
         (["mode:=ppo"], "must be one of efficient, sac"),
         (["time_base:=fast"], "must be one of auto, lockstep, realtime"),
         (["backend:=gazebo"], "must be one of mujoco"),
+        (["namespace:=a b"], "namespace:=a b: names have letters"),
+        (["namespace:=robots/2"], "no digit first"),
         (["task:=Dance"], "must be one of DClawTurn"),
         (["seed:=1", "seed:=2"], "given twice"),
     ],
