@@ -25,6 +25,9 @@ from robot_bridge.robot import RobotSettings
 # either length take turns, so that a late answer to the read before is recognised by its length.
 _SIZE, _END = 10, 136
 _EXTRA_BYTES = 2
+# While answers are missing, each read has a length that none had since the last answer: what is late comes in order, so
+# that it is recognised until the robot has stopped (ten tries, safety.read_failures_stop). From register 104 on.
+_LATE_LENGTHS = 10
 # Registers present_input_voltage and present_temperature, side by side.
 _SLOW_ADDRESS, _SLOW_SIZE = 144, 3
 # What nobody answers (sync writes) is read back, and sent so often: single packets are lost.
@@ -62,6 +65,7 @@ class DynamixelRobot:
         self._fast = False
         self._fast_failures = 0
         self._extra = 0
+        self._unanswered = 0  # reads in a row
         self._lost = ""  # why the servos no longer do what they are told, until recover()
         self._polls = 0  # of the slow values
         self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
@@ -134,22 +138,29 @@ class DynamixelRobot:
         """Bytes (joints, _SIZE) of all servos; a fast read that fails is followed by a plain one, which names who is
         silent."""
         for retries_left in range(self._settings.read_retries, -1, -1):
-            self._extra = _EXTRA_BYTES - self._extra
+            self._extra = self._extra_bytes()
             address, size = _END - _SIZE - self._extra, _SIZE + self._extra
             fast = self._fast and retries_left == self._settings.read_retries
             try:
                 answers = self.bus.sync_read(self._ids, address, size, fast)
             except ReadError:
+                self._unanswered += 1
                 self._fast_failures += fast
                 self._fast = self._fast and self._fast_failures < self._settings.fast_read_failures
                 if not retries_left:
                     raise
                 continue
+            self._unanswered = 0
             if fast:
                 self._fast_failures = 0
             raw = np.frombuffer(b"".join(answers[identifier] for identifier in self._ids), dtype=np.uint8)
             return raw.reshape(len(self._ids), size)[:, -_SIZE:]
         raise AssertionError
+
+    def _extra_bytes(self) -> int:
+        if not self._unanswered:
+            return _EXTRA_BYTES if self._extra == 0 else 0
+        return 2 * _EXTRA_BYTES + 2 * ((self._unanswered - 1) % _LATE_LENGTHS)
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps.

@@ -394,6 +394,25 @@ def test_a_reading_after_a_retry_has_the_time_of_the_retry(realtime, monkeypatch
     assert sent_s[1] <= state.time_s <= time.monotonic()
 
 
+def test_no_read_without_answer_has_the_length_of_one_before(driver, monkeypatch):
+    """A computer may hand answers over 100 ms late: then the answer to one read must not pass for that to another."""
+    plain, sizes = driver.bus.sync_read, []
+
+    def unanswered(ids, address, size, fast=False):
+        sizes.append(size)
+        plain(ids, address, size, fast)  # these registers can be read
+        raise ReadError("late")
+
+    driver.read()
+    monkeypatch.setattr(driver.bus, "sync_read", unanswered)
+    for _ in range(5):
+        with pytest.raises(ReadError):
+            driver.read()
+    assert len(sizes) == len(set(sizes)) == 10
+    monkeypatch.undo()
+    driver.read()
+
+
 def test_lockstep_time_is_the_emulators(driver):
     start_ns = driver.read().time_ns
     driver.advance(0.1)
