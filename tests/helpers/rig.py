@@ -18,6 +18,7 @@ _PATIENCE = {
     "bus.reply_timeout_s": 0.05,
     "robot.servos.bus_watchdog_s": WATCHDOG_S,
     "robot.safety.state_timeout_s": 1.5,
+    "robot.safety.temperature_timeout_s": 60.0,
     "realtime_priority": 10,
 }
 _TRIES = 5

@@ -39,7 +39,13 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
         node.create_subscription(Odometry, "odom", odometries.append, qos.REPLAY)
         node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)
         try:
-            spin_until(node, lambda: len(episodes) >= 4 and len(transitions) >= 150, 3 * PATIENCE_S, "four episodes")
+            # The listener may hear of the bridge long after it has heard of the task.
+            groups = (transitions, imus, odometries, states)
+
+            def heard():
+                return len(episodes) >= 4 and all(len(group) >= 150 for group in groups)
+
+            spin_until(node, heard, 3 * PATIENCE_S, "four episodes, and what was measured in them")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{graph.output()}") from None
     assert {len(transition.observation) for transition in transitions} == {112}
