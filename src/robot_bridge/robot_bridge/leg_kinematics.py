@@ -22,8 +22,6 @@ Vector = npt.NDArray[np.float64]
 LEGS = ("front_left", "back_left", "front_right", "back_right")
 # The left motor turns the rear link on the left side of the robot and the front link on its right side.
 _SIDE = np.array([1.0, 1.0, -1.0, -1.0])
-REAR_MOTORS = np.array([0, 2, 5, 7])
-FRONT_MOTORS = np.array([1, 3, 4, 6])
 
 # Own figure: this close to a stretched or folded leg (both motors up or down) the pin may flip to the other side.
 SINGULAR_MARGIN_RAD = 0.15
@@ -135,8 +133,3 @@ def swing_extension(motors_rad: Vector) -> tuple[Vector, Vector]:
     """Swing and extension of the legs (4,) [rad] with the motors (8,) at these angles: inverse of `motor_angles`."""
     left, right = motors_rad[0::2], motors_rad[1::2]
     return _SIDE * (right - left) / 2, (left + right) / 2
-
-
-def pin_distance_m(extension_rad: float, upper_m: float, lower_m: float) -> float:
-    """Distance of the pin below the hip in a leg whose lower links are equally long [m]."""
-    return math.sqrt(lower_m**2 - (upper_m * math.sin(extension_rad)) ** 2) - upper_m * math.cos(extension_rad)

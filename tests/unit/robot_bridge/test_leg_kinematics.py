@@ -4,17 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from robot_bridge.leg_kinematics import (
-    DEFAULT_LEG,
-    FRONT_MOTORS,
-    IDENTIFIED_LEG,
-    REAR_MOTORS,
-    motor_angles,
-    pin_distance_m,
-    swing_extension,
-)
+from robot_bridge.leg_kinematics import DEFAULT_LEG, IDENTIFIED_LEG, motor_angles, swing_extension
 
 GEOMETRIES = [DEFAULT_LEG, IDENTIFIED_LEG]
+# Which motors turn the rear and which the front links, leg by leg.
+REAR_MOTORS, FRONT_MOTORS = [0, 2, 5, 7], [1, 3, 4, 6]
+
+
+def pin_distance_m(extension_rad, upper_m, lower_m):
+    """Of the pin below the hip where both lower links are equally long."""
+    return math.sqrt(lower_m**2 - (upper_m * math.sin(extension_rad)) ** 2) - upper_m * math.cos(extension_rad)
 
 
 def workspace(geometry, count=41):
@@ -71,9 +70,10 @@ def test_known_figures():
     knees = DEFAULT_LEG.knees(np.zeros(1), np.full(1, math.pi / 2))
     assert knees.rear_rad[0] == pytest.approx(2.1834, abs=1e-4)
     assert knees.front_rad[0] == pytest.approx(2.1834, abs=1e-4)
-    assert pin_distance_m(2.0, 0.101, 0.204) == pytest.approx(0.22, abs=0.01)
+    # the height that the identified robot stands at
+    assert -IDENTIFIED_LEG.pin(np.zeros(1), np.full(1, 2.0))[0, 1] == pytest.approx(0.22, abs=0.01)
     # a stretched leg is as long as both links
-    assert pin_distance_m(math.pi, 0.115, 0.2) == pytest.approx(0.315)
+    assert -DEFAULT_LEG.pin(np.zeros(1), np.full(1, math.pi))[0, 1] == pytest.approx(0.315)
 
 
 def test_swing_is_positive_to_the_rear():

@@ -206,13 +206,77 @@ class TestStanding:
         assert body.upright > 0.95
 
 
+def first_torque_nm(robot, ahead_rad, velocity_rad_s=0.0, **values):
+    """Of a motor in the first physics step, with its goal that far ahead of it."""
+    simulation = with_settings(robot, sensor_latency_s=0.0, **values)
+    simulation.set_state(STAND, np.full(8, velocity_rad_s))
+    simulation.write(STAND + ahead_rad, ALL)
+    simulation.advance(simulation.time_step_s)
+    (torque,) = set(np.round(simulation.read().effort_nm, 9))
+    return torque
+
+
 class TestMotors:
-    def test_torque_is_that_of_the_motor_model(self, robot):
-        simulation = with_settings(robot, pd_latency_s=0.0, sensor_latency_s=0.0)
-        simulation.write(STAND + 0.05, ALL)
+    # By hand, with bullet3's motor.py: duty cycle = kp (q* - q) - kd q', current = (duty x battery voltage - 0.0954 q')
+    # / 0.186 ohm, and 10 A give 1 Nm, less gives as much less.
+    @pytest.mark.parametrize(
+        ("values", "ahead_rad", "velocity_rad_s", "torque_nm"),
+        [
+            ({}, 0.05, 0.0, 0.43011),  # 0.05 x 16 / 0.186 = 4.3011 A
+            ({"voltage_v": 12.0}, 0.05, 0.0, 0.32258),  # 0.05 x 12 / 0.186
+            ({"motor_kp": 2.0}, 0.05, 0.0, 0.86022),  # 0.1 x 16 / 0.186
+            ({}, 0.0, 2.0, -0.36065),  # (-0.03 x 16 - 0.1908) / 0.186
+            ({"motor_kd": 0.05}, 0.0, 2.0, -0.96280),  # (-0.1 x 16 - 0.1908) / 0.186
+            ({"motor_kd": 0.0}, 0.0, 2.0, -0.10258),  # the back-EMF alone: -0.1908 / 0.186
+            # (0.5 x 0.1 - 0.03 x -2 = 0.11; 0.11 x 14 + 0.1908) / 0.186
+            ({"voltage_v": 14.0, "motor_kp": 0.5, "motor_kd": 0.03}, 0.1, -2.0, 0.93054),
+        ],
+    )
+    def test_torque_follows_from_voltage_and_gains(self, robot, values, ahead_rad, velocity_rad_s, torque_nm):
+        torque = first_torque_nm(robot, ahead_rad, velocity_rad_s, **values)
+        assert torque == pytest.approx(torque_nm, abs=2e-5)
+
+    @pytest.mark.parametrize(
+        ("values", "lasts"), [({}, False), ({"thermal_cutout": True}, False), ({"thermal_cutout": False}, True)]
+    )
+    def test_a_stuck_motor_cuts_out_after_a_second_if_that_is_set(self, robot, values, lasts):
+        simulation = with_settings(robot, sensor_latency_s=0.0, **values)
+        simulation.model.dof_damping[:] = 1e6  # nothing moves
+        goals = STAND.copy()
+        goals[2] += 1.0  # full duty: 16 / 0.186 = 86 A, more than the 60 A that give 3.5 Nm
+        simulation.write(goals, ALL)
+        simulation.advance(1.0)
+        assert simulation.read().effort_nm[2] == pytest.approx(3.5)
+        assert not simulation.poll_health().hardware_error.any()
         simulation.advance(simulation.time_step_s)
-        # at rest: 0.05 x 16 / 0.186 = 4.301 A
-        np.testing.assert_allclose(simulation.read().effort_nm, 0.4301, atol=1e-4)
+        assert simulation.read().effort_nm[2] == pytest.approx(3.5 if lasts else 0.0)
+        assert simulation.poll_health().hardware_error.tolist() == [0, 0, 0 if lasts else 4, 0, 0, 0, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("values", "latency_s"), [({}, 0.003), ({"pd_latency_s": 0.0}, 0.0), ({"pd_latency_s": 0.01}, 0.01)]
+    )
+    def test_the_pd_loop_acts_on_readings_of_that_age(self, robot, values, latency_s):
+        simulation = with_settings(robot, sensor_latency_s=0.0, **values)
+        simulation.write(STAND + np.tile([0.1, -0.1], 4), ALL)
+        states = [simulation.read()]
+        for _ in range(12):
+            simulation.advance(simulation.time_step_s)
+            states.append(simulation.read())
+        # the readings of the first 12 steps, on straight lines between two of them
+        times = np.arange(12) * simulation.time_step_s
+        seen_at = np.maximum(times - latency_s, 0.0)
+        for motor, ahead_rad in enumerate(np.tile([0.1, -0.1], 4)):
+            position = np.array([state.position_rad[motor] for state in states])
+            velocity = np.array([state.velocity_rad_s[motor] for state in states])
+            goal, duty = STAND[motor] + ahead_rad, []
+            for moment in seen_at:
+                seen_rad, seen_rad_s = (np.interp(moment, times, rows[:12]) for rows in (position, velocity))
+                duty.append(1.0 * (goal - seen_rad) - 0.015 * seen_rad_s)
+            net_v = np.array(duty) * 16.0 - 0.0954 * velocity[:12]
+            table = [0.0, 1.0, 1.9, 2.45]
+            expected = np.sign(net_v) * np.interp(np.abs(net_v) / 0.186, [0.0, 10.0, 20.0, 30.0], table)
+            effort = [state.effort_nm[motor] for state in states[1:]]
+            np.testing.assert_allclose(effort, expected, atol=1e-9)
 
     def test_torque_is_switched_per_motor(self, robot):
         simulation = with_settings(robot, sensor_latency_s=0.0)
@@ -271,16 +335,21 @@ class TestSensors:
         # the odometry is prompt
         np.testing.assert_array_equal(late.read().body.position_m, prompt.read().body.position_m)
 
-    def test_the_pd_loop_sees_the_latency_too(self, robot):
-        # moving with 10 rad/s, a reading 3 ms old is 0.03 rad behind: 0.03 x 16 / 0.186 = 2.581 A more
-        simulation = with_settings(robot, pd_latency_s=0.003)
-        history = simulation._history
-        for position in (-0.04, 0.0):
-            row = simulation._measured().copy()
-            row[:8] = STAND + position
-            history.add(row)
-        seen = history.at(0.003)[:8]
-        np.testing.assert_allclose(STAND - seen, 0.03)
+    # The torque of the first physics step is there 4 ms after the command: 0.05 x 16 / 0.186 = 4.3011 A, 0.43011 Nm.
+    @pytest.mark.parametrize(
+        ("values", "after_s", "torque_nm"),
+        [
+            ({"sensor_latency_s": 0.0}, 0.004, 0.43011),
+            ({}, 0.02, 0.0),
+            ({}, 0.024, 0.43011),
+            ({"sensor_latency_s": 0.01}, 0.012, 0.21505),  # half way from 0
+        ],
+    )
+    def test_a_torque_is_read_as_late_as_the_latency_says(self, robot, values, after_s, torque_nm):
+        simulation = with_settings(robot, **values)
+        simulation.write(STAND + 0.05, ALL)
+        simulation.advance(after_s)
+        np.testing.assert_allclose(simulation.read().effort_nm, torque_nm, atol=2e-5)
 
     @pytest.mark.parametrize(
         ("name", "read"),
