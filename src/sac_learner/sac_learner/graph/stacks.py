@@ -79,7 +79,9 @@ class Stack:
     default_task: str
     default_steps: int
     options: tuple[Option, ...] = ()
-    on_hardware: Mapping[str, object] = dataclasses.field(default_factory=dict)  # of the task, with motors that wear
+    hardware_settings: Mapping[str, object] = dataclasses.field(
+        default_factory=dict
+    )  # of the task, with motors that wear
 
     def arguments(self) -> tuple[Argument, ...]:
         """All launch arguments with their defaults."""
@@ -143,7 +145,7 @@ STACKS = {
                     "simulation.minitaur.terrain",
                 ),
             ),
-            on_hardware={"task.walk.smoothing_episodes": 50},  # arXiv 1812.11103
+            hardware_settings={"task.walk.smoothing_episodes": 50},  # arXiv 1812.11103
         ),
     )
 }
@@ -252,7 +254,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     task_values = {
         **robot,
         **task,
-        **(stack.on_hardware if hardware else {}),
+        **(stack.hardware_settings if hardware else {}),
         "time_base": time_base,
         "seed": seeds["task"],
         **priority,
