@@ -67,7 +67,7 @@ def test_a_joint_that_sank_out_of_its_range_is_not_switched_on():
     joint, high = 1, -0.4  # it sinks from -1 to 0
     highest = [high if i == joint else value for i, value in enumerate(ROBOT.position_max_rad)]
     for _ in range(5):
-        with Rig(ROBOT, **{"robot.position_max_rad": highest, "gate.command_timeout_periods": 20.0}) as rig:
+        with Rig(ROBOT, **{"robot.position_max_rad": highest, "robot.safety.command_timeout_periods": 20.0}) as rig:
             rig.commander.connect(simulated=False)
             if rig.commander.try_call("safety/arm").success:  # a slow machine lets it sink before
                 assert_not_switched_on(rig, joint, high)
@@ -95,7 +95,7 @@ def assert_not_switched_on(rig, joint, high):
 
 @pytest.mark.parametrize("robot", [ROBOT, LEGS], ids=lambda robot: robot.name)
 def test_commands_that_answer_old_states_hold_the_robot(robot):
-    with Rig(robot, **{"gate.command_timeout_periods": 20.0}) as rig:
+    with Rig(robot, **{"robot.safety.command_timeout_periods": 20.0}) as rig:
         commander = rig.commander
         commander.connect(simulated=False)
         old = commander.states[-1]

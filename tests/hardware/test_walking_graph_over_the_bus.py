@@ -74,7 +74,7 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
     transitions, episodes, safety, questions = [], [], [], []
     with ros_node("bench") as node:
         walker = Walker(node, ROBOT)
-        bridge = {**PATIENCE, "gate.command_timeout_periods": 50.0}  # a busy machine's task answers late
+        bridge = {**PATIENCE, "robot.safety.command_timeout_periods": 50.0}  # a busy machine's task answers late
         task = {name: value for name, value in PATIENCE.items() if name.startswith("robot.body.")}
         own = own_file(tmp_path / "own.yaml", learner=FAST, bridge=bridge, task=task)
         arguments = ("backend:=dynamixel", f"port:={walker.emulator.port}", "steps:=0", "run:=bench", own)

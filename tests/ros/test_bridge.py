@@ -20,7 +20,7 @@ TIMEOUT_S = 3.0
 
 @pytest.fixture(scope="module")
 def lockstep():
-    with bridge(**{"gate.lockstep_command_timeout_s": TIMEOUT_S}) as process, ros_node("commander") as node:
+    with bridge(**{"robot.safety.lockstep_command_timeout_s": TIMEOUT_S}) as process, ros_node("commander") as node:
         commander = Commander(node)
         commander.connect()
         commander.process = process

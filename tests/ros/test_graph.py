@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ros
 # A learner small enough that start-up, not training, is what takes time; short time-outs to see faults soon.
 FAST = {
     "learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100},
-    "bridge": {"gate.lockstep_command_timeout_s": 1.0},
+    "bridge": {"robot.safety.lockstep_command_timeout_s": 1.0},
     "task": {"action_timeout_s": 1.0, "state_timeout_s": 1.0},
 }
 

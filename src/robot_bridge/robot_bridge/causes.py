@@ -50,9 +50,11 @@ class Rule(NamedTuple):
 
 
 RULES: Mapping[Cause, Rule] = {
-    Cause.COMMAND_TIMEOUT: Rule(Reaction.HOLD, "gate.command_timeout_periods", "commands have ceased"),
-    Cause.STALE_COMMAND: Rule(Reaction.HOLD, "gate.command_age_limit_periods", "commands answer old states"),
-    Cause.BAD_COMMAND: Rule(Reaction.HOLD, "gate.bad_command_limit", "commands are malformed"),
+    Cause.COMMAND_TIMEOUT: Rule(
+        Reaction.HOLD, "robot.safety.command_timeout_periods, lockstep_command_timeout_s", "commands have ceased"
+    ),
+    Cause.STALE_COMMAND: Rule(Reaction.HOLD, "robot.safety.command_age_limit_periods", "commands answer old states"),
+    Cause.BAD_COMMAND: Rule(Reaction.HOLD, "robot.safety.bad_command_limit", "commands are malformed"),
     Cause.OPERATOR_STOP: Rule(Reaction.TORQUE_OFF, "-", "safety/stop is true"),
     Cause.HEARTBEAT_LOST: Rule(
         Reaction.CONTROLLED_STOP, "robot.safety.heartbeat_timeout_s", "safety/heartbeat no longer beats"

@@ -7,10 +7,7 @@ cleared, then reset, then armed again. `causes.RULES` says which cause does what
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-from rosac_common.settings import setting
 
 from robot_bridge.backend import Flags, Vector
 from robot_bridge.causes import RULES, Cause, Reaction
@@ -18,42 +15,17 @@ from robot_bridge.gate_types import CauseReport, Command, GateReport, GateResult
 from robot_bridge.robot import RobotSettings
 
 
-@dataclasses.dataclass(frozen=True)
-class GateSettings:
-    """The block `gate`."""
-
-    command_timeout_periods: float = setting(
-        2.0, "realtime: hold after so many control periods without a good command (docs/architecture.md)", minimum=1.0
-    )
-    lockstep_command_timeout_s: float = setting(
-        10.0, "lockstep: hold after this wall time without one [s]; the task may wait for the learner", minimum=0.1
-    )
-    command_age_limit_periods: float = setting(
-        2.0, "realtime: a command answering a state older than so many control periods is refused", minimum=0.1
-    )
-    bad_command_limit: int = setting(3, "hold after so many refused commands in a row (own figure)", minimum=1)
-    tolerance_rad: float = setting(
-        1e-6,
-        "goals this close to a limit count as within it [rad]; a servo's tick is 1.5e-3, float32 rounding 1e-7",
-        minimum=0.0,
-        maximum=1e-3,
-    )
-
-
 class SafetyGate:
     """Checks commands and keeps the state. Times are seconds of one steady clock, given by the caller.
 
     Args:
-        robot: names, ranges and speed limits.
-        settings: limits of the gate itself.
+        robot: names, ranges, speed limits and the block `safety`.
         command_timeout_s: hold after this time without a good command.
         command_age_limit_s: refuse commands that answer an older state.
     """
 
-    def __init__(
-        self, robot: RobotSettings, settings: GateSettings, command_timeout_s: float, command_age_limit_s: float
-    ) -> None:
-        self._settings = settings
+    def __init__(self, robot: RobotSettings, command_timeout_s: float, command_age_limit_s: float) -> None:
+        self._limits = robot.safety
         self._timeout_s = command_timeout_s
         self.command_age_limit_s = command_age_limit_s
         self._names = robot.all_joint_names
@@ -215,7 +187,7 @@ class SafetyGate:
         self.last_detail = f"command refused: {detail}"
         if cause is not None:
             self._refused_in_a_row += 1
-            if self._refused_in_a_row >= self._settings.bad_command_limit and self.state is GateState.ARMED:
+            if self._refused_in_a_row >= self._limits.bad_command_limit and self.state is GateState.ARMED:
                 self._hold(cause, f"{self._refused_in_a_row} commands in a row refused, the last one because {detail}")
         return GateResult(Verdict.REFUSED, self.goals_rad, self.torque_on, detail)
 
@@ -309,7 +281,7 @@ class SafetyGate:
         allowed = np.minimum(np.maximum(goals, self._low), self._high)
         allowed = np.minimum(np.maximum(allowed, measured - move), measured + move)
         excess = np.abs(goals - allowed)
-        beyond = torque & (excess > self._settings.tolerance_rad)
+        beyond = torque & (excess > self._limits.goal_tolerance_rad)
         if not beyond.any():
             return goals, ""
         worst = int(np.argmax(np.where(beyond, excess, 0.0)))

@@ -188,6 +188,6 @@ def check_period(settings: BridgeSettings, backend: RobotBackend) -> None:
 
 def make_gate(settings: BridgeSettings) -> SafetyGate:
     """The gate with the time limits of the time base."""
-    gate, period_s = settings.gate, settings.control_period_s
-    timeout_s = gate.lockstep_command_timeout_s if settings.lockstep else gate.command_timeout_periods * period_s
-    return SafetyGate(settings.robot, gate, timeout_s, gate.command_age_limit_periods * period_s)
+    limits, period_s = settings.robot.safety, settings.control_period_s
+    timeout_s = limits.lockstep_command_timeout_s if settings.lockstep else limits.command_timeout_periods * period_s
+    return SafetyGate(settings.robot, timeout_s, limits.command_age_limit_periods * period_s)

@@ -1,4 +1,4 @@
-"""The block `robot.safety` of a robot file: when the gate stops the robot by itself."""
+"""The block `robot.safety` of a robot file: when the gate holds or stops the robot by itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ class SafetyLimits:
     "Own measurement": D'Claw Turn in simulation under wild random actions.
     """
 
+    command_timeout_periods: float = setting(
+        2.0, "realtime: hold after so many control periods without a good command (docs/architecture.md)", minimum=1.0
+    )
+    lockstep_command_timeout_s: float = setting(
+        10.0, "lockstep: hold after this wall time without one [s]; the task may wait for the learner", minimum=0.1
+    )
+    command_age_limit_periods: float = setting(
+        2.0, "realtime: a command answering a state older than so many control periods is refused", minimum=0.1
+    )
+    bad_command_limit: int = setting(3, "hold after so many refused commands in a row (own figure)", minimum=1)
+    goal_tolerance_rad: float = setting(
+        1e-6,
+        "goals this close to a limit count as within it [rad]; a servo's tick is 1.5e-3, float32 rounding 1e-7",
+        minimum=0.0,
+        maximum=1e-3,
+    )
     position_margin_rad: float = setting(
         0.5,
         "a joint under torque this far outside its range stops the robot [rad]; own measurement: pushed up to 0.32",

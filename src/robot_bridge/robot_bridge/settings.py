@@ -8,7 +8,6 @@ from rosac_common.priority import priority_setting
 from rosac_common.settings import SettingsError, setting
 
 from robot_bridge.dynamixel.settings import EMULATOR, BusSettings
-from robot_bridge.gate import GateSettings
 from robot_bridge.robot import RobotSettings
 from robot_bridge.simulation.settings import SimulationSettings
 
@@ -22,7 +21,6 @@ class BridgeSettings:
     """
 
     robot: RobotSettings
-    gate: GateSettings
     simulation: SimulationSettings
     bus: BusSettings = dataclasses.field(default_factory=BusSettings)
     backend: str = setting(

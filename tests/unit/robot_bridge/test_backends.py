@@ -9,7 +9,6 @@ from robot_bridge.backends import make_backend
 from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
 from robot_bridge.dynamixel.robot import DynamixelRobot
 from robot_bridge.dynamixel.settings import BusSettings
-from robot_bridge.gate import GateSettings
 from robot_bridge.servos import ServoSettings
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.mujoco_robot import MujocoRobot
@@ -18,7 +17,7 @@ from rosac_common.settings import SettingsError
 
 
 def made(robot, port="", **changes):
-    blocks = (robot, GateSettings(), SimulationSettings(), BusSettings(port=port))
+    blocks = (robot, SimulationSettings(), BusSettings(port=port))
     return make_backend(BridgeSettings(*blocks, **changes), time.monotonic, epoch_ns=7)
 
 

@@ -1,5 +1,6 @@
 """The safety gate: its states, and what it does to commands."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from robot_bridge.causes import Cause
-from robot_bridge.gate import GateSettings, SafetyGate
+from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command, GateState, Verdict
 
 PERIOD_S = 0.1
@@ -15,8 +16,9 @@ MOVE = 2 * math.pi / 3 * PERIOD_S
 START = np.array([0.0, -1.0, 1.0] * 3 + [0.5])
 
 
-def make_gate(robot, **settings):
-    return SafetyGate(robot, GateSettings(**settings), command_timeout_s=0.2, command_age_limit_s=0.15)
+def make_gate(robot, **limits):
+    robot = dataclasses.replace(robot, safety=dataclasses.replace(robot.safety, **limits))
+    return SafetyGate(robot, command_timeout_s=0.2, command_age_limit_s=0.15)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from robot_bridge.causes import Cause
-from robot_bridge.gate import GateSettings, SafetyGate
+from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command, GateState, Verdict
 from robot_bridge.leg_kinematics import IDENTIFIED_LEG, motor_angles
 from robot_bridge.robot import load_robot
@@ -20,7 +20,7 @@ SWUNG = motor_angles(np.array([0.0, 1.65, 0.0, 0.0]), np.full(4, 2.0))
 
 @pytest.fixture
 def armed():
-    gate = SafetyGate(ROBOT, GateSettings(), command_timeout_s=0.2, command_age_limit_s=0.15)
+    gate = SafetyGate(ROBOT, command_timeout_s=0.2, command_age_limit_s=0.15)
     assert gate.arm(STAND, now_s=0.0)[0]
     return gate
 
@@ -43,7 +43,7 @@ def test_inside_it_passes(armed):
     [(STRETCHED, "leg front_right: extension 3.100 rad"), (SWUNG, "leg back_left: swing 1.650 rad is outside")],
 )
 def test_a_command_that_leads_out_of_it_moves_nothing(armed, goals, detail):
-    for _ in range(GateSettings().bad_command_limit):
+    for _ in range(ROBOT.safety.bad_command_limit):
         result = send(armed, goals)
         assert result.verdict is Verdict.REFUSED
         assert result.detail.startswith(detail)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from robot_bridge.backend import BackendError, ReadError, RobotState
 from robot_bridge.causes import Cause
-from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.settings import BridgeSettings
@@ -60,7 +59,7 @@ class Bench:
     """A loop, its robot and gate, and all that it published."""
 
     def __init__(self, kind, robot, **settings):
-        self.settings = BridgeSettings(robot=robot, gate=GateSettings(), simulation=SimulationSettings(), **settings)
+        self.settings = BridgeSettings(robot=robot, simulation=SimulationSettings(), **settings)
         self.robot, self.gate = FakeRobot(), make_gate(self.settings)
         self.executed, self.states = [], []
         self.loop = kind(self.settings, self.robot, self.gate, self.executed.append, self.states.append)

@@ -8,7 +8,6 @@ import pytest
 from robot_bridge.backend import BackendError, ConnectionLostError, ReadError, RobotHealth, RobotState
 from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.dynamixel.settings import BusSettings
-from robot_bridge.gate import GateSettings
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import RealtimeLoop, make_gate
 from robot_bridge.monitor import JointMonitor
@@ -79,9 +78,7 @@ class Bench:
 
     def __init__(self, robot, **limits):
         robot = dataclasses.replace(robot, safety=SafetyLimits(**limits))
-        settings = BridgeSettings(
-            robot=robot, gate=GateSettings(), simulation=SimulationSettings(), time_base="realtime"
-        )
+        settings = BridgeSettings(robot=robot, simulation=SimulationSettings(), time_base="realtime")
         self.robot, self.gate, self.states = FakeRobot(), make_gate(settings), []
         self.loop = RealtimeLoop(settings, self.robot, self.gate, lambda _: None, self.states.append)
         self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
@@ -298,7 +295,7 @@ def test_a_joint_that_slips_is_fast_for_a_moment_only(bench):
 
 def test_what_speed_is_too_fast(robot):
     """A simulated joint knows no top speed, and may be faster than a real one should be."""
-    rest = {"robot": robot, "gate": GateSettings(), "simulation": SimulationSettings(speed_stop_rad_s=6.0)}
+    rest = {"robot": robot, "simulation": SimulationSettings(speed_stop_rad_s=6.0)}
     assert BridgeSettings(**rest).fastest_rad_s == [6.0] * 9 + [15.0]
     bus = BusSettings(port="/dev/ttyUSB0")
     real = BridgeSettings(**rest, backend="dynamixel", bus=bus, time_base="realtime")

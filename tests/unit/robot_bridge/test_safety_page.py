@@ -1,8 +1,11 @@
-"""docs/safety.md shows the table of causes as the code has it."""
+"""docs/safety.md shows the table of causes as the code has it, and each limit is one of the robot file."""
 
+import dataclasses
 from pathlib import Path
 
+import pytest
 from robot_bridge.causes import RULES
+from robot_bridge.robot import RobotSettings
 
 PAGE = Path(__file__).parents[3] / "docs" / "safety.md"
 
@@ -14,3 +17,12 @@ def test_the_page_shows_every_cause_with_its_reaction_and_limit():
         for cause, rule in RULES.items()
     ]
     assert rows == expected
+
+
+@pytest.mark.parametrize("cause", [cause for cause, rule in RULES.items() if rule.limit != "-"])
+def test_every_limit_is_a_setting_of_the_robot_file(cause):
+    blocks = {field.name: field.default_factory for field in dataclasses.fields(RobotSettings)}
+    first, *others = RULES[cause].limit.split(", ")
+    robot, block, name = first.split(".")
+    assert robot == "robot"
+    assert {name, *others} <= {field.name for field in dataclasses.fields(blocks[block])}
