@@ -1,6 +1,7 @@
 """The bridge's process ends, dies or stands still: what the servos do, and what a new bridge finds."""
 
 import signal
+import time
 
 import pytest
 from helpers.commander import LEGS, ROBOT
@@ -9,6 +10,7 @@ from helpers.rig import WATCHDOG_S, Rig
 from helpers.ros import call
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from robot_bridge.dynamixel.settings import BusSettings
 from sac_interfaces.msg import SafetyState
 
 pytestmark = pytest.mark.ros
@@ -50,15 +52,28 @@ def test_a_signal_without_a_cable_ends_too_and_says_what_is_not_known(rig):
     assert "Traceback" not in rig.process.output()
 
 
-def test_a_signal_with_a_silent_servo_ends_too_and_says_that_its_torque_is_not_known_to_be_off(rig):
-    first = rig.robot.joint_ids[0]
-    rig.emulator.fault("silent", id=first)
-    rig.process.signal(signal.SIGTERM)
-    assert rig.process.wait() == 0, rig.process.output()
-    assert "it is not known whether torque is off, cut the power" in rig.process.output()
-    assert f"servo {first}" in rig.process.output()
-    assert "Traceback" not in rig.process.output()
-    assert not any(torque(rig)[1:])
+@pytest.mark.parametrize("silent", ["one", "all"])
+def test_a_signal_with_silent_servos_ends_within_a_second_too_and_says_whose_torque_is_not_known_to_be_off(rig, silent):
+    ids = rig.robot.joint_ids[: 1 if silent == "one" else None]
+    rig.restart_bridge(**{"bus.reply_timeout_s": BusSettings().reply_timeout_s})
+
+    def end_s():
+        if rig.process.process.poll() is not None:
+            rig.emulator.clear_faults()
+            rig.restart_bridge()
+        rig.ready()
+        for identifier in ids:
+            rig.emulator.fault("silent", id=identifier)
+        since_s = time.monotonic()
+        rig.process.signal(signal.SIGTERM)
+        assert rig.process.wait() == 0, rig.process.output()
+        assert "it is not known whether torque is off, cut the power" in rig.process.output()
+        assert f"servo {ids[0]}" in rig.process.output()
+        assert "Traceback" not in rig.process.output()
+        return time.monotonic() - since_s
+
+    assert best_of(5, end_s, 1.0) < 1.0
+    assert not any(torque(rig)[len(ids) : len(rig.robot.joint_ids)])
 
 
 def test_a_bridge_started_without_its_cable_is_started_by_reset_when_it_is_there(rig):

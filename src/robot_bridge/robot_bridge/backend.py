@@ -12,6 +12,8 @@ from robot_bridge.body_state import BodyState
 
 Vector = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+# In RobotHealth.hardware_error, a bit that no servo's register has: it says that it has an error, not yet which.
+UNREAD_ERROR = 0x80
 
 
 class BackendError(RuntimeError):
@@ -49,7 +51,7 @@ class RobotHealth:
 
     temperature_c: Vector  # NaN: never read
     voltage_v: Vector  # NaN: never read
-    hardware_error: npt.NDArray[np.uint8]  # bits of the servo's register; 0: none
+    hardware_error: npt.NDArray[np.uint8]  # bits of the servo's register, or UNREAD_ERROR; 0: none
     read_s: Vector  # steady time of the reading [s]; -inf: never
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from robot_bridge.backend import Flags, RobotHealth, RobotState, Vector
+from robot_bridge.backend import UNREAD_ERROR, Flags, RobotHealth, RobotState, Vector
 from robot_bridge.causes import Cause
 from robot_bridge.robot import RobotSettings
 
@@ -110,9 +110,11 @@ class JointMonitor:
             yield Cause.TEMPERATURE, old
         if health.hardware_error.any():
             i = int(np.argmax(health.hardware_error))
+            bits = int(health.hardware_error[i])
+            which = "that could not be read yet" if bits == UNREAD_ERROR else f"bits {bits & ~UNREAD_ERROR:#04x}"
             yield (
                 Cause.HARDWARE_ERROR,
-                f"joint '{self._names[i]}' reports hardware error bits {health.hardware_error[i]:#04x} "
+                f"joint '{self._names[i]}' reports hardware error {which} "
                 "(docs/hardware.md): safety/reset reboots the servo",
             )
 

@@ -51,6 +51,14 @@ class ServoError(BackendError):
     """A servo answered, but with an error."""
 
 
+class PartialReadError(ReadError):
+    """Not all servos answered; `answers` holds what the others said, by id."""
+
+    def __init__(self, error: ReadError, answers: Mapping[int, bytes]) -> None:
+        super().__init__(f"{error}")
+        self.answers = answers
+
+
 @dataclasses.dataclass(frozen=True)
 class Ping:
     """What a servo says of itself."""
@@ -163,7 +171,7 @@ class DynamixelBus:
             fast: one answer of all (fast sync read).
 
         Raises:
-            ReadError: an answer is missing, late, damaged, an error, or of the wrong size; names the ids.
+            PartialReadError: an answer is missing, late, damaged, an error, or of the wrong size; names the ids.
         """
         what = f"read registers {address} to {address + size - 1}"
         count = len(identifiers)
@@ -175,7 +183,7 @@ class DynamixelBus:
         silent = [identifier for identifier in identifiers if identifier not in answers]
         if silent:
             self._expect_late(length)
-            raise self._failed(kind, silent, what)
+            raise PartialReadError(self._failed(kind, silent, what), answers)
         return answers
 
     def _answers(self, identifiers: Sequence[int], size: int, length: int) -> tuple[dict[int, bytes], str]:

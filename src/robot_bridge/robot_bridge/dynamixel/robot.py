@@ -8,8 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from robot_bridge.backend import BackendError, ConnectionLostError, Flags, ReadError, RobotHealth, RobotState, Vector
-from robot_bridge.dynamixel.bus import DynamixelBus, ServoError
+from robot_bridge.backend import (
+    UNREAD_ERROR,
+    BackendError,
+    ConnectionLostError,
+    Flags,
+    ReadError,
+    RobotHealth,
+    RobotState,
+    Vector,
+)
+from robot_bridge.dynamixel.bus import DynamixelBus, PartialReadError, ServoError
 from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, watchdog_ticks
 from robot_bridge.dynamixel.control_table import (
     TICKS_PER_REVOLUTION,
@@ -32,6 +41,9 @@ _LATE_LENGTHS = 10
 _SLOW_ADDRESS, _SLOW_SIZE = 144, 3
 # What nobody answers (sync writes) is read back, and sent so often: single packets are lost.
 _SET_TRIES = 3
+# Who does not answer is asked no more after this time, or so many missing answers if that is longer: torque off is
+# tried twice when a bridge ends, which has a second for it.
+_SET_S, _SET_MISSING = 0.3, 5
 _TRIPPED = -1  # register bus_watchdog, once it has stopped the servo
 
 
@@ -137,10 +149,11 @@ class DynamixelRobot:
     def _sync_read(self) -> npt.NDArray[np.uint8]:
         """Bytes (joints, _SIZE) of all servos; a fast read that fails is followed by a plain one, which names who is
         silent."""
-        for retries_left in range(self._settings.read_retries, -1, -1):
+        retries = max(self._settings.read_retries, int(self._fast))
+        for retries_left in range(retries, -1, -1):
             self._extra = self._extra_bytes()
             address, size = _END - _SIZE - self._extra, _SIZE + self._extra
-            fast = self._fast and retries_left == self._settings.read_retries
+            fast = self._fast and retries_left == retries
             try:
                 answers = self.bus.sync_read(self._ids, address, size, fast)
             except ReadError:
@@ -183,12 +196,13 @@ class DynamixelRobot:
         """One short read: a hardware error that is new, else in turn the bus watchdogs of all servos, whose findings
         :meth:`read` tells, or the slow registers of one servo."""
         alerted = {i for i, identifier in enumerate(self._ids) if identifier in self.bus.alerts}
-        self._unread_errors |= alerted - self._alerted
+        for place in alerted - self._alerted:
+            self._health.hardware_error[place] |= UNREAD_ERROR
+            self._unread_errors.add(place)
         self._alerted = alerted
         turn, watchdogs = divmod(self._polls, 2)
         if self._unread_errors:
-            place = self._unread_errors.pop()
-            self._health.hardware_error[place] = self.bus.read(self._ids[place], self._error)
+            self._read_error(self._unread_errors.pop())
         elif watchdogs:
             self._polls += 1
             self._look_at_watchdogs()
@@ -196,6 +210,11 @@ class DynamixelRobot:
             self._polls += 1
             self._read_slow(turn % len(self._ids))
         return self._health
+
+    def _read_error(self, place: int) -> None:
+        """What the servo's alert means. The alert alone is known already, so that this reading may be lost."""
+        with contextlib.suppress(ReadError):  # counted by the bus; asked again after the servo's next slow values
+            self._health.hardware_error[place] = self.bus.read(self._ids[place], self._error)
 
     def _read_slow(self, place: int) -> None:
         identifier, health = self._ids[place], self._health
@@ -264,34 +283,45 @@ class DynamixelRobot:
     def _switch_off(self, which: Flags) -> None:
         """All at once, then each asked whether it is off."""
         stops_ms = 1e3 * self._watchdog_ticks * WATCHDOG_UNIT_S
-        off = np.zeros_like(self._low)
+        off = self._by_id(np.zeros_like(self._low), which)
         remedy = f"cut the power; its bus watchdog stops it {stops_ms:g} ms after the last instruction"
-        self._set(self._torque, self._by_id(off, which), remedy)
+        try:
+            self._set(self._torque, off, remedy)
+        except BackendError:
+            self.bus.sync_write(self._torque, off)  # the last word, should the others have been lost
+            raise
         self._torque_on &= ~which
 
     def _set(self, register: Register, values: dict[int, int], remedy: str) -> None:
         """Set a register of several servos with one instruction, and read it back.
 
         Raises:
-            BackendError: a servo does not show its value after a few tries; the message ends with the remedy.
+            BackendError: a servo does not show its value after a few tries, or a moment; the message ends with the
+                remedy.
         """
-        left = values
-        for _ in range(_SET_TRIES):
+        end_s = self._clock() + max(_SET_S, _SET_MISSING * self._settings.reply_timeout_s)
+        left, tries = values, 0
+        while left and tries < _SET_TRIES and (not tries or self._clock() < end_s):
+            tries += 1
             self.bus.sync_write(register, left)
-            left = self._not_set(register, left)
-            if not left:
-                return
+            left = self._not_set(register, left, end_s)
+        if not left:
+            return
         names = ", ".join(str(servo) for servo in self._servos if servo.identifier in left)
         wanted = ", ".join(sorted({str(value) for value in left.values()}))
-        raise BackendError(f"{names}: {register.name} is not {wanted} after {_SET_TRIES} tries: {remedy}")
+        raise BackendError(f"{names}: {register.name} is not {wanted} (tries: {tries}): {remedy}")
 
-    def _not_set(self, register: Register, values: dict[int, int]) -> dict[int, int]:
-        """Those of the values that their servos do not show."""
+    def _not_set(self, register: Register, values: dict[int, int], end_s: float) -> dict[int, int]:
+        """Those of the values that their servos do not show, asked until then."""
+        answers: dict[int, bytes] = {}
         try:
-            answers = self.bus.sync_read(list(values), register.address, register.size)
-        except ReadError:  # counted by the bus; one servo that is silent must not hide the others
-            answers = {}
-            for identifier in values:
+            answers |= self.bus.sync_read(list(values), register.address, register.size)
+        except PartialReadError as error:  # counted by the bus
+            answers |= error.answers
+            # One servo that is silent must not hide the others, which wait for its answer.
+            for identifier in values.keys() - answers.keys() if len(values) > 1 else ():
+                if self._clock() > end_s:
+                    break
                 with contextlib.suppress(ReadError, ServoError):
                     answers[identifier] = self.bus.read_bytes(
                         identifier, register.address, register.size, register.name

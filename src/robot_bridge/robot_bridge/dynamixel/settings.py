@@ -22,7 +22,10 @@ class BusSettings:
         maximum=1.0,
     )
     read_retries: int = setting(
-        1, "a failed read of all joints is tried again so often before it counts as failed (ROBEL: 1)", minimum=0
+        1,
+        "a failed read of all joints is tried again so often before it counts as failed (ROBEL: 1); a failed fast read "
+        "is followed by a plain one in any case",
+        minimum=0,
     )
     fast_read: bool = setting(True, "read all servos with one answer (fast sync read) where their firmware allows it")
     fast_read_failures: int = setting(

@@ -8,14 +8,16 @@ import time
 
 import numpy as np
 import pytest
-from helpers.patience import until
-from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
+from helpers.patience import best_of, until
+from robot_bridge.backend import UNREAD_ERROR, BackendError, ConnectionLostError, ReadError
+from robot_bridge.causes import Cause
 from robot_bridge.dynamixel.emulated import EmulatedRobot, LockstepEmulatedRobot
 from robot_bridge.dynamixel.robot import DynamixelRobot
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.dynamixel.units import RAD_PER_TICK
 from robot_bridge.emulator.bus import EmulatedBus
 from robot_bridge.emulator.plant import FreeJoints
+from robot_bridge.monitor import JointMonitor
 
 SETTINGS = BusSettings(port="emulator", reply_timeout_s=0.1)
 CYCLE_S = 0.02
@@ -222,7 +224,7 @@ def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(impatient,
     drive(impatient, inner_goals(servo_robot), everyone(impatient), 0.1)
     victim = servo_robot.all_joint_ids[2]
     impatient.emulator.fault("silent", id=victim)
-    with pytest.raises(BackendError, match=rf"servo {victim} \(.*torque_enable is not 0 after 3 tries: cut the power"):
+    with pytest.raises(BackendError, match=rf"^servo {victim} \([^,]*torque_enable is not 0 .*: cut the power"):
         impatient.write(inner_goals(servo_robot), nobody(impatient))
     assert sum(torques(impatient)) == 1  # all that could hear are off
     impatient.emulator.clear_faults()
@@ -246,8 +248,9 @@ def test_lost_and_damaged_packets_cost_readings_but_never_truth(driver, servo_ro
         good += 1
 
 
-def test_fast_reads_are_given_up_after_failing_again_and_again(servo_robot):
-    settings = dataclasses.replace(SETTINGS, fast_read_failures=3)
+@pytest.mark.parametrize("read_retries", [0, 1])
+def test_fast_reads_are_given_up_after_failing_again_and_again(servo_robot, read_retries):
+    settings = dataclasses.replace(SETTINGS, fast_read_failures=3, read_retries=read_retries)
     driver = LockstepEmulatedRobot(servo_robot, settings, time.monotonic)
     try:
         driver.open()
@@ -311,6 +314,27 @@ def test_an_alert_is_looked_at_first_and_recovered_from(driver, servo_robot):
     assert all(torques(driver))
 
 
+def test_an_alert_counts_although_its_reason_cannot_be_read(driver, servo_robot, monkeypatch):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    driver.emulator.fault("hardware_error", id=servo_robot.all_joint_ids[3], bit=5)
+    driver.read()
+
+    def lost(*_):
+        raise ReadError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.bus, "read", lost)
+        health = driver.poll_health()
+    assert health.hardware_error[3] == UNREAD_ERROR
+    monitor = JointMonitor(servo_robot, servo_robot.safety.speed_stop_rad_s)
+    ((cause, detail),) = monitor.health_problems(health, nobody(driver), 0.0)
+    assert cause is Cause.HARDWARE_ERROR
+    assert f"'{servo_robot.all_joint_names[3]}' reports hardware error that could not be read yet" in detail
+    for _ in range(3 * len(everyone(driver))):
+        health = driver.poll_health()
+    assert health.hardware_error[3] == 1 << 5
+
+
 def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
     """It would go on without gains, limits and bus watchdog."""
     drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
@@ -334,6 +358,40 @@ def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
 
 
 # real time
+
+
+def test_torque_off_is_said_first_and_its_confirmation_waited_for_a_moment_only(realtime, servo_robot, monkeypatch):
+    """However many servos do not answer."""
+    realtime.write(realtime.read().position_rad, everyone(realtime))
+    monkeypatch.setattr(realtime, "_settings", BusSettings())
+    monkeypatch.setattr(realtime.bus._port, "reply_timeout_s", BusSettings().reply_timeout_s)
+    said = []
+    monkeypatch.setattr(realtime.bus, "sync_write", recorded(realtime.bus.sync_write, "write", said))
+    monkeypatch.setattr(realtime.bus, "sync_read", recorded(realtime.bus.sync_read, "read", said))
+    monkeypatch.setattr(realtime.bus, "read_bytes", recorded(realtime.bus.read_bytes, "read", said))
+    for identifier in servo_robot.all_joint_ids:
+        realtime.emulator.fault("silent", id=identifier)
+
+    def tell_s():
+        said.clear()
+        since_s = time.monotonic()
+        with pytest.raises(BackendError, match="torque_enable is not 0 .*: cut the power"):
+            realtime.write(inner_goals(servo_robot), nobody(realtime))
+        assert said[0] == said[-1] == "write"
+        return time.monotonic() - since_s
+
+    assert best_of(5, tell_s, 0.45) < 0.45
+    realtime.emulator.clear_faults()
+
+
+def recorded(method, name, said):
+    """The method, which notes that it is called."""
+
+    def call(*arguments):
+        said.append(name)
+        return method(*arguments)
+
+    return call
 
 
 def test_silence_trips_the_bus_watchdog_and_the_driver_says_so(realtime, servo_robot):
