@@ -10,6 +10,9 @@ from helpers.ros import call, ros_node
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from sac_interfaces.msg import SafetyState
+from std_msgs.msg import Empty
+
+from rosac_common import qos
 
 pytestmark = pytest.mark.ros
 
@@ -69,6 +72,16 @@ def test_lifecycle_by_hand():
         commander.call("safety/arm")
         commander.until(lambda: stamp(commander.states[-1]) >= last, "states after clean-up")
         assert stamp(commander.step()) > last
+
+        # who has beaten once must go on, also after the bridge was not active for a while
+        beat = node.create_publisher(Empty, "safety/heartbeat", qos.EVENTS)
+        commander.until(beat.get_subscription_count, "the bridge listens")
+        beat.publish(Empty())
+        commander.until_safety(SafetyState.STOPPED)
+        assert change_state(commander, Transition.TRANSITION_DEACTIVATE)
+        assert change_state(commander, Transition.TRANSITION_ACTIVATE)
+        commander.until_report()
+        assert "heartbeat_lost (safety/heartbeat is silent" in commander.call("safety/reset", expect=False)
         assert change_state(commander, Transition.TRANSITION_ACTIVE_SHUTDOWN)
         assert state_of(commander) == State.PRIMARY_STATE_FINALIZED
         assert "torque off, robot closed" in process.output()

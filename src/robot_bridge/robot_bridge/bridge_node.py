@@ -26,6 +26,7 @@ from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
+from robot_bridge.monitor import Beats
 from robot_bridge.motion import OF_THE_ROBOT, MotionLoop
 from robot_bridge.publishers import BridgePublishers
 from robot_bridge.revival import Revival
@@ -70,6 +71,8 @@ class BridgeNode(LifecycleNode):
         super().__init__("bridge")
         self.settings = declare_settings(self, BridgeSettings)
         self._gate = make_gate(self.settings)
+        # Not the loop's: who has beaten must go on, also when the bridge was not active meanwhile.
+        self._beats = Beats(self.settings.robot)
         self._backend = make_backend(self.settings, time.monotonic, time.time_ns())
         check_period(self.settings, self._backend)
         # Not the seed itself: the backend's noise draws from that.
@@ -171,7 +174,9 @@ class BridgeNode(LifecycleNode):
     def _activate(self) -> None:
         lockstep = self.settings.lockstep
         kind = LockstepLoop if lockstep else RealtimeLoop
-        self._loop = kind(self.settings, self._backend, self._gate, self._topics.executed, self._publish_state)
+        self._loop = kind(
+            self.settings, self._backend, self._gate, self._beats, self._topics.executed, self._publish_state
+        )
         self._loop.start(time.monotonic())
         period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
@@ -243,18 +248,16 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_heartbeat(self, message: Empty) -> None:
-        if self._loop is not None:
-            self._loop.beats.heartbeat.beat(time.monotonic())
+        self._beats.heartbeat.beat(time.monotonic())
 
     @_guarded
     def _on_manager(self, message: Empty) -> None:
-        if self._loop is not None:
-            self._loop.beats.manager.beat(time.monotonic())
+        self._beats.manager.beat(time.monotonic())
 
     @_guarded
     def _on_dead_man(self, message: Bool) -> None:
+        self._beats.dead_man.beat(time.monotonic(), message.data)
         if self._loop is not None:
-            self._loop.beats.dead_man.beat(time.monotonic(), message.data)
             self._loop.watch(time.monotonic())  # letting go must not wait for the next tick
             self._publish_safety_on_change()
 

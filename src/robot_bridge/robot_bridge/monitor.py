@@ -197,7 +197,7 @@ class Beat:
     Args:
         cause: when it is not.
         topic: on which it beats.
-        required: whether it must beat from the start; otherwise it must go on once it has begun.
+        required: whether it must beat from the start; otherwise it must go on once it has begun, as long as this lives.
         timeout_s: longest pause.
     """
 
@@ -219,7 +219,8 @@ class Beat:
         silent_s = now_s - self._last_s
         if silent_s <= self._timeout_s:
             return ""
-        return f"{self._topic} is silent for {silent_s:.2f} s, limit {self._timeout_s:g} s: start it again"
+        remedy = "start it again" if self._required else "start it again, or restart the bridge to go on without it"
+        return f"{self._topic} is silent for {silent_s:.2f} s, limit {self._timeout_s:g} s: {remedy}"
 
 
 class Beats:

@@ -80,6 +80,7 @@ class MotionLoop(abc.ABC):
         settings: the bridge's settings.
         backend: an open robot.
         gate: judges every command.
+        beats: who must be heard; what was heard before this loop counts, too.
         on_executed: takes what was sent to the motors.
         on_state: takes each new reading, and each one published again.
     """
@@ -89,18 +90,19 @@ class MotionLoop(abc.ABC):
         settings: BridgeSettings,
         backend: RobotBackend,
         gate: SafetyGate,
+        beats: Beats,
         on_executed: Callable[[Executed], None],
         on_state: Callable[[RobotState], None],
     ) -> None:
         self._backend = backend
         self._gate = gate
+        self._beats = beats
         self._period_s = settings.control_period_s
         self._on_executed = on_executed
         self._on_state = on_state
         self._limits = settings.robot.safety
         self._monitor = JointMonitor(settings.robot, settings.fastest_rad_s)
         self._frozen = FrozenReadings(settings.robot)
-        self.beats = Beats(settings.robot)
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
         self._obeyed = gate.orders  # how many of the gate's orders the robot has heard
@@ -185,7 +187,7 @@ class MotionLoop(abc.ABC):
 
     def obstacles(self, now_s: float) -> list[str]:
         """Why the robot must not be armed now: who does not beat, and joints outside their range."""
-        silent = [problem for beat in self.beats.all if (problem := beat.problem(now_s))]
+        silent = [problem for beat in self._beats.all if (problem := beat.problem(now_s))]
         return silent + self.misplaced()
 
     def misplaced(self) -> list[str]:
@@ -226,7 +228,7 @@ class MotionLoop(abc.ABC):
 
     def watch(self, now_s: float) -> None:
         """Look at those who must beat; while the robot stands, only whether they are back."""
-        for beat in self.beats.all:
+        for beat in self._beats.all:
             problem = beat.problem(now_s)
             if not problem:
                 self._gate.stop(beat.cause, False, "")

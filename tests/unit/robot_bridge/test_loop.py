@@ -8,6 +8,7 @@ from robot_bridge.backend import BackendError, ReadError, RobotState
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LONGEST_CATCH_UP_S, REPEAT_AFTER_S, LockstepLoop, RealtimeLoop, check_period, make_gate
+from robot_bridge.monitor import Beats
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.settings import SimulationSettings
 from rosac_common.settings import SettingsError
@@ -62,7 +63,8 @@ class Bench:
         self.settings = BridgeSettings(robot=robot, simulation=SimulationSettings(), **settings)
         self.robot, self.gate = FakeRobot(), make_gate(self.settings)
         self.executed, self.states = [], []
-        self.loop = kind(self.settings, self.robot, self.gate, self.executed.append, self.states.append)
+        beats = Beats(self.settings.robot)
+        self.loop = kind(self.settings, self.robot, self.gate, beats, self.executed.append, self.states.append)
         self.loop.start(0.0)
         self.names = robot.joint_names
 

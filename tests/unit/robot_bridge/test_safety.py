@@ -10,7 +10,7 @@ from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import RealtimeLoop, make_gate
-from robot_bridge.monitor import JointMonitor
+from robot_bridge.monitor import Beats, JointMonitor
 from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.settings import SimulationSettings
@@ -80,7 +80,8 @@ class Bench:
         robot = dataclasses.replace(robot, safety=SafetyLimits(**limits))
         settings = BridgeSettings(robot=robot, simulation=SimulationSettings(), time_base="realtime")
         self.robot, self.gate, self.states = FakeRobot(), make_gate(settings), []
-        self.loop = RealtimeLoop(settings, self.robot, self.gate, lambda _: None, self.states.append)
+        self.beats = Beats(robot)
+        self.loop = RealtimeLoop(settings, self.robot, self.gate, self.beats, lambda _: None, self.states.append)
         self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
         self.sway_rad = 0.0  # how far the goals go to and fro
         self.loop.start(0.0)
@@ -427,7 +428,7 @@ def test_a_cause_that_stays_is_said_once(bench, cause):
     bench.robot.position[0] = 1.5 if cause is Cause.JOINT_RANGE else 0.0
     bench.robot.current[0] = 0.44 if cause is Cause.MOTOR_CURRENT else 0.0
     if cause is Cause.HEARTBEAT_LOST:
-        bench.loop.beats.heartbeat.beat(bench.now_s)
+        bench.beats.heartbeat.beat(bench.now_s)
     bench.run(1.5)
     assert cause in bench.causes()
     revision, orders, writes = bench.gate.revision, bench.gate.orders, bench.robot.writes
@@ -474,7 +475,7 @@ def test_a_task_that_does_not_come_back_stops(robot):
 class TestBeats:
     def made(self, robot, name, required=True):
         bench = Bench(robot, **{f"{name}_required": required})
-        return bench, getattr(bench.loop.beats, name)
+        return bench, getattr(bench.beats, name)
 
     def test_a_required_beat_that_was_never_heard_forbids_to_arm(self, robot, name):
         bench, beat = self.made(robot, name)
@@ -513,9 +514,9 @@ class TestBeats:
 
 def test_a_released_dead_man_stops_at_once(robot):
     bench = Bench(robot, dead_man_required=True)
-    bench.loop.beats.dead_man.beat(0.0)
+    bench.beats.dead_man.beat(0.0)
     bench.arm()
-    bench.loop.beats.dead_man.beat(0.005, good=False)
+    bench.beats.dead_man.beat(0.005, good=False)
     bench.loop.watch(0.005)
     bench.assert_stopped(Cause.DEAD_MAN_RELEASED)
 
