@@ -2,10 +2,11 @@
 
 .venv/bin/python benchmarks/learner_speed.py --json result.json
 
-Every learner is a child process of its own that stays alive over all rounds; only one of them works at a time. All get
-the same cores (affinity) and as many threads. An update is: draw 256 transitions from a full memory of 1,000,000, step
-both critics, policy and temperature, move the targets; two hidden layers of 256. What is compiled or prepared at the
-start is not counted. `sbx` makes one update a call, as a robot needs it; `sbx_64` makes 64 in one compiled call.
+Every learner is a child process of its own that stays alive over all rounds; all but the one whose turn it is are
+stopped (SIGSTOP), for waiting threads may spin. All get the same cores (affinity) and as many threads. An update is:
+draw 256 transitions from a full memory of 1,000,000, step both critics, policy and temperature, move the targets; two
+hidden layers of 256. What is compiled or prepared at the start is not counted. `sbx` makes one update a call, as a
+robot needs it; `sbx_64` makes 64 in one compiled call.
 `rosac_bfloat16` is rosac with `sac.products: bfloat16`; everything else computes in float32.
 
 .venv/bin/python benchmarks/learner_speed.py --device cuda
@@ -21,6 +22,7 @@ import ros_first  # noqa: F401
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -85,11 +87,12 @@ class Child:
             raise
 
     def tell(self, command: str, value: float) -> None:
-        """Have it do something; `answer` waits for the result."""
+        """Wake it and have it do something; `answer` waits for the result."""
+        self._process.send_signal(signal.SIGCONT)
         print(command, value, file=self._process.stdin, flush=True)
 
     def answer(self) -> dict[str, Any]:
-        """What it says next.
+        """What it says next. Then it is stopped, for threads that wait for their next work may take cores meanwhile.
 
         Raises:
             RuntimeError: it ended.
@@ -97,6 +100,7 @@ class Child:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the process of {self.name} ended with status {self._process.wait()}; see above")
+        self._process.send_signal(signal.SIGSTOP)
         return json.loads(line)
 
     def updates_per_s(self, duration_s: float) -> float:

@@ -50,7 +50,11 @@ class Rosac:
 
         torch.set_num_threads(threads)
         settings = SacSettings(
-            batch_size=BATCH_SIZE, hidden_sizes=HIDDEN_SIZES, replay_capacity=CAPACITY, products=products
+            batch_size=BATCH_SIZE,
+            hidden_sizes=HIDDEN_SIZES,
+            replay_capacity=CAPACITY,
+            gradients="compiled",
+            products=products,
         )
         self.memory = ReplayBuffer(CAPACITY, observation_size, action_size)
         rows = full_memory_rows(observation_size, action_size)
@@ -58,6 +62,8 @@ class Rosac:
             self.memory.extend(rows)
         self.rng = np.random.default_rng(SEED)
         self._learner = SacLearner(settings, observation_size, action_size, seed=SEED)
+        if self._learner.fallback:
+            raise RuntimeError(self._learner.fallback)
 
     def run(self) -> None:
         self._learner.update(self.memory.sample(BATCH_SIZE, self.rng))

@@ -2,8 +2,10 @@
 
 import os
 
-# Both are read when PyTorch or NumPy is loaded; what the user has set stays. Threads that spin while they wait for each
-# other would take the cores from the robot's nodes, and on a busy machine two of them make an update slower than one
-# alone (docs/sac.md, Speed). One observation is too small a product to share among threads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Both are read when PyTorch or NumPy is loaded; what the user has set stays. Threads of an update that wait for each
+# other look for about 30 us before they sleep: shorter, and two of them are no faster than one; longer, and on a busy
+# machine they take the cores from the robot's nodes and from each other (docs/sac.md, Speed).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# One observation is too small a product to share among threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

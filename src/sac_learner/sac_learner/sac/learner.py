@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION
 from sac_learner.sac.batch import Batch
+from sac_learner.sac.compiled import compile_for_cpu
 from sac_learner.sac.critic import smooth_targets
-from sac_learner.sac.derived import DerivedGradients
+from sac_learner.sac.derived import Compile, DerivedGradients
 from sac_learner.sac.gradients import (
     BFLOAT16_GRADIENT_TOLERANCE,
+    GRADIENT_TOLERANCE,
     Gradients,
     Metrics,
     Networks,
@@ -182,20 +184,37 @@ def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradie
     plain = PlainGradients(settings, networks)
     if settings.gradients == "plain":
         return plain, ""
+    device = networks.log_alpha.device
+    products = _type_of_products(settings, device)
+
+    def checked(compiler: Compile | None, products: torch.dtype) -> Gradients:
+        derived = DerivedGradients(settings, networks, products, compiler)
+        tolerance = GRADIENT_TOLERANCE if products is torch.float32 else BFLOAT16_GRADIENT_TOLERANCE
+        if problem := check_gradients(plain, derived, networks, settings.batch_size, tolerance):
+            raise RuntimeError(f"they do not agree with the plain ones: {problem}")
+        return derived
+
+    # On a GPU the whole update is captured instead (`learning/cuda.py`).
+    compiler = compile_for_cpu if settings.gradients == "compiled" and device.type == "cpu" else None
     try:
-        derived = DerivedGradients(settings, networks)
-        problem = check_gradients(plain, derived, networks, settings.batch_size)
-        products = _type_of_products(settings, networks.log_alpha.device)
-        if products is not torch.float32 and not problem:  # rounding hides small mistakes: checked after the rest
-            derived = DerivedGradients(settings, networks, products)
-            problem = check_gradients(plain, derived, networks, settings.batch_size, BFLOAT16_GRADIENT_TOLERANCE)
-    except RuntimeError as error:  # an operation that this device does not have
-        problem = str(error).splitlines()[0]
-    if not problem:
+        derived = checked(None, torch.float32)
+        if products is not torch.float32:  # rounding hides small mistakes: checked after the rest
+            derived = checked(None, products)
+    except RuntimeError as error:  # also an operation that this device does not have
+        return plain, _complaint("hand-derived gradients", error, "the plain ones")
+    if compiler is None:
         return derived, ""
-    return plain, (
-        f"the hand-derived gradients do not agree with the plain ones: {problem}. Updates use the plain ones, "
-        "which are slower; please report this with the version of PyTorch and the device"
+    try:
+        return checked(compiler, products), ""
+    except RuntimeError as error:
+        return derived, _complaint("compiled gradients", error, "the hand-derived ones, not compiled")
+
+
+def _complaint(name: str, error: RuntimeError, instead: str) -> str:
+    cause = str(error).splitlines()[0]
+    return (
+        f"the {name} cannot be used: {cause}. Updates use {instead}, which are slower; if nothing here says what to "
+        f"do about it, please report this with the version of PyTorch ({torch.__version__}) and the device"
     )
 
 

@@ -100,9 +100,10 @@ class SacSettings:
     )
     gradients: str = setting(
         "derived",
-        "How gradients are computed: derived by hand, checked at the start, or plain, by automatic differentiation, at "
-        "0.85 of the speed on a CPU (own measurement). The same but for rounding.",
-        choices=("derived", "plain"),
+        "How gradients are computed: plain, by automatic differentiation; derived by hand; or compiled, the same for a "
+        "CPU by PyTorch's compiler, which needs a C++ compiler and 10 to 30 s at the first start. The same but for "
+        "rounding, checked at the start; docs/sac.md, Speed, has figures.",
+        choices=("compiled", "derived", "plain"),
     )
     products: str = setting(
         "float32",

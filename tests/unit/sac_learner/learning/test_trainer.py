@@ -355,7 +355,7 @@ def test_checkpoint_metadata_is_plain_json(tmp_path):
 def test_gradients_that_are_not_trusted_are_named_and_learning_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(learner_module, "check_gradients", lambda *_: "critic gradient differs by 0.5 of its size")
     trainer = Trainer(learner_settings(tmp_path))
-    assert "hand-derived gradients do not agree" in trainer.problems["gradients"]
+    assert "hand-derived gradients cannot be used: they do not agree" in trainer.problems["gradients"]
     for number in range(30):
         trainer.offer(make_transition(number))
     while trainer.step():

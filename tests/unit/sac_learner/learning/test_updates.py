@@ -13,8 +13,6 @@ from sac_learner.learning.device_replay import DeviceReplay
 from sac_learner.learning.replay import ReplayBuffer
 from sac_learner.learning.updates import DeviceUpdates, HostUpdates, make_updates
 from sac_learner.sac.batch import Batch
-from sac_learner.sac.derived import DerivedGradients
-from sac_learner.sac.gradients import Networks
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.settings import SacSettings
 from sac_learner.sac.symmetry import Symmetries
@@ -39,15 +37,11 @@ def uncaptured(work, generator):
     return work
 
 
-def make_learner(batched=True, **changes):
+def make_learner(**changes):
     settings = from_mapping(
         SacSettings, {"hidden_sizes": [16, 16], "batch_size": BATCH, "replay_capacity": 100, **changes}
     )
-    made = SacLearner(settings, *SIZES, seed=3, symmetries=MIRROR)
-    if settings.gradients == "derived":  # as on a GPU
-        networks = Networks(made.policy, made.critic, made.target_critic, made.log_alpha, made.target_entropy)
-        made._gradients = DerivedGradients(settings, networks, getattr(torch, settings.products), batched)
-    return made
+    return SacLearner(settings, *SIZES, seed=3, symmetries=MIRROR)
 
 
 def make_device_updates(capture=recorded, **changes):
@@ -161,7 +155,14 @@ def test_a_captured_update_that_differs_is_found_and_not_used(capture):
 
 
 def test_what_waits_for_the_host_cannot_be_captured_and_is_run_uncaptured():
-    learner = make_learner(batched=False)
+    learner = make_learner()
+    critic = learner._gradients.critic
+
+    def waits(batch, *arguments):
+        batch.reward.nonzero()
+        return critic(batch, *arguments)
+
+    learner._gradients.critic = waits
     updates = DeviceUpdates(learner, DeviceReplay(100, *SIZES, CPU), recorded)
     assert "not permitted when stream is capturing: aten.nonzero" in updates.fallback
     assert "more lines" not in updates.fallback

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import sac_learner.sac.learner as learner_module
 import torch
 from rosac_common.settings import SettingsError, from_mapping
-from sac_learner.sac import derived, derived_critic
+from sac_learner.sac import derived, derived_layers
 from sac_learner.sac.batch import Batch
+from sac_learner.sac.compiled import compile_for_cpu
 from sac_learner.sac.derived import DerivedGradients
 from sac_learner.sac.gradients import (
     BFLOAT16_GRADIENT_TOLERANCE,
@@ -66,13 +68,21 @@ def drawn(seed):
     return batch, normal(2, BATCH, ACTION)
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["cpu", "gpu"])
-@pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_derived_gradients_equal_automatic_differentiation(changes, batched):
+def cases(*compiled):
+    """Every variant as it is written, and these also compiled: that takes seconds each."""
+    return [(changes, None) for changes in VARIANTS] + [(changes, compile_for_cpu) for changes in compiled]
+
+
+@pytest.mark.parametrize(
+    ("changes", "compiler"),
+    cases({"critic_normalisation": "layer", "hidden_sizes": [24, 16, 8], "temperature_mode": "fixed"}),
+    ids=str,
+)
+def test_derived_gradients_equal_automatic_differentiation(changes, compiler):
     made = learner(changes)
     networks = networks_of(made)
     plain = PlainGradients(made.settings, networks)
-    fast = DerivedGradients(made.settings, networks, batched=batched)
+    fast = DerivedGradients(made.settings, networks, compiler=compiler)
     for seed in range(3):
         batch, noise = drawn(seed)
         for name in ("critic", "actor"):
@@ -103,14 +113,13 @@ def test_training_with_either_gradients_goes_the_same_way():
         assert difference.mean() < 2e-4, name
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["cpu", "gpu"])
-@pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_products_in_bfloat16_are_near(changes, batched):
+@pytest.mark.parametrize(("changes", "compiler"), cases({"critic_normalisation": "layer"}), ids=str)
+def test_products_in_bfloat16_are_near(changes, compiler):
     """Rounding to 8 bits; what is summed over the batch averages out."""
     made = learner(changes)
     networks = networks_of(made)
     plain = PlainGradients(made.settings, networks)
-    fast = DerivedGradients(made.settings, networks, torch.bfloat16, batched)
+    fast = DerivedGradients(made.settings, networks, torch.bfloat16, compiler)
     assert check_gradients(plain, fast, networks, BATCH, BFLOAT16_GRADIENT_TOLERANCE) == ""
     assert "differs" in check_gradients(plain, fast, networks, BATCH)
     batch, noise = drawn(0)
@@ -147,8 +156,7 @@ def test_every_learner_finds_its_gradients_in_order(changes):
 @pytest.mark.parametrize(
     ("module", "broken"),
     [
-        (derived, "relu_backward"),
-        (derived_critic, "relu_backward"),
+        (derived_layers, "relu_backward"),
         (derived, "sample_action"),
         (derived, "critic_target"),
     ],
@@ -156,8 +164,8 @@ def test_every_learner_finds_its_gradients_in_order(changes):
 def test_wrong_gradients_are_found_at_the_start_and_not_used(module, broken, monkeypatch):
     right = getattr(module, broken)
 
-    def wrong_relu(back, hidden, threshold, grad_input):
-        return right(back, torch.ones_like(hidden), threshold, grad_input=grad_input)
+    def wrong_relu(back, hidden, threshold):
+        return right(back, torch.ones_like(hidden), threshold)
 
     def wrong_sample(mean, log_std, noise):
         action, log_prob = right(mean, log_std, noise)
@@ -169,7 +177,7 @@ def test_wrong_gradients_are_found_at_the_start_and_not_used(module, broken, mon
     wrong = {"relu_backward": wrong_relu, "sample_action": wrong_sample, "critic_target": wrong_target}[broken]
     monkeypatch.setattr(module, broken, wrong)
     made = learner({})
-    assert "hand-derived gradients do not agree with the plain ones" in made.fallback
+    assert "hand-derived gradients cannot be used: they do not agree with the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
 
 
@@ -180,9 +188,8 @@ def test_the_check_at_the_start_meets_clipped_standard_deviations_too(observatio
 
     def without_limits(self, *arguments):
         result = right(self, *arguments)
-        limited = self._log_std[-len(self._raw_log_std) :]
-        clipped.append(float((self._raw_log_std != limited).float().mean()))
-        self._raw_log_std = limited
+        clipped.append(float((self._kept.raw_log_std != self._kept.log_std).float().mean()))
+        self._kept = self._kept._replace(raw_log_std=self._kept.log_std)
         return result
 
     monkeypatch.setattr(DerivedGradients, "critic", without_limits)
@@ -195,10 +202,58 @@ def test_gradients_that_a_device_cannot_compute_are_not_used(monkeypatch):
     def missing(*_, **__):
         raise RuntimeError("'threshold_backward' not implemented for 'Half'\nmore lines")
 
-    monkeypatch.setattr(derived_critic, "relu_backward", missing)
+    monkeypatch.setattr(derived_layers, "relu_backward", missing)
     made = learner({})
-    assert "ones: 'threshold_backward' not implemented for 'Half'. Updates use the plain ones" in made.fallback
+    assert "used: 'threshold_backward' not implemented for 'Half'. Updates use the plain ones" in made.fallback
     assert isinstance(made._gradients, PlainGradients)
+
+
+def test_a_compiled_update_is_that_of_the_written_gradients_but_for_rounding():
+    moments = []
+    for gradients in ("derived", "compiled"):
+        made = learner({"gradients": gradients, "actor_interval": 2})
+        assert made.fallback == ""
+        for seed in range(3):  # with the policy, without, with
+            made.update(Batch(*(field.numpy() for field in drawn(seed)[0])))
+        moments.append(made.state()["critic_adam.mean"])
+    torch.testing.assert_close(*moments, rtol=0.01, atol=1e-3 * float(moments[0].abs().max()))
+    assert not torch.equal(*moments)  # something else computed
+
+
+def compiled_wrongly(function, arguments):
+    def call(*given):
+        gradient, *others = function(*given)
+        return gradient * 1.01, *others
+
+    return call
+
+
+def no_compiler(function, arguments):
+    raise RuntimeError("No working C++ compiler found\nmore lines")
+
+
+@pytest.mark.parametrize(
+    ("compiler", "cause"),
+    [(compiled_wrongly, "they do not agree with the plain ones: critic gradient differs"), (no_compiler, "No working")],
+)
+def test_compiled_gradients_that_are_wrong_or_cannot_be_made_are_not_used(compiler, cause, monkeypatch):
+    monkeypatch.setattr(learner_module, "compile_for_cpu", compiler)
+    made = learner({"gradients": "compiled"})
+    assert f"compiled gradients cannot be used: {cause}" in made.fallback
+    assert "Updates use the hand-derived ones, not compiled" in made.fallback
+    assert isinstance(made._gradients, DerivedGradients)
+    made.update(Batch(*(field.numpy() for field in drawn(0)[0])))
+
+
+def test_compiled_code_is_not_taken_from_a_folder_that_others_can_write(monkeypatch, tmp_path):
+    """It is run: whoever can write there could have this user do anything."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    directory = tmp_path / "rosac" / "inductor"
+    directory.mkdir(parents=True)
+    directory.chmod(0o777)
+    made = learner({"gradients": "compiled"})
+    assert f"{directory}, belongs to or can be written by somebody else: remove it" in made.fallback
 
 
 def test_check_changes_nothing():
