@@ -33,11 +33,11 @@ def bus(tool, emulator, *arguments, **options):
 def test_check_fix_and_the_exit_codes(hand, tmp_path):
     code, said, _ = bus("check", hand, "--json", tmp_path / "check.json")
     assert code == 1
-    assert "10 of 10 servos read; problems: 6, notes: 0" in said
+    assert "10 of 10 servos read; problems: 6, notes: 1" in said
     found = json.loads((tmp_path / "check.json").read_text())
     assert len(found["servos"]) == 10
     assert found["servos"][9]["joint"] == "valve"
-    assert {finding["severity"] for finding in found["findings"]} == {"warning"}
+    assert {finding["severity"] for finding in found["findings"]} == {"warning", "note"}
     assert "return delay time" in {finding["what"] for finding in found["findings"]}
     code, said, _ = bus("check", hand, "--fix")
     assert code == 0

@@ -20,6 +20,7 @@ def one_new_servo():
     """A servo as it left the factory, but for its baud rate, which the emulator gets as an option."""
     servos = ServoSettings(
         model=["XH430-V210"],
+        stall_current_a=[0.7],
         current_limit_a=[0.46],
         torque_constant_nm_a=[3.7],
         position_p_gain=[900],

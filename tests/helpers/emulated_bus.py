@@ -14,7 +14,7 @@ TRIES = 4
 
 def make_robot(model="XM430-W210", joints=JOINTS, **servos):
     """Joints that touch nothing; ids 1, 2, 3; 0 rad is tick 2048."""
-    lists = {"current_limit_a": 0.9, "torque_constant_nm_a": 1.3, "position_p_gain": 800}
+    lists = {"stall_current_a": 2.3, "current_limit_a": 0.9, "torque_constant_nm_a": 1.3, "position_p_gain": 800}
     block = {name: [value] * joints for name, value in lists.items()}
     block |= {"model": [model] * joints, "position_i_gain": [0] * joints, "position_d_gain": [0] * joints}
     return RobotSettings(

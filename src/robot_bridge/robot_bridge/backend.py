@@ -36,7 +36,7 @@ class RobotState:
     position_rad: Vector  # (joints,)
     velocity_rad_s: Vector  # (joints,)
     effort_nm: Vector  # (joints,) torque of the motors
-    current_a: Vector | None = None  # (joints,) current of the motors; None where it is not measured
+    current_a: Vector | None = None  # (joints,) current of the motors, or guessed from their load; None: nothing known
     body: BodyState | None = None  # of a robot that moves about; None: it is fixed, or not known here
 
     @property

@@ -35,6 +35,10 @@ class JointMonitor:
         self._polled_s: float | None = None
         self._own = np.arange(len(self._names)) < len(robot.joint_names)
         self._current_a = robot.safety.current_stop_share * np.array(robot.servos.current_limit_a)
+        self._full_a = [
+            None if model.current_unit_a else stall_a
+            for model, stall_a in zip(robot.servos.models, robot.servos.stall_current_a, strict=True)
+        ]  # of those that measure a load
         self._too_much_since_s: float | None = None
         # Which joints were too fast at the reading before.
         self._was_fast = np.zeros(len(self._names), dtype=bool)
@@ -90,11 +94,19 @@ class JointMonitor:
             self._too_much_since_s = now_s
         for_s = now_s - self._too_much_since_s
         if for_s > self._limits.current_time_s:
+            full_a = self._full_a[i]
+            verb, unit, scale = ("draws", " A", 1.0) if full_a is None else ("pushes with", "% load", 100.0 / full_a)
             yield (
                 Cause.MOTOR_CURRENT,
-                f"joint '{self._names[i]}' draws {abs(state.current_a[i]):.3f} A for {for_s:.2f} s, limit "
-                f"{self._current_a[i]:.3f} A for {self._limits.current_time_s:g} s: what blocks it?",
+                f"joint '{self._names[i]}' {verb} {scale * abs(state.current_a[i]):.3g}{unit} for {for_s:.2f} s, limit "
+                f"{scale * self._current_a[i]:.3g}{unit} for {self._limits.current_time_s:g} s: what blocks it?",
             )
+
+    def strained(self, state: RobotState) -> Flags:
+        """Which joints (joints,) are above their limit of current, for however short a time."""
+        if state.current_a is None:
+            return np.zeros(len(self._names), dtype=bool)
+        return np.abs(state.current_a) > self._current_a
 
     def health_problems(self, health: RobotHealth, torque_on: Flags, now_s: float) -> Iterator[Problem]:
         """What is wrong with the slow values: the newest ones, as they are after each try to read one more."""
@@ -158,7 +170,8 @@ class FrozenReadings:
     """Finds an encoder that shows its last values for ever.
 
     A joint that is blocked shows the same position too, but its motor pushes more or less as the goal moves. Position,
-    velocity and effort that all stay the same to the bit while the goal moves are no measurement.
+    velocity and effort that all stay the same to the bit while the goal moves are no measurement, unless the motor
+    gives all that it may: then nothing changes either.
     """
 
     def __init__(self, robot: RobotSettings) -> None:
@@ -169,10 +182,11 @@ class FrozenReadings:
         self._lowest_rad, self._highest_rad = np.zeros(count), np.zeros(count)  # goals since it is the same
         self._since_ns = np.zeros(count, dtype=np.int64)  # when the goal had moved far enough
 
-    def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags) -> Iterator[Problem]:
-        """Which joint under torque, told these goals, does not measure any more."""
+    def problems(self, state: RobotState, goals_rad: Vector, torque_on: Flags, strained: Flags) -> Iterator[Problem]:
+        """Which joint under torque, told these goals, does not measure any more. Those that are strained are the
+        current limit's to stop."""
         # Goals from before torque came on were nobody's.
-        same = torque_on & self._torque_on & self._repeats.of(state)
+        same = torque_on & self._torque_on & self._repeats.of(state) & ~strained
         self._torque_on = torque_on.copy()
         self._lowest_rad = np.where(same, np.minimum(self._lowest_rad, goals_rad), goals_rad)
         self._highest_rad = np.where(same, np.maximum(self._highest_rad, goals_rad), goals_rad)

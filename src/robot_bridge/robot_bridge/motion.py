@@ -321,7 +321,8 @@ class MotionLoop(abc.ABC):
         """Measured values against their limits."""
         self._judge_body(now_s)
         found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
-        found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on))
+        strained = self._monitor.strained(self.state)
+        found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on, strained))
         for cause in MEASURED:
             if cause in found:
                 self._stop(cause, found[cause], now_s)

@@ -61,9 +61,9 @@ class SafetyLimits:
         maximum=1.0,
     )
     current_stop_share: float = setting(
-        0.9,
-        "a motor above this part of its servos.current_limit_a for current_time_s stops the robot; servos that keep "
-        "the limit by themselves never show more than all of it (own figure)",
+        0.75,
+        "a motor above this part of its servos.current_limit_a for current_time_s stops the robot. Blocked, it shows "
+        "all of it, less with a warm winding (50 K: 17%) or a low supply (own figure)",
         minimum=0.01,
         maximum=1.0,
     )

@@ -7,7 +7,14 @@ import math
 
 from rosac_common.settings import SettingsError, setting
 
-from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S, WATCHDOG_UNIT_S, Model
+from robot_bridge.dynamixel.control_table import (
+    BAUD_RATES,
+    FULL_PWM,
+    RETURN_DELAY_UNIT_S,
+    VELOCITY_UNIT_RAD_S,
+    WATCHDOG_UNIT_S,
+    Model,
+)
 from robot_bridge.dynamixel.models import MODELS
 
 
@@ -19,8 +26,14 @@ class ServoSettings:
     """
 
     model: list[str] = setting([], "model of each servo", choices=tuple(MODELS))
+    stall_current_a: list[float] = setting(
+        [], "what each motor draws when it is blocked at full PWM and nominal supply [A]; e-manual", minimum=0.0
+    )
     current_limit_a: list[float] = setting(
-        [], "register current_limit: the most that each servo may draw [A]", minimum=0.0
+        [],
+        "the most that each motor may draw when it is blocked [A]: register pwm_limit is this part of stall_current_a. "
+        "It takes the same part of the top speed",
+        minimum=0.0,
     )
     torque_constant_nm_a: list[float] = setting(
         [], "torque per current [Nm/A]: stall torque over stall current of the e-manual", minimum=0.0
@@ -62,13 +75,20 @@ class ServoSettings:
         """The models of all joints."""
         return [MODELS[name] for name in self.model]
 
+    @property
+    def pwm_limits(self) -> list[int]:
+        """Registers pwm_limit and goal_pwm of all joints. Voltage over resistance is what a blocked motor draws."""
+        pairs = zip(self.current_limit_a, self.stall_current_a, strict=True)
+        return [int(FULL_PWM * limit_a / stall_a + 1e-9) for limit_a, stall_a in pairs]
+
     def check(self, joints: int) -> None:
         """Check the lists against the number of joints.
 
         Raises:
             SettingsError: lists of wrong length, or a value that a servo cannot take.
         """
-        names = ("current_limit_a", "torque_constant_nm_a", "position_p_gain", "position_i_gain", "position_d_gain")
+        currents = ("stall_current_a", "current_limit_a", "torque_constant_nm_a")
+        names = (*currents, "position_p_gain", "position_i_gain", "position_d_gain")
         if not self.present:
             given = [name for name in names if getattr(self, name)]
             if given:
@@ -78,17 +98,22 @@ class ServoSettings:
             count = len(getattr(self, name))
             if count != joints:
                 raise SettingsError(f"robot.servos.{name} has {count} values for {joints} joints: give one each")
-        for model, limit_a in zip(self.models, self.current_limit_a, strict=True):
-            register = model.registers.get("current_limit")
-            if register is None:
-                continue
-            highest_a = (register.maximum or 0) * model.current_unit_a
-            if not 0.0 < limit_a <= highest_a + 1e-9:
+        for name in currents:
+            if not all(math.isfinite(value) and value > 0 for value in getattr(self, name)):
+                raise SettingsError(f"robot.servos.{name} must be above 0: {getattr(self, name)}")
+        for limit_a, stall_a, pwm in zip(self.current_limit_a, self.stall_current_a, self.pwm_limits, strict=True):
+            if not 1 <= pwm <= FULL_PWM:
                 raise SettingsError(
-                    f"robot.servos.current_limit_a is {limit_a:g}; {model.name} takes above 0 to {highest_a:.3f} A"
+                    f"robot.servos.current_limit_a is {limit_a:g}; a motor that draws {stall_a:g} A at full PWM "
+                    f"(robot.servos.stall_current_a) takes {stall_a / FULL_PWM:.2g} to {stall_a:g} A"
                 )
-        if not all(math.isfinite(value) and value > 0 for value in self.torque_constant_nm_a):
-            raise SettingsError(f"robot.servos.torque_constant_nm_a must be above 0: {self.torque_constant_nm_a}")
+        for model in self.models:
+            fastest_rad_s = model.register("velocity_limit").default * VELOCITY_UNIT_RAD_S
+            if self.profile_velocity_rad_s > fastest_rad_s:
+                raise SettingsError(
+                    f"robot.servos.profile_velocity_rad_s is {self.profile_velocity_rad_s:g}; {model.name} ends at "
+                    f"{fastest_rad_s:.2f} (register velocity_limit)"
+                )
         for name, value, unit in (
             ("bus_watchdog_s", self.bus_watchdog_s, WATCHDOG_UNIT_S),
             ("return_delay_us", self.return_delay_us, 1e6 * RETURN_DELAY_UNIT_S),

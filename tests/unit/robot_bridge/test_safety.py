@@ -160,7 +160,7 @@ def test_a_measured_value_beyond_its_limit_stops(bench, cause, field, value):
     bench.assert_reset_then_arm(cause)
 
 
-@pytest.mark.parametrize(("field", "value"), [("position", 0.48 + 0.49), ("velocity", 14.9), ("current", 0.41)])
+@pytest.mark.parametrize(("field", "value"), [("position", 0.48 + 0.49), ("velocity", 14.9), ("current", 0.34)])
 def test_just_within_the_limit_goes_on(bench, field, value):
     getattr(bench.robot, field)[0] = value
     bench.run(1.0)
@@ -300,7 +300,7 @@ def test_what_speed_is_too_fast(robot):
     assert BridgeSettings(**rest).fastest_rad_s == [6.0] * 9 + [15.0]
     bus = BusSettings(port="/dev/ttyUSB0")
     real = BridgeSettings(**rest, backend="dynamixel", bus=bus, time_base="realtime")
-    assert real.fastest_rad_s == [4.5] * 9 + [15.0]
+    assert real.fastest_rad_s == [3.3] * 9 + [15.0]
 
 
 def test_a_motor_whose_temperature_is_not_known_any_more_stops_the_robot(bench):

@@ -33,7 +33,7 @@ OLDEST_FIRMWARE = 38
 _PINGS_AFTER_REBOOT = 50
 NO_SECOND_ID = 253  # register secondary_id: from here on there is none (e-manual)
 # Registers that the robot file does not determine and that must not be less safe than they left the factory.
-GUARDS = ("shutdown", "secondary_id", "temperature_limit")
+GUARDS = ("shutdown", "secondary_id", "temperature_limit", "startup_configuration")
 # Packets are lost now and then; what is written here is read back anyway.
 _TRIES = 3
 
@@ -62,7 +62,7 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
     high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
     ends = zip(Units(robot).ticks(low).tolist(), Units(robot).ticks(high).tolist(), strict=True)
     found = []
-    for i, (model, end) in enumerate(zip(block.models, ends, strict=True)):
+    for i, (model, end, pwm) in enumerate(zip(block.models, ends, block.pwm_limits, strict=True)):
         lowest, highest = min(end), max(end)
         # An auxiliary joint may turn on and on; its servo drives it within one turn.
         if i < len(robot.joint_names) and not 0 <= lowest < highest <= _LAST_TICK:
@@ -72,6 +72,7 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
                 "`rosac bus calibrate`"
             )
         settings = {
+            # First of all: a servo that is switched to another mode resets gains, profile and limits (e-manual).
             "operating_mode": POSITION_CONTROL,
             # Direction and offset are the robot file's; the servo counts from its own zero.
             "drive_mode": 0,
@@ -80,14 +81,16 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
             # The servo itself goes no further than the robot file allows, whatever it is told.
             "min_position_limit": max(lowest, 0),
             "max_position_limit": min(highest, _LAST_TICK),
+            "pwm_limit": pwm,
+            # Nothing here is limited by it, but a profile would be.
+            "velocity_limit": model.register("velocity_limit").default,
+            "goal_pwm": pwm,
             "position_p_gain": block.position_p_gain[i],
             "position_i_gain": block.position_i_gain[i],
             "position_d_gain": block.position_d_gain[i],
             "profile_acceleration": round(block.profile_acceleration_rad_s2 / ACCELERATION_UNIT_RAD_S2),
             "profile_velocity": round(block.profile_velocity_rad_s / VELOCITY_UNIT_RAD_S),
         }
-        if "current_limit" in model.registers:
-            settings["current_limit"] = int(block.current_limit_a[i] / model.current_unit_a + 1e-9)
         found.append(Servo(robot.all_joint_names[i], robot.all_joint_ids[i], model, settings))
     return found
 
@@ -122,7 +125,8 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
         _clear(bus, servo)
         for name, value in servo.settings.items():
             set_register(bus, servo, name, value)
-        present = {name: read_register(bus, servo, name) for name in GUARDS}
+        known = [name for name in GUARDS if servo.model.register(name).firmware <= ping.firmware]
+        present = {name: read_register(bus, servo, name) for name in known}
         for name, value in unsafe_guards(servo.model, present).items():
             set_register(bus, servo, name, value)
     for servo in servos:
@@ -135,13 +139,14 @@ def unsafe_guards(model: Model, present: Mapping[str, int]) -> dict[str, int]:
 
     Args:
         model: of the servo.
-        present: what it holds in these registers, and maybe in others.
+        present: what it holds in these registers, and maybe in others; an old firmware lacks some.
     """
     defaults = {name: model.register(name).default for name in GUARDS}
     unsafe = {
         "shutdown": defaults["shutdown"] & ~present["shutdown"] != 0,
         "secondary_id": present["secondary_id"] < NO_SECOND_ID,
         "temperature_limit": present["temperature_limit"] > defaults["temperature_limit"],
+        "startup_configuration": present.get("startup_configuration", 0) != defaults["startup_configuration"],
     }
     return {name: defaults[name] for name in GUARDS if unsafe[name]}
 

@@ -1,7 +1,7 @@
 """The control table of Dynamixel X-series servos: where each register lies, what it holds and who may write it.
 
 Source: ROBOTIS e-manual, page of the XM430-W210; `models` says where others differ. Registers that nothing here needs
-are left out: start-up configuration, PWM slope, external ports, backup.
+are left out: PWM slope, external ports.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ TABLE_SIZE = 662
 
 BAUD_RATES = {0: 9_600, 1: 57_600, 2: 115_200, 3: 1_000_000, 4: 2_000_000, 5: 3_000_000, 6: 4_000_000, 7: 4_500_000}
 POSITION_CONTROL = 3  # register operating_mode
+FULL_PWM = 885  # registers pwm_limit, goal_pwm, present_pwm: all of the supply's voltage
+LOAD_UNIT = 1e-3  # register present_load, in parts of the full output
 # Register hardware_error_status: bit -> what it means.
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Register:
-    """One entry of the control table. Values outside [minimum, maximum] are answered with a data limit error."""
+    """One entry of the control table. Values outside [minimum, maximum] are answered with a data range error."""
 
     name: str
     address: int
@@ -42,6 +44,7 @@ class Register:
     signed: bool = False
     minimum: int | None = None
     maximum: int | None = None
+    firmware: int = 0  # first one that has it
 
     @property
     def eeprom(self) -> bool:
@@ -73,7 +76,7 @@ class Model:
     name: str
     number: int
     registers: Mapping[str, Register]
-    current_unit_a: float  # 0: it measures a load instead of a current
+    current_unit_a: float  # 0: it has no current registers; present_load lies where others have present_current
     fast_read_firmware: int  # first firmware that knows fast sync read, or NEVER
 
     def register(self, name: str) -> Register:
@@ -113,6 +116,8 @@ XM430_W210 = (
     Register("velocity_limit", 44, 4, 330, minimum=0, maximum=1023),
     Register("max_position_limit", 48, 4, 4095, minimum=0, maximum=4095),
     Register("min_position_limit", 52, 4, 0, minimum=0, maximum=4095),
+    # Bit 0: torque on at start-up; bit 1: the backup's gains, profile and indirect addresses at start-up.
+    Register("startup_configuration", 60, 1, 0, minimum=0, maximum=3, firmware=45),
     Register("shutdown", 63, 1, 52),
     Register("torque_enable", 64, 1, 0, minimum=0, maximum=1),
     Register("led", 65, 1, 0, minimum=0, maximum=1),
@@ -132,7 +137,7 @@ XM430_W210 = (
     Register("goal_velocity", 104, 4, 330, signed=True),
     Register("profile_acceleration", 108, 4, 0, minimum=0, maximum=32_767),
     Register("profile_velocity", 112, 4, 0, minimum=0, maximum=32_767),
-    Register("goal_position", 116, 4, 2048, signed=True),
+    Register("goal_position", 116, 4, 2048, signed=True, minimum=-1_048_575, maximum=1_048_575),
     _read_only("realtime_tick", 120, 2, 0),
     _read_only("moving", 122, 1, 0),
     _read_only("moving_status", 123, 1, 0),
@@ -144,4 +149,5 @@ XM430_W210 = (
     _read_only("position_trajectory", 140, 4, 2048, signed=True),
     _read_only("present_input_voltage", 144, 2, 120),
     _read_only("present_temperature", 146, 1, 30),
+    Register("backup_ready", 147, 1, 0, writable=False, firmware=45),
 )

@@ -49,6 +49,8 @@ def _model(name: str, number: int, kind: _Kind, **defaults: int) -> Model:
     for label, goal in (("current_limit", "goal_current"), ("velocity_limit", "goal_velocity")):
         if label in registers:
             registers[goal] = dataclasses.replace(registers[goal], default=registers[label].default)
+    if not kind.current_unit_a:
+        registers["present_load"] = dataclasses.replace(registers.pop("present_current"), name="present_load")
     if "current_limit" in registers:
         # It leaves the factory at the most that it takes.
         limit = registers["current_limit"]
@@ -84,6 +86,8 @@ def _x330(changes: Mapping[str, Mapping[str, int]], **defaults: int) -> _Kind:
     """A kind of X330."""
     same = {
         "firmware_version": {"default": 46},
+        "startup_configuration": {"firmware": 46},
+        "backup_ready": {"firmware": 46},
         "baud_rate": {"maximum": 6},
         "protocol_type": {"minimum": 2, "maximum": 22},
         "temperature_limit": {"default": 70},

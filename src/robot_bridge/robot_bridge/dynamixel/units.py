@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_bridge.backend import Vector
-from robot_bridge.dynamixel.control_table import TICKS_PER_REVOLUTION, VELOCITY_UNIT_RAD_S
+from robot_bridge.dynamixel.control_table import LOAD_UNIT, TICKS_PER_REVOLUTION, VELOCITY_UNIT_RAD_S
 from robot_bridge.robot import RobotSettings
 
 RAD_PER_TICK = 2.0 * np.pi / TICKS_PER_REVOLUTION
@@ -19,7 +19,8 @@ class Units:
     def __init__(self, robot: RobotSettings) -> None:
         self._direction = np.array([*robot.direction, *robot.auxiliary_direction])
         self._offset_rad = np.array([*robot.position_offset_rad, *robot.auxiliary_position_offset_rad])
-        self._current_unit_a = np.array([model.current_unit_a for model in robot.servos.models])
+        stalled_a = zip(robot.servos.models, robot.servos.stall_current_a, strict=True)
+        self._current_unit_a = np.array([model.current_unit_a or LOAD_UNIT * stall_a for model, stall_a in stalled_a])
         self._torque_constant = np.array(robot.servos.torque_constant_nm_a)
 
     def position_rad(self, ticks: Counts) -> Vector:
@@ -35,7 +36,8 @@ class Units:
         return self._direction * (counts * VELOCITY_UNIT_RAD_S)
 
     def current_a(self, counts: Counts) -> Vector:
-        """Current that turns the joint forward, of register present_current; 0 where the model has none."""
+        """Current that turns the joint forward, of register present_current. Of register present_load, a share of the
+        full output, what the blocked motor would draw."""
         return self._direction * (counts * self._current_unit_a)
 
     def effort_nm(self, current_a: Vector) -> Vector:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S
+from robot_bridge.emulator.backup import RESTORE
 from robot_bridge.emulator.drives import Drives
 from robot_bridge.emulator.faults import Line, checked_fault
 from robot_bridge.emulator.packets import (
@@ -26,7 +27,8 @@ from robot_bridge.robot import RobotSettings
 
 _CLEAR_MULTI_TURN = bytes([0x01, 0x44, 0x58, 0x4C, 0x22])
 # Parameter of a factory reset -> registers that it keeps.
-_RESETS: Mapping[bytes, tuple[str, ...]] = {b"\xff": (), b"\x01": ("id",), b"\x02": ("id", "baud_rate")}
+_RESET_ALL = b"\xff"
+_RESETS: Mapping[bytes, tuple[str, ...]] = {_RESET_ALL: (), b"\x01": ("id",), b"\x02": ("id", "baud_rate")}
 # How long a servo hears nothing after a reboot (own figure; the e-manual gives none).
 BOOT_S = 0.25
 # Least status return level at which an instruction is answered; 2 for all others.
@@ -130,7 +132,9 @@ class EmulatedBus:
         if packet.instruction == Instruction.PING:
             wanted = sorted(self._hearing)
             return [reply for identifier in wanted for reply in self._answers(identifier, 0, self._ping)]
-        if packet.instruction != Instruction.READ:
+        # Nobody resets all servos to one id (e-manual, factory reset).
+        resets_all = packet.instruction == Instruction.FACTORY_RESET and packet.parameters == _RESET_ALL
+        if packet.instruction != Instruction.READ and not resets_all:
             for servo in [servo for twins in self._hearing.values() for servo in twins]:
                 self._single(servo, packet)
         return []
@@ -163,7 +167,12 @@ class EmulatedBus:
             servo.factory_reset(_RESETS[values])
             return Error.NONE, b""
         if kind == Instruction.CLEAR:
-            return (Error.NONE if values == _CLEAR_MULTI_TURN else Error.DATA_RANGE), b""
+            return (servo.clear() if values == _CLEAR_MULTI_TURN else Error.DATA_RANGE), b""
+        if kind == Instruction.CONTROL_TABLE_BACKUP:
+            error = servo.back_up(values)
+            if not error and values == RESTORE:
+                self._reboot(servo)
+            return error, b""
         return Error.INSTRUCTION, b""
 
     def _reboot(self, servo: Servo) -> None:

@@ -11,26 +11,28 @@ import numpy as np
 from robot_bridge.backend import Vector
 from robot_bridge.body_state import BodyState
 from robot_bridge.dynamixel.control_table import (
+    FULL_PWM,
+    LOAD_UNIT,
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     VOLTAGE_UNIT_V,
     WATCHDOG_UNIT_S,
 )
 from robot_bridge.emulator.plant import MovablePlant, Plant
-from robot_bridge.emulator.servo import CURRENT_BASED_POSITION, RAD_PER_TICK, Notice, Servo
+from robot_bridge.emulator.rules import CURRENT_BASED_POSITION
+from robot_bridge.emulator.servo import RAD_PER_TICK, Notice, Servo
 from robot_bridge.robot import RobotSettings
 
 AMBIENT_C = 25.0
 # Own figures, chosen so that a stalled servo reaches its limit in minutes and cools in about ten: no source gives them.
 HEATING_C_PER_S_AT_LIMIT = 0.5
 COOLING_TIME_S = 300.0
-# Time at the current limit that counts as overload (own figure; the e-manual gives no curve).
+# Time at the limit that counts as overload (own figure; the e-manual gives no curve).
 OVERLOAD_S = 1.0
 _OVERLOAD_SHARE = 0.98
 _VOLTAGE, _OVERHEATING, _OVERLOAD = 0, 2, 5  # bits of register hardware_error_status
 # Physics steps between two looks at warmth and watchdogs, when no goal moves by itself.
 _STEPS_AT_ONCE = 8
-_FULL_PWM = 885
 _TICK_PERIOD = 32_768
 # Registers realtime_tick .. present_temperature, which lie side by side in every X-series servo.
 _PRESENT_ADDRESS, _PRESENT = 120, struct.Struct("<HBBhhiiiiHB")
@@ -52,8 +54,10 @@ class Drives:
         self._offset = np.array([*robot.position_offset_rad, *robot.auxiliary_position_offset_rad])
         self._kp = plant.gains_nm_rad.copy()
         self._torque_constant = np.array(robot.servos.torque_constant_nm_a)
+        self._stall_a = robot.servos.stall_current_a
         self._nominal_voltage_v = robot.servos.voltage_v
-        self._current_unit = [servo.model.current_unit_a for servo in servos]
+        # Of present_current; of present_load where a model has that instead.
+        self._current_unit = [servo.model.current_unit_a or LOAD_UNIT * self._stall_a[servo.place] for servo in servos]
         count = len(servos)
         self.temperature_c = np.full(count, AMBIENT_C)
         self.voltage_v = np.full(count, self._nominal_voltage_v)
@@ -114,13 +118,12 @@ class Drives:
         self._notice.settings = False
         servos = self.servos
         share = [servo.get("position_p_gain") / servo.model.register("position_p_gain").default for servo in servos]
-        self._limit_a = np.array([_current_limit_a(servo) for servo in servos])
+        self._limit_a = np.array([_most_a(servo, self._stall_a[servo.place]) for servo in servos])
         self._hottest_c = np.array([servo.get("temperature_limit") for servo in servos])
         self._lowest_v = VOLTAGE_UNIT_V * np.array([servo.get("min_voltage_limit") for servo in servos]) - 1e-9
         self._highest_v = VOLTAGE_UNIT_V * np.array([servo.get("max_voltage_limit") for servo in servos]) + 1e-9
         self._homing_ticks = np.array([servo.offset_ticks for servo in servos])
         self._moving_speed = [servo.get("moving_threshold") for servo in servos]
-        self._most_a = [_most_a(servo) for servo in servos]
         self.plant.set_gains(self._kp * share)
         self.plant.set_effort_limits(self._limit_a * self._torque_constant)
 
@@ -166,7 +169,7 @@ class Drives:
     def _age(self, elapsed_s: float) -> None:
         """Warmth, overload and voltage, and the hardware errors that come of them."""
         current_a = np.abs(self.plant.read().effort_nm) / self._torque_constant
-        share = current_a / self._limit_a  # 0 for a model without current registers
+        share = current_a / self._limit_a
         warmer = HEATING_C_PER_S_AT_LIMIT * share**2 - (self.temperature_c - AMBIENT_C) / COOLING_TIME_S
         self.temperature_c += elapsed_s * warmer
         self._at_limit_s = np.where(share > _OVERLOAD_SHARE, self._at_limit_s + elapsed_s, 0.0)
@@ -226,14 +229,13 @@ class Drives:
             servo.set("realtime_tick", clock)
             servo.store_block(144, _PRESENT_FROZEN.pack(volts, warmth))
             return
-        unit = self._current_unit[servo.place]
-        counts = round(current_a / unit) if unit else 0
+        counts = round(current_a / self._current_unit[servo.place])
         profile = servo.profile
         data = _PRESENT.pack(
             clock,
             abs(speed) > self._moving_speed[servo.place],
             0,
-            round(_FULL_PWM * min(max(current_a / self._most_a[servo.place], -1.0), 1.0)),
+            round(FULL_PWM * min(max(current_a / self._stall_a[servo.place], -1.0), 1.0)),
             min(max(counts, -_INT16), _INT16),
             min(max(speed, -_INT32), _INT32),
             min(max(ticks, -_INT32), _INT32),
@@ -287,18 +289,12 @@ class Drives:
         }
 
 
-def _most_a(servo: Servo) -> float:
-    """What it draws at full PWM [A]: the most that its current limit can be; infinite where it has none."""
-    register = servo.model.registers.get("current_limit")
-    return math.inf if register is None else (register.maximum or 0) * servo.model.current_unit_a
-
-
-def _current_limit_a(servo: Servo) -> float:
-    """What it may draw [A]; PWM limits count in proportion. Infinite for a model without current registers."""
-    if "current_limit" not in servo.model.registers:
-        return math.inf
-    limit_a = servo.get("current_limit") * servo.model.current_unit_a
-    if servo.get("operating_mode") == CURRENT_BASED_POSITION:
-        limit_a = min(limit_a, abs(servo.get("goal_current")) * servo.model.current_unit_a)
+def _most_a(servo: Servo, stall_a: float) -> float:
+    """What it may draw [A]: its part of what it draws at full PWM; the current registers count in their own mode only
+    (e-manual: current_limit, goal_current)."""
     pwm = min(servo.get("pwm_limit"), abs(servo.get("goal_pwm")))
-    return max(min(limit_a, _most_a(servo) * pwm / _FULL_PWM), 1e-9)
+    limit_a = stall_a * pwm / FULL_PWM
+    if servo.get("operating_mode") == CURRENT_BASED_POSITION:
+        current = min(servo.get("current_limit"), abs(servo.get("goal_current")))
+        limit_a = min(limit_a, current * servo.model.current_unit_a)
+    return max(limit_a, 1e-9)

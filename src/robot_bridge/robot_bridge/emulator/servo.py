@@ -16,18 +16,25 @@ from robot_bridge.dynamixel.control_table import (
     Model,
     Register,
 )
+from robot_bridge.emulator.backup import RESTORE, STORE, Backup
 from robot_bridge.emulator.packets import ALERT, Error
 from robot_bridge.emulator.profile import Profile
+from robot_bridge.emulator.rules import EXTENDED_POSITION, LIMITED_BY, POSITION_MODES, TRIPPED, refusal
 
 RAD_PER_TICK = 2.0 * math.pi / TICKS_PER_REVOLUTION
-TRIPPED = -1  # register bus_watchdog after it has stopped the servo
-CURRENT_BASED_POSITION = 5
-# Position, extended position and current-based position control; the emulator gives no torque in the others.
-POSITION_MODES = (POSITION_CONTROL, 4, CURRENT_BASED_POSITION)
-_OPERATING_MODES = (0, 1, *POSITION_MODES, 16)
-_GOALS = ("goal_pwm", "goal_current", "goal_velocity", "goal_position")
-# A goal whose size another register limits.
-_LIMITED_BY = {"goal_pwm": "pwm_limit", "goal_current": "current_limit", "goal_velocity": "velocity_limit"}
+# What a switch to another operating mode sets back to its default.
+_OF_MODE = (
+    "position_p_gain",
+    "position_i_gain",
+    "position_d_gain",
+    "feedforward_1st_gain",
+    "feedforward_2nd_gain",
+    "velocity_i_gain",
+    "velocity_p_gain",
+    "profile_velocity",
+    "profile_acceleration",
+)
+_TORQUE_ON, _RESTORE_RAM = 0x01, 0x02  # bits of register startup_configuration
 
 
 @dataclasses.dataclass
@@ -55,7 +62,6 @@ class Servo:
         self.model, self.place, self._notice = model, place, notice
         self._table = bytearray(TABLE_SIZE)
         self._layout = {name: (r.address, r.end, r.signed) for name, r in model.registers.items()}
-        self._by_address = {register.address: register for register in model.registers.values()}
         # Address of an indirect data register -> register that holds where it leads.
         self._pointers = {
             register.address: model.register(name.replace("data", "address"))
@@ -63,7 +69,8 @@ class Servo:
             if name.startswith("indirect_data_")
         }
         self._first_pointer = min(self._pointers)
-        self._known = {a for register in model.registers.values() for a in range(register.address, register.end)}
+        self._know(model.register("firmware_version").default)
+        self._backup = Backup(model)
         self.silent = self.frozen = False
         self.deaf_until_s = -math.inf  # it starts after a reboot
         self.last_instruction_s = 0.0
@@ -74,6 +81,12 @@ class Servo:
         self._load_defaults(keep=())
         self.set("id", identifier)
         self.set("baud_rate", baud_code)
+
+    def _know(self, firmware: int) -> None:
+        """Which registers there are."""
+        registers = [register for register in self.model.registers.values() if register.firmware <= firmware]
+        self._by_address = {register.address: register for register in registers}
+        self._known = {a for register in registers for a in range(register.address, register.end)}
 
     # registers, from inside
 
@@ -88,6 +101,8 @@ class Servo:
         bits = 8 * register.size
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if register.signed else (0, (1 << bits) - 1)
         self._store(register, min(max(value, low), high))
+        if name == "firmware_version":
+            self._know(value)
 
     def store_block(self, address: int, data: bytes) -> None:
         """Registers that lie side by side, without any rule."""
@@ -165,7 +180,7 @@ class Servo:
             if places[start:end] != list(range(register.address, register.end)):
                 return Error.DATA_LENGTH
             value = register.decode(data[start:end])
-            error = self._refusal(register, value)
+            error = refusal(self.model, self.get, register, value)
             if error:
                 return error
             changes.append((register, value))
@@ -183,46 +198,47 @@ class Servo:
         target = pointer.decode(self._table[pointer.address : pointer.end])
         return address if target in self._pointers else target
 
-    def _refusal(self, register: Register, value: int) -> int:
-        name = register.name
-        if register.eeprom and self.torque_on:
-            return Error.ACCESS
-        if self.watchdog == TRIPPED and (name in _GOALS or (name == "bus_watchdog" and value)):
-            return Error.DATA_RANGE
-        low, high = register.minimum, register.maximum
-        if name == "goal_position" and self.get("operating_mode") == POSITION_CONTROL:
-            low, high = self.get("min_position_limit"), self.get("max_position_limit")
-        elif name in _LIMITED_BY:
-            high = self.get(_LIMITED_BY[name])
-            low = -high
-        wrong_mode = name == "operating_mode" and value not in _OPERATING_MODES
-        if wrong_mode or (low is not None and value < low) or (high is not None and value > high):
-            return Error.DATA_LIMIT
-        if name == "torque_enable" and value and self.get("hardware_error_status") & self.get("shutdown"):
-            return Error.RESULT_FAIL
-        return Error.NONE
-
     def _apply(self, register: Register, value: int, now_s: float) -> None:
         name, was_on = register.name, self.torque_on
+        switched = name == "operating_mode" and value != self.get(name)
         self._store(register, value)
         if name == "torque_enable":
             self._notice.motion = True
-            if value and not was_on:
-                # The goal stays what it was, so that a driver that forgets it is found out; the e-manual is silent.
-                self._notice.single_turn.add(self.place)
+            # The goal stays what it was, so that a driver that forgets it is found out; the e-manual is silent.
+            if value and not was_on and self.get("operating_mode") == POSITION_CONTROL:
+                self.clear_turns()
             if not value:
                 self.torque_off_s, self.profile = now_s, None
         elif name == "goal_position":
             self._notice.motion = True
             self._plan()
-        elif name == "operating_mode":
-            self._notice.motion = self._notice.settings = True
-            self._notice.single_turn.add(self.place)
-            self.set("goal_position", self.get("present_position"))
+        elif switched:
+            self._switch_mode()
         elif name in ("id", "baud_rate"):
             self._notice.address = True
         elif register.eeprom or name in ("position_p_gain", "goal_current", "goal_pwm"):
             self._notice.settings = self._notice.motion = True
+
+    def _switch_mode(self) -> None:
+        """Gains, profile and goals as after switching on (e-manual)."""
+        for name in _OF_MODE:
+            self.set(name, self.model.register(name).default)
+        self._set_goals()
+        if self.get("operating_mode") in (POSITION_CONTROL, EXTENDED_POSITION):
+            self.clear_turns()
+
+    def clear_turns(self) -> None:
+        """Position is counted from 0 to 4095 again."""
+        self._notice.single_turn.add(self.place)
+
+    def _set_goals(self) -> None:
+        """Goals that limit to their limits, the position to where it is."""
+        for goal, limit in LIMITED_BY.items():
+            if goal in self.model.registers:
+                self.set(goal, self.get(limit))
+        self.set("goal_position", self.get("present_position"))
+        self.profile = None
+        self._notice.motion = self._notice.settings = True
 
     def _plan(self) -> None:
         """Follow a profile to the new goal, if one is set."""
@@ -248,11 +264,34 @@ class Servo:
     def action(self, now_s: float) -> int:
         """Carry out what was registered."""
         if self._registered is None:
-            return Error.RESULT_FAIL
+            return Error.INSTRUCTION
         address, data = self._registered
         self._registered = None
         self.set("registered_instruction", 0)
         return self.write(address, data, now_s)
+
+    def clear(self) -> int:
+        """Instruction Clear: turns are forgotten, if the joint stands."""
+        if self.get("moving"):
+            return Error.RESULT_FAIL
+        self.clear_turns()
+        return Error.NONE
+
+    def back_up(self, order: bytes) -> int:
+        """Instruction Control Table Backup. After `RESTORE` the servo reboots."""
+        if self.get("firmware_version") < self.model.register("backup_ready").firmware:
+            return Error.INSTRUCTION
+        if order not in (STORE, RESTORE):
+            return Error.DATA_RANGE
+        if self.torque_on or (order == RESTORE and not self._backup.ready):
+            return Error.RESULT_FAIL
+        if order == STORE:
+            self._backup.store(self.get)
+            self.set("backup_ready", 1)
+        else:
+            for name, value in self._backup.eeprom.items():
+                self.set(name, value)
+        return Error.NONE
 
     def reboot(self) -> None:
         """RAM as after switching on: torque off, no goals, hardware errors gone (they come back with their reason)."""
@@ -264,14 +303,18 @@ class Servo:
 
     def _start(self) -> None:
         """What follows from the registers after switching on."""
-        if "goal_current" in self.model.registers:
-            self.set("goal_current", self.get("current_limit"))
-        self.set("goal_pwm", self.get("pwm_limit"))
-        self.set("goal_velocity", self.get("velocity_limit"))
-        self.set("goal_position", self.get("present_position"))
-        self.profile, self._registered = None, None
-        self._notice.motion = self._notice.settings = self._notice.address = True
-        self._notice.single_turn.add(self.place)
+        self.set("backup_ready", self._backup.ready)
+        startup = self.get("startup_configuration")
+        if startup & _RESTORE_RAM and self._backup.ready:
+            for name, value in self._backup.ram.items():
+                self.set(name, value)
+        self._set_goals()
+        turns = (self.get("goal_position") - self.offset_ticks) // TICKS_PER_REVOLUTION
+        self.set("goal_position", self.get("goal_position") - turns * TICKS_PER_REVOLUTION)
+        self.set("torque_enable", startup & _TORQUE_ON)
+        self._registered = None
+        self._notice.address = True
+        self.clear_turns()
 
     # what happens by itself
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator import EmulatorProcess
@@ -92,7 +93,8 @@ def _obey(emulator: EmulatorProcess, line: str, console: Console) -> None:
 
 
 def _show_status(status: dict, console: Console) -> None:
-    table = Table("id", "torque", "at [rad]", "goal [rad]", "[C]", "[V]", "error bits", "bus watchdog")
+    heads = ("id", "torque", "at [rad]", "goal [rad]", "[C]", "[V]", "error bits", "watchdog")
+    table = Table(*map(escape, heads))
     for servo, position in zip(status["servos"], status["position_rad"], strict=True):
         table.add_row(
             str(servo["id"]),

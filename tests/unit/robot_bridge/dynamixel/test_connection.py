@@ -67,8 +67,13 @@ def test_eeprom_is_written_only_where_it_differs(emulated_bus, servo_robot, monk
 def test_guards_less_safe_than_from_the_factory_are_restored(emulated_bus, servo_robot):
     """Those that are as safe or safer stay."""
     first, second = servos_of(servo_robot)[:2]
-    less_safe = {"shutdown": 4, "secondary_id": second.identifier + 100, "temperature_limit": 95}
-    safer = {"shutdown": 0b111101, "secondary_id": 254, "temperature_limit": 60}
+    less_safe = {
+        "shutdown": 4,
+        "secondary_id": second.identifier + 100,
+        "temperature_limit": 95,
+        "startup_configuration": 1,
+    }
+    safer = {"shutdown": 0b111101, "secondary_id": 254, "temperature_limit": 60, "startup_configuration": 0}
     for servo, values in ((first, less_safe), (second, safer)):
         for name, value in values.items():
             emulated_bus.write(servo.identifier, servo.model.register(name), value)
@@ -94,8 +99,7 @@ def test_torque_left_on_and_servos_told_not_to_answer(emulated_bus, servo_robot)
 def test_another_model_is_refused(emulated_bus, servo_robot):
     other = "XC330-T181" if servo_robot.name == "legs" else "XM430-W210"
     models = [*servo_robot.servos.model[:-1], other]
-    limits = [*servo_robot.servos.current_limit_a[:-1], 0.4]
-    servos = dataclasses.replace(servo_robot.servos, model=models, current_limit_a=limits)
+    servos = dataclasses.replace(servo_robot.servos, model=models)
     with pytest.raises(BackendError, match=rf"is a {servo_robot.servos.model[0]}, the robot file expects a {other}"):
         connect(emulated_bus, dataclasses.replace(servo_robot, servos=servos))
 

@@ -98,6 +98,8 @@ def test_figures_that_whole_series_share(name):
     assert model.register("baud_rate").maximum == (6 if x330 else 7)
     assert ("led" in model.registers) == (not name.startswith("XW"))
     # E-manual, Protocol 2.0, fast sync read.
+    newer = {model.register(label).firmware for label in ("startup_configuration", "backup_ready")}
+    assert newer == {46 if x330 else 45}
     assert model.fast_read_firmware == (NEVER if name.startswith("2X") else 46 if x330 else 45)
     pointers = [r for label, r in model.registers.items() if label.startswith("indirect_address_")]
     assert (pointers[0].address, pointers[0].default) == (168, 208 if x330 else 224)
@@ -109,6 +111,8 @@ def test_figures_that_whole_series_share(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_registers_lie_where_the_xm430_has_them(name):
     places = {register.name: (register.address, register.size, register.signed) for register in XM430_W210}
+    assert ("present_load" in MODELS[name].registers) == ("present_current" not in MODELS[name].registers)
+    places["present_load"] = places["present_current"]
     for label, register in MODELS[name].registers.items():
         if not label.startswith("indirect_"):
             assert (register.address, register.size, register.signed) == places[label], label
@@ -116,13 +120,11 @@ def test_registers_lie_where_the_xm430_has_them(name):
 
 def robot_of(names, voltage_v):
     """One joint of each model; gains that none of them has from the factory."""
-    currents = [(MODELS[name].registers.get("current_limit"), MODELS[name].current_unit_a) for name in names]
     robot = make_robot(joints=len(names))
     servos = dataclasses.replace(
         robot.servos,
         model=names,
         voltage_v=voltage_v,
-        current_limit_a=[0.5 * register.maximum * unit_a if register else 1.0 for register, unit_a in currents],
         position_p_gain=[321] * len(names),
         position_i_gain=[7] * len(names),
         position_d_gain=[11] * len(names),
@@ -141,7 +143,6 @@ def test_every_model_is_set_up_whatever_it_left_the_factory_with(voltage_v):
             fast = set_up(bus, servos_of(robot), ticks=4)
             assert fast == (not any(name.startswith("2X") for name in names))
             for servo in servos_of(robot):
-                assert ("current_limit" in servo.settings) == (FIGURES[servo.model.name][4][1] is not None)
                 for name, value in {**servo.settings, "bus_watchdog": 4}.items():
                     assert bus.read(servo.identifier, servo.model.register(name)) == value, (servo.model.name, name)
         finally:

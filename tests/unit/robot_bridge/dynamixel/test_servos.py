@@ -29,10 +29,13 @@ def test_a_robot_without_the_block_has_no_servos(robot):
     [
         ({"model": ["XH430-V210"]}, "robot.servos.model has 1 values for 10 joints"),
         ({"position_p_gain": []}, "position_p_gain has 0 values for 10 joints"),
-        ({"model": []}, "robot.servos.current_limit_a is given but robot.servos.model is empty"),
-        ({"current_limit_a": [1.0] * 10}, r"current_limit_a is 1; XH430-V210 takes above 0 to 0.923 A"),
-        ({"current_limit_a": [0.0] * 10}, "takes above 0 to 0.923 A"),
+        ({"model": []}, "robot.servos.stall_current_a is given but robot.servos.model is empty"),
+        ({"stall_current_a": [0.0] * 10}, "stall_current_a must be above 0"),
+        ({"current_limit_a": [1.0] * 10}, r"current_limit_a is 1; a motor that draws 0.7 A .*takes 0.00079 to 0.7 A"),
+        ({"current_limit_a": [0.0] * 10}, "current_limit_a must be above 0"),
+        ({"current_limit_a": [0.0005] * 10}, "takes 0.00079 to 0.7 A"),
         ({"torque_constant_nm_a": [0.0] * 10}, "torque_constant_nm_a must be above 0"),
+        ({"profile_velocity_rad_s": 6.0}, r"profile_velocity_rad_s is 6; XH430-V210 ends at 5.52"),
         ({"bus_watchdog_s": 0.05}, "bus_watchdog_s is 0.05; servos count it in steps of 0.02"),
         ({"return_delay_us": 3}, "return_delay_us is 3; servos count it in steps of 2"),
         ({"baud_rate": 4_500_000}, "dynamixel-sdk for Python ends at 4000000"),
@@ -61,14 +64,14 @@ def test_what_is_written_to_the_servos(servo_robot):
     assert watchdog_ticks(servo_robot) == 4
 
 
-def test_current_limits_are_never_rounded_up(robot):
-    servo = servos_of(robot)[0]
-    assert servo.settings["current_limit"] == 343  # 0.46 A / 1.34 mA = 343.3
-
-
-def test_a_model_without_current_gets_no_current_limit(robot):
-    servos = dataclasses.replace(robot.servos, model=["XL430-W250"] * 10)
-    assert "current_limit" not in servos_of(dataclasses.replace(robot, servos=servos))[0].settings
+@pytest.mark.parametrize("model", ["XH430-V210", "XL430-W250"])
+def test_the_limit_of_the_current_is_one_of_the_pwm_and_never_rounded_up(robot, model):
+    """Whether or not the model measures a current; register current_limit does not act in position control."""
+    servos = dataclasses.replace(robot.servos, model=[model] * 10)
+    settings = servos_of(dataclasses.replace(robot, servos=servos))[0].settings
+    assert settings["pwm_limit"] == settings["goal_pwm"] == 581  # 885 x 0.46 A / 0.7 A = 581.6
+    assert "current_limit" not in settings
+    assert list(settings)[0] == "operating_mode", "a switch to another mode resets limits and gains"
 
 
 def test_a_range_beyond_one_turn_is_refused(robot):

@@ -1,5 +1,6 @@
 """Motion, warmth and watchdogs of the emulated servos."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -74,23 +75,39 @@ def test_stiffness_follows_the_p_gain():
     assert torques[0] == pytest.approx(torques[1] / 2, rel=1e-6)
 
 
-def test_current_and_pwm_limits_bound_the_torque(host):
-    held(host, current_limit=100)
-    host.write(1, "goal_position", 3000)
-    host.advance(0.0025)
-    assert host.plant.read().effort_nm[0] == pytest.approx(100 * 2.69e-3 * 1.3)
-    assert host.read(1, "present_current") == 100
-    held(host, 2, pwm_limit=88, goal_pwm=44)
-    host.write(2, "goal_position", 3000)
-    host.advance(0.0025)
-    assert host.plant.read().effort_nm[1] == pytest.approx(1193 * 2.69e-3 * 1.3 * 44 / 885)
+# Mode, registers -> the most that a motor with 2.3 A at full PWM draws; 2.69 mA a count.
+LIMITS = [
+    (3, {}, 2.3),
+    (3, {"pwm_limit": 88, "goal_pwm": 44}, 2.3 * 44 / 885),
+    (3, {"goal_pwm": 600, "pwm_limit": 88}, 2.3 * 88 / 885),
+    (3, {"current_limit": 100, "goal_current": 50}, 2.3),  # acts in current-based modes only
+    (4, {"current_limit": 100}, 2.3),
+    (5, {"current_limit": 100}, 0.269),
+    (5, {"goal_current": 50}, 0.1345),
+    (5, {"goal_current": 500, "goal_pwm": 44}, 2.3 * 44 / 885),
+]
 
 
-def test_goal_current_bounds_the_torque_in_its_mode(host):
-    held(host, operating_mode=5, goal_current=50)
+@pytest.mark.parametrize(("mode", "registers", "most_a"), LIMITS)
+def test_what_bounds_the_torque_in_each_mode(mode, registers, most_a):
+    host = Host(dataclasses.replace(make_robot(), kp_nm_rad=[5.0] * 3))
+    held(host, operating_mode=mode, **registers)
     host.write(1, "goal_position", 3000)
     host.advance(0.0025)
-    assert host.read(1, "present_current") == 50
+    assert host.plant.read().effort_nm[0] == pytest.approx(most_a * 1.3)
+    assert host.read(1, "present_current") == round(most_a / 2.69e-3)
+    assert host.read(1, "present_pwm") == round(885 * most_a / 2.3)
+
+
+def test_a_load_is_shown_in_parts_of_the_full_output():
+    host = Host(dataclasses.replace(make_robot("XL430-W250"), kp_nm_rad=[5.0] * 3))
+    held(host, pwm_limit=443)
+    host.write(1, "goal_position", 3000)
+    host.advance(0.0025)
+    assert host.read(1, "present_load") == 501  # 443 of 885
+    host.plant._position[0] += 2.0
+    host.advance(0.0025)
+    assert host.read(1, "present_load") == -501
 
 
 # profiles
@@ -168,7 +185,7 @@ def test_the_watchdog_is_fed_by_any_instruction_and_sleeps_without_torque(host):
 
 
 def test_a_stalled_servo_shuts_down_with_an_overload_and_needs_a_reboot(host):
-    held(host, current_limit=50)
+    held(host, pwm_limit=50)
     host.plant.turn_back(0, 3.0)  # as if somebody held it far from its goal
     stuck = host.plant.read().position_rad[0]
     for _ in range(100):

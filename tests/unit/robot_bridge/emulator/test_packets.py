@@ -19,6 +19,15 @@ from robot_bridge.emulator.packets import (
 INSTRUCTIONS = {
     "ping": ("FFFFFD0001030001194E", 1, Instruction.PING, ""),
     "read": ("FFFFFD0001070002840004001D15", 1, Instruction.READ, "84000400"),
+    "write": ("FFFFFD00010900037400 00020000CA89", 1, Instruction.WRITE, "740000020000"),
+    "reg write": ("FFFFFD000109000468 00C8000000AE8E", 1, Instruction.REG_WRITE, "6800C8000000"),
+    "action": ("FFFFFD000103000502CE", 1, Instruction.ACTION, ""),
+    "factory reset": ("FFFFFD0001040006 01A1E6", 1, Instruction.FACTORY_RESET, "01"),
+    "reboot": ("FFFFFD00010300082F4E", 1, Instruction.REBOOT, ""),
+    "clear": ("FFFFFD0001080010 0144584C22B1DC", 1, Instruction.CLEAR, "0144584C22"),
+    "backup": ("FFFFFD0001080020 014354524C16F5", 1, Instruction.CONTROL_TABLE_BACKUP, "014354524C"),
+    # The e-manual prints 92 F5, which is no checksum of these bytes.
+    "restore": ("FFFFFD0001080020 024354524C9EF5", 1, Instruction.CONTROL_TABLE_BACKUP, "024354524C"),
     "sync read": ("FFFFFD00FE0900828400040001 02CEFA", 254, Instruction.SYNC_READ, "840004000102"),
     "sync write": (
         "FFFFFD00FE110083740004000196000000 02AA0000008287",
@@ -48,6 +57,7 @@ def test_instructions_are_those_of_the_e_manual(name):
 
 def test_statuses_are_those_of_the_e_manual():
     assert encode_status(1, 0, bytes.fromhex("060426")) == bytes.fromhex("FFFFFD000107005500060426655D")
+    assert encode_status(1, 0, b"") == bytes.fromhex("FFFFFD000104005500A10C")
     assert encode_status(1, 0, bytes.fromhex("A6000000")) == bytes.fromhex("FFFFFD000108005500A60000008CC0")
 
 

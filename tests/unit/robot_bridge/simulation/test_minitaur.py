@@ -301,6 +301,7 @@ class TestMotors:
     def test_a_robot_file_with_servos_gets_position_servos(self, robot):
         servos = ServoSettings(
             model=["XM430-W210"] * 8,
+            stall_current_a=[2.3] * 8,
             current_limit_a=[1.6] * 8,
             torque_constant_nm_a=[1.3] * 8,
             position_p_gain=[800] * 8,

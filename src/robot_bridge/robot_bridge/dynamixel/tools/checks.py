@@ -15,13 +15,13 @@ from robot_bridge.dynamixel.connection import (
 )
 from robot_bridge.dynamixel.control_table import (
     EEPROM_END,
+    FULL_PWM,
     HARDWARE_ERRORS,
     NEVER,
     RETURN_DELAY_UNIT_S,
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     VOLTAGE_UNIT_V,
-    Model,
 )
 from robot_bridge.dynamixel.tools.findings import Commands, Finding, Severity
 from robot_bridge.dynamixel.tools.states import MODES, ServoState
@@ -217,8 +217,8 @@ def _check_settings(servo: Servo, state: ServoState, commands: Commands) -> Iter
             WARNING if permanent else NOTE,
             str(servo),
             name.replace("_", " "),
-            in_words(servo.model, name, value),
-            f"{in_words(servo.model, name, wanted)} (robot file)",
+            in_words(name, value),
+            f"{in_words(name, wanted)} (robot file)",
             remedy,
         )
     for name, default in unsafe_guards(servo.model, state.registers).items():
@@ -227,20 +227,22 @@ def _check_settings(servo: Servo, state: ServoState, commands: Commands) -> Iter
             WARNING,
             str(servo),
             name.replace("_", " "),
-            in_words(servo.model, name, value),
-            f"{in_words(servo.model, name, default)} (factory)",
+            in_words(name, value),
+            f"{in_words(name, default)} (factory)",
             fix,
         )
 
 
-def in_words(model: Model, name: str, value: int) -> str:
+def in_words(name: str, value: int) -> str:
     """A register's value with its unit."""
     if name == "operating_mode":
         return f"{MODES.get(value, 'unknown')} ({value})"
     if name == "return_delay_time":
         return f"{1e6 * RETURN_DELAY_UNIT_S * value:g} us"
-    if name == "current_limit":
-        return f"{model.current_unit_a * value:.3f} A"
+    if name in ("pwm_limit", "goal_pwm"):
+        return f"{value / FULL_PWM:.0%} ({value})"
+    if name == "velocity_limit":
+        return f"{VELOCITY_UNIT_RAD_S * value:.2f} rad/s"
     if name == "profile_velocity":
         return f"{VELOCITY_UNIT_RAD_S * value:.2f} rad/s" if value else "none"
     if name in ("min_position_limit", "max_position_limit", "homing_offset"):
@@ -251,6 +253,8 @@ def in_words(model: Model, name: str, value: int) -> str:
         return "none" if value >= NO_SECOND_ID else f"{value}, to which it obeys too"
     if name == "temperature_limit":
         return f"{value} C"
+    if name == "startup_configuration":
+        return f"torque {'on' if value & 1 else 'off'} at start-up ({value})"
     return str(value)
 
 

@@ -25,11 +25,11 @@ MODES: Mapping[int, str] = {
 _NAMES = (
     "id", "baud_rate", "return_delay_time", "drive_mode", "operating_mode", "secondary_id", "protocol_type",
     "homing_offset", "temperature_limit", "max_voltage_limit", "min_voltage_limit", "pwm_limit", "current_limit",
-    "velocity_limit", "max_position_limit", "min_position_limit", "shutdown", "torque_enable", "status_return_level",
-    "hardware_error_status", "position_d_gain", "position_i_gain", "position_p_gain", "bus_watchdog",
-    "profile_acceleration", "profile_velocity", "realtime_tick", "moving", "moving_status", "present_pwm",
-    "present_current", "present_velocity", "present_position", "velocity_trajectory", "position_trajectory",
-    "present_input_voltage", "present_temperature",
+    "velocity_limit", "max_position_limit", "min_position_limit", "startup_configuration", "shutdown", "torque_enable",
+    "status_return_level", "hardware_error_status", "position_d_gain", "position_i_gain", "position_p_gain",
+    "bus_watchdog", "goal_pwm", "profile_acceleration", "profile_velocity", "realtime_tick", "moving", "moving_status",
+    "present_pwm", "present_current", "present_load", "present_velocity", "present_position", "velocity_trajectory",
+    "position_trajectory", "present_input_voltage", "present_temperature",
 )  # fmt: skip
 # Two servos with one id are silent together, or garble each other; so often, no chance is left that it was noise.
 _LOOKS = 4
@@ -97,7 +97,8 @@ def read_state(bus: DynamixelBus, identifier: int, ping: Ping) -> ServoState | U
     if model is None:
         return ServoState(identifier, ping, {})
     values: dict[str, int] = {}
-    for run in _runs([model.registers[name] for name in _NAMES if name in model.registers]):
+    known = [model.registers[name] for name in _NAMES if name in model.registers]
+    for run in _runs([register for register in known if register.firmware <= ping.firmware]):
         start, end = run[0].address, run[-1].end
         what = run[0].name if len(run) == 1 else f"{run[0].name} to {run[-1].name}"
         data = _ask(bus, identifier, lambda s=start, e=end, w=what: bus.read_bytes(identifier, s, e - s, w))
