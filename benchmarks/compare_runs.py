@@ -1,4 +1,4 @@
-"""One run of one algorithm, for compare_valve.py and compare_walking.py: cached when done, resumed when cut off.
+"""One run of one algorithm, for the comparisons: cached when done, resumed when cut off.
 
 In the directory of the comparison, `<algorithm>_<seed>.json` is a finished run and `<algorithm>_<seed>/` what it goes
 on from. With `--save`, finished runs are also kept in docs/results/<name of the comparison>/.
@@ -124,10 +124,10 @@ class _WallClock:
 
 
 def _line(algorithm: Algorithm, seed: int, evaluation: dict[str, Any]) -> str:
-    return (
-        f"{algorithm.name} seed {seed}: {evaluation['steps']} steps, robot {evaluation['robot_time_s'] / 3600:.2f} h, "
-        f"success {100 * evaluation['success_rate']:.0f}%, return {evaluation['return_mean']:.0f}"
-    )
+    text = f"{algorithm.name} seed {seed}: {evaluation['steps']} steps, return {evaluation['return_mean']:.0f}"
+    if "success_rate" in evaluation:  # of rosac's own environments
+        text += f", robot {evaluation['robot_time_s'] / 3600:.2f} h, success {100 * evaluation['success_rate']:.0f}%"
+    return text
 
 
 # --- rosac ----------------------------------------------------------------------------------------------------------

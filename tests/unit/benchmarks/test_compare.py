@@ -118,3 +118,14 @@ def test_walking_is_compared_by_the_same_means(name, tmp_path):
     assert made["environment"] == "rosac/MinitaurWalk-v0"
     assert made["steps"] == [30, 60] and made["robot_time_s"][-1] >= 60 * 0.02
     assert compare_runs.finished(plan, compare_walking.WALKING.algorithms[name], 0) == made
+
+
+def test_returns_stand_beside_the_published_ones():
+    import compare_gymnasium
+
+    curve = {"steps": [1, 2, 3, 4, 5, 6], "commit": "abc", "wall_time_s": HOUR_S}
+    runs = [{**curve, "seed": seed, "return_mean": [seed] * 5 + [seed + 600]} for seed in (0, 200)]
+    made = compare_gymnasium.summaries({("Hopper-v5", "sac"): runs})
+    table = compare_gymnasium.table(made, ["Hopper-v5 efficient seed 0"])
+    assert "| Hopper-v5 | sac | 6 | 700 | 600, 800 | 220 | 1103 | 2764 | 1.00 | abc |" in table
+    assert "Missing: Hopper-v5 efficient seed 0." in table
