@@ -71,8 +71,8 @@ def summaries(runs: Runs) -> list[dict[str, Any]]:
 def table(found: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
     """For people, as Markdown."""
     lines = [
-        f"Mean return of {EPISODES} episodes with the deterministic policy; of the last five evaluations as one run's vary",
-        "much. Published: means read off learning curves.",
+        f"Mean return of {EPISODES} episodes with the deterministic policy; of the last five evaluations, too, as",
+        "those of one run vary much. Published: means read off learning curves.",
         "",
         f"| {' | '.join(HEADS)} |",
         "|---" * len(HEADS) + "|",
