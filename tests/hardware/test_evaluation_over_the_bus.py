@@ -26,7 +26,12 @@ def test_an_evaluation_hears_the_stop_and_leaves_a_robot_alone_that_another_grap
             refused = rosac("eval", "r", "--untrained", "--episodes", "1", *elsewhere, directory=tmp_path)
             assert refused.returncode == 2, refused.stderr
             assert "another graph is up in namespace '/'" in refused.stderr
-        commander = Commander(node)
+            for command in ("train", "up"):
+                refused = rosac(command, "dclaw_valve", "run:=second", directory=tmp_path)
+                assert refused.returncode == 2, refused.stderr
+                assert "another graph is up in namespace '/'" in refused.stderr
+                assert not (tmp_path / "runs/second").exists()
+        commander = Commander(node, commands=False)
         with GraphProcess("eval", "--untrained", "--episodes", "1", directory=tmp_path, stack="r"):
             commander.connect(simulated=False)
             commander.until(lambda: commander.safety[-1].state == SafetyState.DISARMED, "a bridge that waits")

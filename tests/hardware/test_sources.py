@@ -3,10 +3,12 @@
 import threading
 
 import pytest
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import LEGS, ROBOT, hardware_bridge
+from helpers.patience import PATIENCE_S
 from helpers.rig import Rig
 from helpers.ros import ros_node
 from sac_interfaces.msg import SafetyState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 
 from rosac_common import qos
@@ -110,4 +112,43 @@ def test_without_commands_it_holds_and_without_a_task_it_stops(rig):
     rig.until_stopped_by("task_lost")
     assert rig.until_safe_s(since_s) < 5.0
     rig.commander.goals = rig.sway
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_a_robot_that_two_programs_would_command_is_not_armed(rig):
+    """Two graphs in one namespace: each would command the other's robot."""
+    commander = rig.commander
+
+    def refused():
+        commander.press(True)
+        commander.until_safety(SafetyState.STOPPED)
+        commander.press(False)
+        commander.until(rig.restored, "disarmed after a reset")
+        return not commander.try_call("safety/arm").success  # the bridge may not have found the other one yet
+
+    with ros_node("task") as other:
+        other.create_publisher(JointState, "joint_command", qos.COMMAND)
+        commander.until(refused, "it is not armed")
+        detail = rig.until_stopped_by("second_graph")
+        assert "2 nodes publish /joint_command" in detail and "/commander" in detail and "namespace:=NAME" in detail
+        assert "second_graph" in commander.call("safety/reset", expect=False)
+        assert not any(servo["torque_on"] for servo in rig.emulator.status()["servos"])
+    commander.until(lambda: not any(commander.safety[-1].causes_active), "it is gone")
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_a_second_bridge_stops_the_robot(rig):
+    """The task would take the states of both."""
+    second = []
+
+    def end():
+        second.pop().close()
+
+    def start():
+        second.append(hardware_bridge(rig.robot, "none", autostart=False))
+
+    detail = rig.assert_stops(PATIENCE_S, start, "second_graph", mend=end)
+    assert "2 nodes publish /joint_states" in detail and "/bridge" in detail
+    end()
+    rig.commander.until(lambda: not any(rig.commander.safety[-1].causes_active), "it is gone")
     rig.assert_stays_stopped_until_reset_and_armed()

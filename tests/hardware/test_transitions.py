@@ -63,7 +63,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
     )
     transitions, states = [], []
     with EmulatorProcess(ROBOT) as emulator, ros_node("witness") as node:
-        commander = Commander(node)
+        commander = Commander(node, commands=False)
         node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
         node.create_subscription(JointState, "joint_states", states.append, qos.REPLAY)  # deep: every one counts
         arguments = ("backend:=dynamixel", f"port:={emulator.port}", "steps:=0", "run:=faults", own)

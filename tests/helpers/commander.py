@@ -46,9 +46,10 @@ class Commander:
     """Stands in for the task: hears all the bridge says and commands its joints.
 
     `goals`: while it is set, every new state is answered at once with the positions that it makes of the state.
+    `commands`: whether it may; beside a real task it may only listen and stop.
     """
 
-    def __init__(self, node, robot=ROBOT):
+    def __init__(self, node, robot=ROBOT, commands=True):
         self.node, self.robot = node, robot
         self.goals = None
         self.states, self.executed, self.safety, self.clocks, self.diagnostics = [], [], [], [], []
@@ -57,7 +58,7 @@ class Commander:
         node.create_subscription(SafetyState, "safety/state", self.safety.append, qos.LATCHED)
         node.create_subscription(Clock, "clock", self.clocks.append, qos.COMMAND)
         node.create_subscription(DiagnosticArray, "diagnostics", self.diagnostics.append, qos.EVENTS)
-        self._command = node.create_publisher(JointState, "joint_command", qos.COMMAND)
+        self.command = node.create_publisher(JointState, "joint_command", qos.COMMAND) if commands else None
         self._stop = node.create_publisher(Bool, "safety/stop", qos.EVENTS)
 
     def _on_state(self, message):
@@ -66,8 +67,8 @@ class Commander:
             self.send(message, position=self.goals(message))
 
     def connect(self, simulated=True):
-        connected = (self._command.get_subscription_count, self._stop.get_subscription_count)
-        spin_until(self.node, lambda: all(count() for count in connected), what="the bridge listens")
+        publishers = [self._stop, *([self.command] if self.command else [])]
+        spin_until(self.node, lambda: all(p.get_subscription_count() for p in publishers), what="the bridge listens")
         heard = (self.states, self.safety, *([self.clocks] if simulated else []))
         spin_until(self.node, lambda: all(heard), what="the bridge speaks")
 
@@ -78,7 +79,7 @@ class Commander:
         message.header.stamp = state.header.stamp
         message.position = array.array("d", state.position[:own] if position is None else position)
         message.effort = array.array("d", effort)
-        self._command.publish(message)
+        self.command.publish(message)
 
     def step(self, **fields):
         """Answer the newest state and wait for the next one."""

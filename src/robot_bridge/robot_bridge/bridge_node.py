@@ -24,6 +24,7 @@ from robot_bridge.backend import BackendError, MovableBackend, RobotState, Simul
 from robot_bridge.backends import make_backend
 from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
+from robot_bridge.company import Company
 from robot_bridge.gate_types import Command, GateState
 from robot_bridge.loop import LockstepLoop, RealtimeLoop, check_period, make_gate
 from robot_bridge.monitor import Beats
@@ -94,7 +95,8 @@ class BridgeNode(LifecycleNode):
     def _make_interfaces(self) -> None:
         simulated = isinstance(self._backend, SimulatedBackend)
         self._topics = BridgePublishers(self, self.settings, simulated)
-        self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        commands = self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        self._company = Company(self, commands.topic_name, self._topics.states_topic)
         self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
         self.create_subscription(Empty, "safety/heartbeat", self._on_heartbeat, qos.EVENTS)
         self.create_subscription(Empty, "safety/manager", self._on_manager, qos.EVENTS)
@@ -271,6 +273,7 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_report(self) -> None:
+        self._look_for_company()
         self._publish_safety()
         self._topics.report(self._gate, self._loop)
 
@@ -325,10 +328,25 @@ class BridgeNode(LifecycleNode):
                 return False, f"the robot does not come back: {error}"
         return self._gate.reset()
 
+    def _look_for_company(self) -> None:
+        """A second bridge stops a robot that moves, whose task hears both; a second commander may be a task that was
+        killed and started again, and is in the way of the next arming only."""
+        problem = self._company.second_bridge()
+        if problem and self._loop is not None and self._gate.torque_on.any():
+            self._gate.stop(Cause.SECOND_GRAPH, True, problem, self._loop.state.position_rad, time.monotonic())
+            self._loop.enforce()
+        elif not problem and not self._company.second_commander():
+            self._gate.stop(Cause.SECOND_GRAPH, False, "")
+
     def _arm(self) -> tuple[bool, str]:
         if self._loop is None:
             return False, "the bridge is not active: configure and activate it"
         now_s = time.monotonic()
+        company = self._company.second_bridge() or self._company.second_commander()
+        if company and self._gate.state is GateState.DISARMED:
+            self._gate.stop(Cause.SECOND_GRAPH, True, company)
+            self._loop.enforce()
+            return False, company
         obstacles = self._loop.obstacles(now_s)
         if obstacles:
             return False, "; ".join(obstacles)

@@ -18,6 +18,7 @@ class Cause(enum.StrEnum):
     DEAD_MAN_RELEASED = "dead_man_released"
     MANAGER_LOST = "manager_lost"
     TASK_LOST = "task_lost"
+    SECOND_GRAPH = "second_graph"
     JOINT_RANGE = "joint_range"
     JOINT_SPEED = "joint_speed"
     MOTOR_CURRENT = "motor_current"
@@ -66,6 +67,9 @@ RULES: Mapping[Cause, Rule] = {
         Reaction.CONTROLLED_STOP, "robot.safety.manager_timeout_s", "safety/manager no longer beats"
     ),
     Cause.TASK_LOST: Rule(Reaction.CONTROLLED_STOP, "robot.safety.task_timeout_s", "the task does not come back"),
+    Cause.SECOND_GRAPH: Rule(
+        Reaction.CONTROLLED_STOP, "-", "two publish joint_command when it is armed, or another bridge joint_states"
+    ),
     Cause.JOINT_RANGE: Rule(
         Reaction.CONTROLLED_STOP,
         "robot.safety.position_margin_rad, switch_on_margin_rad",

@@ -42,6 +42,7 @@ class BridgePublishers:
         self._state_message, self._executed_message = JointState(name=names), JointState(name=names)
         self._clock_message = Clock()
         self._states = node.create_lifecycle_publisher(JointState, "joint_states", qos.STATE)
+        self.states_topic = self._states.topic_name
         self._executed = node.create_lifecycle_publisher(JointState, "joint_command/executed", qos.STATE)
         self._clock: Any = node.create_lifecycle_publisher(Clock, "clock", qos.COMMAND) if simulated else None
         self._safety = node.create_publisher(SafetyState, "safety/state", qos.LATCHED)

@@ -15,6 +15,7 @@ from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
 from valve_task.tasks import error_unit_of
 
+from sac_learner.commands.alone import ANY_GRAPH_S, check_that_nobody_speaks
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
 from sac_learner.graph.stacks import Graph, complete_arguments, find_stack, on_hardware, resolve
@@ -24,8 +25,6 @@ from sac_learner.settings import ActorSettings
 
 # No episode within this wall time: the graph is stuck. In real time 80 steps take 8 s, a reset with all retries 40 s.
 EPISODE_TIMEOUT_S = 120.0
-# Within this time another graph is noticed: Fast DDS announces every node at least every 3 s.
-LISTEN_S = 3.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,9 @@ def evaluate(
     supervisor = Supervisor(graph, config, directory / "log", report)
     by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
     with Monitor(graph.arguments["namespace"], results.append) as monitor, OperatorConsole(monitor, report) as operator:
-        _check_that_nobody_speaks(monitor)
+        if monitor.namespace != _own_namespace():
+            # Else the other one's episodes would be counted here, too.
+            check_that_nobody_speaks(monitor, ANY_GRAPH_S)
         try:
             supervisor.start()
             deadline = time.monotonic() + EPISODE_TIMEOUT_S
@@ -137,19 +138,6 @@ def _check_that_nobody_has(graph: Graph) -> None:
 
 def _own_namespace() -> str:
     return f"evaluation_{os.getpid()}"
-
-
-def _check_that_nobody_speaks(monitor: Monitor) -> None:
-    """Else each of two graphs would command both robots, and the other one's episodes would be counted here.
-
-    Raises:
-        RunError: there is a graph in this namespace.
-    """
-    if monitor.namespace != _own_namespace() and monitor.spin_until(lambda: monitor.has_bridge, LISTEN_S):
-        raise RunError(
-            f"another graph is up in namespace '/{monitor.namespace}': each would command the other's robot, too; end "
-            "that first, or evaluate in another namespace with namespace:=NAME"
-        )
 
 
 def _summary(results: list[EpisodeSummary]) -> Evaluation:

@@ -13,6 +13,7 @@ from types import FrameType
 from rich.console import Console
 from sac_interfaces.msg import LearnerStatus
 
+from sac_learner.commands.alone import check_that_it_is_alone
 from sac_learner.commands.evaluation import Evaluation, evaluate
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
@@ -34,7 +35,7 @@ class Interrupted(Exception):
 
 def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
-    run, graph = prepare(stack, given, datetime.datetime.now())
+    run, graph = prepare(stack, given, datetime.datetime.now(), check_that_it_is_alone)
     console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
     signals = _signals()
     try:
@@ -68,7 +69,7 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
 
 def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """The graph alone until Ctrl-C; what its nodes complain of and what the robot waits for is printed."""
-    run, graph = prepare(stack, given, datetime.datetime.now())
+    run, graph = prepare(stack, given, datetime.datetime.now(), check_that_it_is_alone)
     console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
     signals = _signals()
 

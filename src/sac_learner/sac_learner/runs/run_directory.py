@@ -17,7 +17,7 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,19 @@ class Run:
         return RunFiles(self.path)
 
 
-def prepare(stack: Stack, given: Mapping[str, str], now: datetime.datetime) -> tuple[Run, Graph]:
+def prepare(
+    stack: Stack,
+    given: Mapping[str, str],
+    now: datetime.datetime,
+    check: Callable[[Graph], None] = lambda graph: None,
+) -> tuple[Run, Graph]:
     """Make a new run or, with resume:=true, take up an existing one; both ready to start.
 
     Args:
         stack: what to run.
         given: the arguments given; the others are the defaults, or on resume those of the run.
         now: for the name of a new run.
+        check: raises what is against this graph, before anything is written.
 
     Raises:
         RunError: the run exists (new) or is missing, incomplete or of another stack, task or mode (resume).
@@ -66,6 +72,7 @@ def prepare(stack: Stack, given: Mapping[str, str], now: datetime.datetime) -> t
     if given.get("resume") == "true":
         run, arguments = _taken_up(stack, given)
         graph = resolve(stack, arguments, run.name, run.path)
+        check(graph)
     else:
         arguments = complete_arguments(stack, given)
         name = arguments["run"] or f"{stack.name}-{now:%Y%m%d-%H%M%S}"
@@ -76,6 +83,7 @@ def prepare(stack: Stack, given: Mapping[str, str], now: datetime.datetime) -> t
                 f"{path} exists: continue it with run:={name} resume:=true, remove it, or choose another run:=NAME"
             )
         graph = resolve(stack, arguments, name, path)
+        check(graph)
         path.mkdir(parents=True)
         run = Run(path, stack.name, arguments | {"run": name})
     _write(run.files.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False))
