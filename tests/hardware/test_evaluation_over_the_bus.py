@@ -12,7 +12,8 @@ pytestmark = pytest.mark.ros
 
 
 def test_an_evaluation_hears_the_stop_and_leaves_a_robot_alone_that_another_graph_has(tmp_path):
-    own = own_parameters(tmp_path / "own.yaml", {"bridge": {"robot.servos.bus_watchdog_s": 1.0}})
+    patient = {"robot.servos.bus_watchdog_s": 1.0, "bus.reply_timeout_s": 0.2}
+    own = own_parameters(tmp_path / "own.yaml", {"bridge": patient})
     with EmulatorProcess(ROBOT) as emulator, ros_node("person") as node:
         arguments = ("backend:=dynamixel", f"port:={emulator.port}", "steps:=0", "run:=r", own)
         with GraphProcess("up", *arguments, directory=tmp_path) as graph:

@@ -13,12 +13,15 @@ from sac_interfaces.msg import SafetyState
 pytestmark = pytest.mark.ros
 
 FIRST = "id of the first servo"
-CANNOT_READ = ("read_failed", "stale_state")
+# Failed reads are counted before their time runs out.
+FIRST_COUNTED = {"robot.safety.state_timeout_s": 10.0}
+# Failed reads are not counted, their time runs out.
+NEVER_COUNTED = {"robot.safety.state_timeout_s": 0.5, "robot.safety.read_failures_stop": 1000}
 
 
 @pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
 def module_rig(request):
-    with Rig(request.param) as rig:
+    with Rig(request.param, **FIRST_COUNTED) as rig:
         yield rig
 
 
@@ -31,10 +34,10 @@ def rig(module_rig):
 @pytest.mark.parametrize(
     ("kind", "values", "causes"),
     [
-        ("lost", {"rate": 1.0}, CANNOT_READ),
-        ("corrupt", {"rate": 1.0}, CANNOT_READ),
-        ("silent", {"id": FIRST}, CANNOT_READ),
-        ("reboot", {"id": FIRST}, (*CANNOT_READ, "robot_failed")),
+        ("lost", {"rate": 1.0}, ("read_failed",)),
+        ("corrupt", {"rate": 1.0}, ("read_failed",)),
+        ("silent", {"id": FIRST}, ("read_failed",)),
+        ("reboot", {"id": FIRST}, ("read_failed", "robot_failed")),
         ("hardware_error", {"id": FIRST, "bit": 5}, ("hardware_error",)),
         ("voltage", {"id": FIRST, "volts": 5.0}, ("hardware_error",)),
         ("temperature", {"id": FIRST, "celsius": 78.0}, ("temperature",)),
@@ -117,3 +120,28 @@ def test_diagnostics_show_temperature_voltage_and_errors_of_each_joint(rig):
     rig.commander.until(lambda: shown()[0] == DiagnosticStatus.ERROR, "the joint is marked")
     rig.emulator.clear_faults()
     rig.emulator.fault("temperature", id=first, celsius=41.0)
+
+
+def test_states_that_are_too_old_and_torque_that_does_not_come_on_stop_it_too(rig):
+    """Causes that failed reads hide when they are counted."""
+    rig.restart_bridge(**NEVER_COUNTED)
+    rig.ready()
+    detail = rig.assert_stops(3.0, lambda: rig.emulator.fault("lost", rate=1.0), "stale_state")
+    assert "the newest joint state is" in detail and "limit 0.5 s" in detail
+    assert "read_failed" not in rig.commander.safety[-1].causes
+    rig.emulator.clear_faults()
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+    rig.commander.press(True)
+    rig.commander.until_safety(SafetyState.STOPPED)
+    rig.commander.press(False)
+    rig.commander.until(rig.restored, "disarmed after a reset")
+    first = rig.robot.joint_ids[0]
+    rig.emulator.fault("silent", id=first)
+    since_s = rig.now_s()
+    rig.commander.try_call("safety/arm")
+    assert f"servo {first}" in rig.until_stopped_by("robot_failed")
+    rig.emulator.clear_faults()
+    assert rig.until_safe_s(since_s) < 3.0
+    rig.assert_stays_stopped_until_reset_and_armed()
+    rig.restart_bridge(**{"robot.safety.read_failures_stop": rig.robot.safety.read_failures_stop, **FIRST_COUNTED})

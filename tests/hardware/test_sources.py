@@ -102,6 +102,25 @@ def test_the_stop_topic_stops_the_robot(rig):
     rig.assert_stays_stopped_until_reset_and_armed()
 
 
+def test_malformed_commands_hold_the_robot(rig):
+    commander, own = rig.commander, len(rig.robot.joint_names)
+    commander.goals = None
+
+    def held():
+        commander.send(commander.states[-1], position=[float("nan")] * own)
+        return commander.safety[-1].state == SafetyState.HOLD
+
+    for _ in range(5):
+        commander.until(held, "hold")
+        assert all(servo["torque_on"] for servo in rig.emulator.status()["servos"][:own])
+        named = list(commander.safety[-1].causes)
+        commander.until_armed()
+        if named == ["bad_command"]:
+            return
+        assert named == ["command_timeout"]  # a machine that pauses
+    raise AssertionError("commands ceased each time")
+
+
 def test_without_commands_it_holds_and_without_a_task_it_stops(rig):
     rig.commander.goals = None
     safety = rig.commander.until_safety(SafetyState.HOLD)

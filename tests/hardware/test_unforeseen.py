@@ -1,61 +1,45 @@
-"""An error nobody foresaw, in a bridge on emulated servos: torque off, latched, named."""
+"""An error nobody foresaw in a bridge on emulated servos: torque off, latched, named, until it is configured anew."""
+
+import signal
+from pathlib import Path
 
 import pytest
-import rclpy
-import yaml
-from helpers.commander import LEGS, ROBOT, robot_parameters
-from helpers.patience import until
-from rclpy.lifecycle import TransitionCallbackReturn
-from robot_bridge.bridge_node import BridgeNode
-from robot_bridge.causes import Cause
-from robot_bridge.emulator import EmulatorProcess
-from robot_bridge.gate_types import GateState
-from std_srvs.srv import Trigger
+from helpers import breakable_bridge
+from helpers.commander import LEGS, ROBOT
+from helpers.rig import Rig
+from helpers.ros import call
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 
 pytestmark = pytest.mark.ros
 
-
-@pytest.fixture(params=[ROBOT, LEGS], ids=lambda robot: robot.name)
-def armed(request, tmp_path):
-    """A bridge in this process, its callbacks called by hand; and its servos."""
-    robot = request.param
-    with EmulatorProcess(robot) as emulator:
-        settings = {"backend": "dynamixel", "bus.port": emulator.port, "time_base": "realtime", "autostart": False}
-        # Nothing here is quick: the servos must not stop by themselves.
-        settings |= {"robot.servos.bus_watchdog_s": 2.0, "bus.reply_timeout_s": 0.2}
-        path = tmp_path / "parameters.yaml"
-        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**robot_parameters(robot), **settings}}}))
-        rclpy.init(args=["--ros-args", "--params-file", str(path)])
-        node = BridgeNode()
-        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
-        assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
-        answer = node._on_arm(Trigger.Request(), Trigger.Response())
-        assert answer.success, answer.message
-        assert torque(emulator, robot) == [True] * len(robot.joint_names)
-        yield node, emulator, robot
-        node.close()
-        node.destroy_node()
-        rclpy.shutdown()
+ANEW = (
+    Transition.TRANSITION_DEACTIVATE,
+    Transition.TRANSITION_CLEANUP,
+    Transition.TRANSITION_CONFIGURE,
+    Transition.TRANSITION_ACTIVATE,
+)
 
 
-def torque(emulator, robot):
-    return [servo["torque_on"] for servo in emulator.status()["servos"][: len(robot.joint_names)]]
+@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+def rig(request):
+    with Rig(request.param, program=Path(breakable_bridge.__file__)) as rig:
+        yield rig
 
 
-@pytest.mark.parametrize("broken", ["read", "poll_health"])
-def test_it_switches_torque_off_and_stays_until_configured_anew(armed, broken, monkeypatch):
-    node, emulator, robot = armed
+@pytest.mark.parametrize("number", breakable_bridge.METHODS, ids=breakable_bridge.METHODS.values())
+def test_it_switches_torque_off_and_stays_until_configured_anew(rig, number):
+    rig.ready()
 
-    def fail(*_):
-        raise ZeroDivisionError("nobody foresaw this")
+    def configure():
+        for each in ANEW:
+            request = ChangeState.Request(transition=Transition(id=each))
+            assert call(rig.commander.node, ChangeState, "bridge/change_state", request).success
 
-    with monkeypatch.context() as patch:
-        patch.setattr(node._backend, broken, fail)
-        until(lambda: node._on_tick() or node._gate.state is GateState.STOPPED, "it is called")
-    assert node._gate.state is GateState.STOPPED
-    (cause,) = node._gate.report().causes
-    assert cause.cause is Cause.BACKEND_FAILED and "nobody foresaw this" in cause.detail
-    until(lambda: not any(torque(emulator, robot)), "torque is off")
-    assert not node._on_reset(Trigger.Request(), Trigger.Response()).success
-    assert not node._on_arm(Trigger.Request(), Trigger.Response()).success
-    assert not any(torque(emulator, robot))
+    detail = rig.assert_stops(1.0, lambda: rig.process.signal(signal.Signals(number)), "backend_failed", mend=configure)
+    assert "ZeroDivisionError: nobody foresaw this; deactivate, clean up, configure and activate" in detail
+    assert rig.process.process.poll() is None
+    assert "backend_failed" in rig.commander.call("safety/reset", expect=False)
+    assert not any(servo["torque_on"] for servo in rig.emulator.status()["servos"])
+    configure()
+    rig.assert_stays_stopped_until_reset_and_armed()

@@ -32,8 +32,9 @@ def robot_parameters(robot):
 PARAMETERS = robot_parameters(ROBOT)
 
 
-def bridge(robot=ROBOT, **parameters):
-    return NodeProcess("robot_bridge", "bridge", {**robot_parameters(robot), "auto_arm": True, **parameters})
+def bridge(robot=ROBOT, program=None, **parameters):
+    parameters = {**robot_parameters(robot), "auto_arm": True, **parameters}
+    return NodeProcess("robot_bridge", "bridge", parameters, program=program)
 
 
 def hardware_bridge(robot, port, **parameters):

@@ -158,6 +158,13 @@ class Rig:
 
     def assert_stays_stopped_until_reset_and_armed(self):
         """Commands go on all the while; nothing moves before the last step."""
+        self.assert_rests_after_reset()
+        self.commander.call("safety/arm")
+        self.until_moving()
+        self.commander.until_safety(SafetyState.ARMED)
+
+    def assert_rests_after_reset(self):
+        """Stopped until it is reset; without torque, and still, after that."""
         commander = self.commander
         commander.call("safety/arm", expect=False)
         assert commander.safety[-1].state == SafetyState.STOPPED
@@ -170,6 +177,3 @@ class Rig:
             assert not any(servo["torque_on"] for servo in self.emulator.status()["servos"])
         if not self.robot.simulation_model:  # fingers without torque sink; free joints stay
             assert np.abs(self.joints() - start).max() < _STILL_RAD
-        commander.call("safety/arm")
-        self.until_moving()
-        commander.until_safety(SafetyState.ARMED)

@@ -71,14 +71,22 @@ def call(node: Node, service_type: Any, name: str, request: Any = None) -> Any:
 
 
 class NodeProcess:
-    """One node of the project as a process, its output kept for messages."""
+    """One node of the project as a process, its output kept for messages. `program`: a script instead of its own."""
 
-    def __init__(self, package: str, name: str, parameters: Mapping[str, Any], extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        package: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        extra: tuple[str, ...] = (),
+        program: Path | None = None,
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory()
         self.parameter_file = Path(self._directory.name) / "parameters.yaml"
         self.parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
         self.log_path = Path(self._directory.name) / "output.log"
-        command = [str(executable(package, name)), "--ros-args", "--params-file", str(self.parameter_file), *extra]
+        start = [str(executable(package, name))] if program is None else [sys.executable, str(program)]
+        command = [*start, "--ros-args", "--params-file", str(self.parameter_file), *extra]
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
                 command,

@@ -104,6 +104,13 @@ def test_another_model_is_refused(emulated_bus, servo_robot):
         connect(emulated_bus, dataclasses.replace(servo_robot, servos=servos))
 
 
+def test_a_firmware_without_bus_watchdog_is_refused(emulated_bus, servo_robot, monkeypatch):
+    plain = emulated_bus.ping
+    monkeypatch.setattr(emulated_bus, "ping", lambda identifier: dataclasses.replace(plain(identifier), firmware=37))
+    with pytest.raises(BackendError, match="has firmware 37; the bus watchdog needs 38 or newer: update it"):
+        connect(emulated_bus, servo_robot)
+
+
 def test_a_missing_servo_is_named(emulator, emulated_bus, servo_robot, monkeypatch):
     victim = servo_robot.all_joint_ids[5]
     emulator.fault("silent", id=victim)
