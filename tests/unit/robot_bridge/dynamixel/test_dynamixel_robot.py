@@ -116,6 +116,15 @@ def test_moves_to_its_goals_and_holds_them(driver, servo_robot):
     assert all(torques(driver))
 
 
+def test_a_period_takes_one_read_and_one_write(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), CYCLE_S)
+    before = driver.bus.transactions
+    driver.write(inner_goals(servo_robot), everyone(driver))
+    assert driver.bus.transactions == before + 1
+    driver.read()
+    assert driver.bus.transactions == before + 2
+
+
 def test_nothing_jumps_when_torque_comes_on(driver, servo_robot):
     """The servos still hold the goal of another pose."""
     drive(driver, inner_goals(servo_robot, 0.8), everyone(driver))
