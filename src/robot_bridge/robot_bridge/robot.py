@@ -58,6 +58,12 @@ class RobotSettings:
         [], "as speed_limit_rad_s, for the auxiliary joints [rad/s]", minimum=0.0
     )
     auxiliary_kp_nm_rad: list[float] = setting([], "as kp_nm_rad, for the auxiliary joints [Nm/rad]", minimum=0.0)
+    auxiliary_equal_parts: list[int] = setting(
+        [],
+        "each auxiliary joint looks the same after a turn by 2 pi over this, but for a mark; empty = after a full turn",
+        minimum=1,
+        maximum=100,
+    )
     servos: ServoSettings = dataclasses.field(default_factory=ServoSettings)
     safety: SafetyLimits = dataclasses.field(default_factory=SafetyLimits)
     body: BodyLimits = dataclasses.field(default_factory=BodyLimits)
@@ -71,6 +77,11 @@ class RobotSettings:
             problems.append(
                 f"robot.five_bar_m holds {len(self.five_bar_m)} lengths for {len(self.joint_names)} joints: give 4 "
                 f"lengths, and two joints for each of {', '.join(LEGS)}"
+            )
+        if self.auxiliary_equal_parts and len(self.auxiliary_equal_parts) != len(self.auxiliary_joint_names):
+            problems.append(
+                f"robot.auxiliary_equal_parts has {len(self.auxiliary_equal_parts)} values: give one for each of the "
+                f"{len(self.auxiliary_joint_names)} auxiliary joints, or none"
             )
         count = len(self.all_joint_names)
         for name in ("temperature_stop_c", "speed_stop_rad_s"):

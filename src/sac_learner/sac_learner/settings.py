@@ -10,6 +10,7 @@ from rosac_common.settings import setting
 
 from sac_learner.learning.intake import IntakeSettings
 from sac_learner.learning.pacing import PacingSettings
+from sac_learner.sac.relabelling import RelabellingSettings
 from sac_learner.sac.settings import SacSettings
 
 
@@ -86,6 +87,7 @@ class LearnerNodeSettings:
         "means new[i] = +-old[j]. The stacks take them from the task.",
     )
     action_symmetries: list[int] = setting([], "The same for the action, one row of action_size each.")
+    relabelling: RelabellingSettings = dataclasses.field(default_factory=RelabellingSettings)
     total_steps: int = setting(0, "Transitions after which the run is finished; 0: no end.", minimum=0)
     seed: int = setting(0, "Seed of the weights, of sampling and of the policy's noise. Source: own choice.", minimum=0)
     device: str = setting(

@@ -90,6 +90,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._goals = np.zeros(joints)
         self._torque_on = np.arange(joints) < self.task.action_size
         self.symmetries = self.task.symmetries  # of observation and action, see Task.symmetries
+        self.relabelling = self.task.relabelling
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1 / self.task.control_period_s)}
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)

@@ -38,6 +38,7 @@ def test_survives_being_a_flat_mapping_of_ros_parameters(robot):
         ({"auxiliary_joint_ids": [32]}, "ids must be unique, given twice: 32"),
         ({"speed_limit_rad_s": [0.0] * 9}, "'finger1_top': speed_limit_rad_s is 0"),
         ({"auxiliary_direction": []}, "auxiliary_direction has 0 values"),
+        ({"auxiliary_equal_parts": [3, 3]}, "auxiliary_equal_parts has 2 values: give one for each of the 1"),
         (
             {"safety": SafetyLimits(speed_stop_rad_s=[4.0] * 9)},
             "speed_stop_rad_s has 9 values: .* each of the 10",

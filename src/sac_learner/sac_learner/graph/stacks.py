@@ -279,6 +279,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         **mode,
         **sizes,
         **dict(zip(("observation_symmetries", "action_symmetries"), made.symmetries, strict=True)),
+        **{f"relabelling.{name}": value for name, value in made.relabelling.items()},
         "run": run,
         "run_directory": str(run_directory),
         "task_name": arguments["task"],

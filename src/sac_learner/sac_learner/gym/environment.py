@@ -9,6 +9,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from rosac_common.settings import from_mapping
+
+from sac_learner.sac.relabelling import RelabellingSettings
 
 Array = npt.NDArray[np.float32]
 
@@ -68,6 +71,11 @@ class GymEnvironment:
     def symmetries(self) -> tuple[list[int], list[int]]:
         """Of observation and action, as `Symmetries.from_signed` takes them; empty where the environment names none."""
         return getattr(self._environment.unwrapped, "symmetries", ([], []))
+
+    @property
+    def relabelling(self) -> RelabellingSettings:
+        """Of the target, as `SacLearner` takes it; empty where the environment names none."""
+        return from_mapping(RelabellingSettings, getattr(self._environment.unwrapped, "relabelling", {}), "relabelling")
 
     def scaled(self, action: Array) -> npt.NDArray[Any]:
         """An action of the policy [A] in the bounds, shape and dtype of the environment."""

@@ -62,7 +62,13 @@ class GymTraining:
         # More than the training takes need not be reserved.
         self._memory = ReplayBuffer(min(settings.sac.replay_capacity, settings.steps), *self._sizes)
         symmetries = Symmetries.from_signed(*environment.symmetries, *self._sizes)
-        self._learner = SacLearner(settings.sac, *self._sizes, seed=self._seed(_LEARNER), symmetries=symmetries)
+        self._learner = SacLearner(
+            settings.sac,
+            *self._sizes,
+            seed=self._seed(_LEARNER),
+            symmetries=symmetries,
+            relabelling=environment.relabelling,
+        )
         self._sampling = np.random.default_rng(self._seed(_SAMPLING))
         self._pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.steps)
         self.metrics: Metrics = {}

@@ -74,7 +74,14 @@ class Trainer:
         settings, sizes = self.settings, (self.settings.observation_size, self.settings.action_size)
         torch.set_num_threads(settings.thread_count)
         symmetries = _symmetries(settings)
-        self.learner = SacLearner(settings.sac, *sizes, seed=settings.seed, device=self.device, symmetries=symmetries)
+        self.learner = SacLearner(
+            settings.sac,
+            *sizes,
+            seed=settings.seed,
+            device=self.device,
+            symmetries=symmetries,
+            relabelling=settings.relabelling,
+        )
         self._updates = make_updates(self.learner, settings.seed)
         for name, fallback in (("gradients", self.learner.fallback), ("update", self._updates.fallback)):
             if fallback:

@@ -27,10 +27,12 @@ from sac_learner.sac.gradients import (
 )
 from sac_learner.sac.networks import GaussianPolicy, TwinCritic, flatten_parameters
 from sac_learner.sac.optimiser import Adam
+from sac_learner.sac.relabelling import Relabelling, RelabellingSettings
 from sac_learner.sac.settings import SacSettings
 from sac_learner.sac.symmetry import Symmetries
 
 _CPU = torch.device("cpu")
+_NO_RELABELLING = RelabellingSettings()
 
 
 class SacLearner:
@@ -44,6 +46,10 @@ class SacLearner:
         seed: of the first weights and of all noise.
         device: PyTorch device of the updates.
         symmetries: of the task, used if `settings.symmetry_augmentation`.
+        relabelling: of the task's target, used if `settings.target_relabelling`.
+
+    Raises:
+        SettingsError: `relabelling` does not fit the observation.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class SacLearner:
         seed: int,
         device: torch.device = _CPU,
         symmetries: Symmetries | None = None,
+        relabelling: RelabellingSettings = _NO_RELABELLING,
     ) -> None:
         self.settings = settings
         self.observation_size, self.action_size = observation_size, action_size
@@ -79,6 +86,8 @@ class SacLearner:
         self._critic_adam = Adam(flatten_parameters(self.critic), settings.learning_rate)
         self._targets = flatten_parameters(self.target_critic)
         self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
+        relabels = Relabelling.from_settings(relabelling, observation_size, self.device)
+        self._relabelling = relabels if settings.target_relabelling else None
         networks = Networks(self.policy, self.critic, self.target_critic, self.log_alpha, self.target_entropy)
         self._metrics: Metrics = {}  # those of the policy are of the newest update that stepped it
         self._gradients, self.fallback = _choose_gradients(settings, networks)
@@ -107,6 +116,8 @@ class SacLearner:
         and never waits for a GPU, so that it can be captured."""
         if self._symmetries is not None:
             batch = self._symmetries.augment(batch, self.generator)
+        if self._relabelling is not None:
+            batch = self._relabelling.augment(batch, self.generator)
         alpha = self.log_alpha.detach().exp()
         noise = batch.action.new_empty(1 + steps_actor, *batch.action.shape)
         for part in noise:

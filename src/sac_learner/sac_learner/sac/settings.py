@@ -91,6 +91,11 @@ class SacSettings:
         "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in "
         "the paper; arXiv 1909.10707 (invariant transform experience replay).",
     )
+    target_relabelling: bool = setting(
+        False,
+        "Give every sampled transition another of the task's equal targets, where it has any, and the reward that this "
+        "would have earned. Source: off in the paper; arXiv 1707.01495 (hindsight experience replay).",
+    )
     noise_correlation: float = setting(
         0.0,
         "Correlation of the exploration noise of one action with that of the action before: above 0 the noise is "

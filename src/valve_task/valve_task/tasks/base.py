@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,12 @@ class Task(abc.ABC):
         rows = [(row, self.observation_symmetry(row)) for row in self._joint_symmetries]
         observation = [place for _, changed in rows if changed for place in changed]
         return observation, [place for row, changed in rows if changed for place in self.actions.symmetry(row)]
+
+    @property
+    def relabelling(self) -> dict[str, Any]:
+        """What else the target could have been, as `sac_learner.sac.relabelling.RelabellingSettings` has it. Empty:
+        nothing that the robot would not notice."""
+        return {}
 
     def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ class TurnTask(Task):
                 f"task {settings.name} turns one auxiliary joint (the valve); robot '{robot.name}' has "
                 f"{len(robot.auxiliary_joint_names)}: name it in robot.auxiliary_joint_names"
             )
+        self._equal_parts = robot.auxiliary_equal_parts[0] if robot.auxiliary_equal_parts else 1
         self._target = 0.0
         self._target_velocity = 0.0
 
@@ -75,6 +76,19 @@ class TurnTask(Task):
         action = joint_symmetry[:joints]
         cos_sin = [joints + 1, valve * (joints + 2)]
         return [*action, *cos_sin, *self._shifted(action, joints + 2), valve * (2 * joints + 3)]
+
+    @property
+    def relabelling(self) -> dict[str, Any]:
+        parts, joints, weights = self._equal_parts, self.action_size, self.settings.turn_reward
+        if parts == 1:
+            return {}
+        return {
+            "angle_places": [joints, joints + 1, 2 * joints + 2],
+            "turns_rad": [2 * math.pi * part / parts for part in range(parts)],
+            "reward_per_rad": weights.distance,
+            "bonus_below_rad": [weights.near_rad, weights.close_rad],
+            "bonus": [weights.near_bonus, weights.close_bonus],
+        }
 
     def evaluate(self, state: RobotState, step: int, action: npt.NDArray[np.float32]) -> Outcome:
         position = state.position_rad[: self.action_size]

@@ -96,3 +96,10 @@ def test_an_option_of_one_stack_sets_its_parameter_and_no_other_stack_has_it(tmp
         parse_arguments(walk, ["terrain:=mud"])
     with pytest.raises(ArgumentError, match="unknown argument 'terrain'"):
         parse_arguments(STACK, ["terrain:=flat"])
+
+
+def test_the_learner_is_told_of_the_targets_that_the_task_could_have_had(tmp_path: Path) -> None:
+    learner = graph(tmp_path).parameters["learner"]
+    assert learner.relabelling.angle_places == [9, 10, 20]
+    assert learner.relabelling.turns_rad == pytest.approx([0.0, 2.0944, 4.1888], abs=1e-4)
+    assert graph(tmp_path, task="DClawPoseFixed").parameters["learner"].relabelling.angle_places == []

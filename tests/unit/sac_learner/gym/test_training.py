@@ -128,10 +128,12 @@ def test_updates_follow_the_mode(ratio, updates):
     assert (made.steps, made.updates) == (50, updates)
 
 
-def test_symmetries_of_the_environment_reach_the_learner():
-    quick = {"steps": 30, "evaluation_interval_steps": 30, "sac__symmetry_augmentation": True}
+def test_symmetries_and_targets_of_the_environment_reach_the_learner():
+    quick = {"steps": 30, "evaluation_interval_steps": 30}
+    quick |= {"sac__symmetry_augmentation": True, "sac__target_relabelling": True}
     plain, own = (GymTraining(settings(env_id, **quick)) for env_id in ("Pendulum-v1", "rosac/DClawTurn-v0"))
-    assert plain._learner._symmetries is None
+    assert plain._learner._symmetries is None and plain._learner._relabelling is None
+    assert own._learner._relabelling is not None
     assert own._learner._symmetries.action_order.shape == (len(own._interaction.environment.symmetries[1]) // 9, 9)
     trained(own).close()
 

@@ -8,6 +8,7 @@ OFF = {
     "critic_normalisation": "none",
     "actor_interval": 1,
     "symmetry_augmentation": False,
+    "target_relabelling": False,
     "noise_correlation": 0.0,
     "products": "float32",
     "reward_scale": 1.0,

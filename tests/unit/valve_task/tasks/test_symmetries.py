@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 import valve_task.env  # noqa: F401 - registers the environments
 from robot_bridge.backend import RobotState
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError, from_mapping
+from sac_learner.sac.gradients import TensorBatch
+from sac_learner.sac.relabelling import Relabelling, RelabellingSettings
 from valve_task.env import RobotTaskEnv
 from valve_task.tasks import tasks_of
 
@@ -58,6 +61,37 @@ def _change_target(task, joint_row):
         task._frequency = applied(np.abs(own), task._frequency)
     elif joint_row[-1] < 0:
         task._target, task._target_velocity = -task._target, -task._target_velocity
+
+
+@pytest.mark.parametrize("name", ["DClawTurn", "DClawScrewFixed"])
+def test_a_valve_whose_mark_is_on_another_lobe_moves_as_before_and_earns_what_the_task_says(name):
+    """Two hands that do the same, their valves a third apart: the one's transitions are the other's, relabelled."""
+    env = RobotTaskEnv(name)
+    task = env.task
+    settings = from_mapping(RelabellingSettings, env.relabelling, "relabelling")
+    relabelling = Relabelling(settings, task.observation_size, torch.device("cpu"))
+    rng = np.random.default_rng(5)  # whose fingers turn the valve
+    actions = np.clip(rng.normal(0, 0.7, 9) + rng.normal(0, 0.3, (30, 9)), -1, 1).astype(np.float32)
+    runs = []
+    for turn in settings.turns_rad:
+        env.reset(seed=0)
+        position = env._simulation.read().position_rad
+        position[-1] = -2.5 + turn  # within the hinge's range for every turn
+        env._simulation.set_state(position)
+        runs.append([env.step(action)[:2] for action in actions])
+    first, *others = runs
+    assert abs(first[-1][0][9] - first[0][0][9]) > 0.2
+
+    def batch_of(run):
+        observation = torch.tensor(np.array([each[0] for each in run]))
+        reward = torch.tensor([each[1] for each in run], dtype=torch.float32)
+        return TensorBatch(observation[:-1], torch.tensor(actions[1:]), reward[1:], observation[1:], torch.ones(29))
+
+    for number, other in enumerate(others, start=1):
+        relabelling._turns = torch.tensor([settings.turns_rad[number]])
+        made, real = relabelling.augment(batch_of(first), torch.Generator()), batch_of(other)
+        torch.testing.assert_close(made.next_observation, real.next_observation, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(made.reward, real.reward, rtol=1e-4, atol=1e-3)
 
 
 def test_a_turned_or_mirrored_hand_moves_the_valve_in_the_same_way():
