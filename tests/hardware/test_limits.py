@@ -1,5 +1,7 @@
 """Measured values beyond the limits of the robot file, through the real bridge on emulated servos."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers.commander import LEGS, ROBOT, stamp
@@ -11,14 +13,35 @@ pytestmark = pytest.mark.ros
 
 
 # A hand that stands bears itself with 4% of its current limit and sways with 7%; free joints need none, and 2%.
-SHARE = {ROBOT.name: 0.05, LEGS.name: 0.01}
+SHARE = {ROBOT.name: 0.05, LEGS.name: 0.01, "loads": 0.01}
 # From the first command that leads beyond a limit, or from arming where the joint stands there already; sways reach
 # their top speed after 0.4 s, a controlled stop holds for 0.3 s.
 STOPS_WITHIN_S = 2.0
 
 
-@pytest.mark.parametrize("cause", ["joint_speed", "motor_current"])
-@pytest.mark.parametrize("robot", [ROBOT, LEGS], ids=lambda robot: robot.name)
+# Servos that show a load instead of a current; e-manual: 1.5 Nm at 1.4 A, 12 V.
+LOADS = dataclasses.replace(
+    LEGS,
+    name="loads",
+    servos=dataclasses.replace(
+        LEGS.servos,
+        model=["XL430-W250"] * 8,
+        stall_current_a=[1.4] * 8,
+        current_limit_a=[1.3] * 8,
+        torque_constant_nm_a=[1.07] * 8,
+        position_p_gain=[640] * 8,
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("robot", "cause"),
+    [
+        *((robot, cause) for robot in (ROBOT, LEGS) for cause in ("joint_speed", "motor_current")),
+        (LOADS, "motor_current"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_a_measured_value_beyond_its_limit_stops_the_robot(robot, cause):
     limits = {
         "joint_speed": {"robot.safety.speed_stop_rad_s": [0.3]},
@@ -43,6 +66,7 @@ def test_a_measured_value_beyond_its_limit_stops_the_robot(robot, cause):
             commander.goals = rig.sway
             detail = rig.until_stopped_by(cause)
             assert "joint '" in detail and "limit" in detail
+            assert ("% load" in detail) == (robot is LOADS)
             return rig.until_safe_s(since_s)
 
         assert best_of(5, stop_s, STOPS_WITHIN_S) < STOPS_WITHIN_S

@@ -319,8 +319,11 @@ class Servo:
     # what happens by itself
 
     def stop_by_watchdog(self, now_s: float) -> None:
-        """No instruction came for too long: stand still, and take no goals until register bus_watchdog is set to 0."""
+        """No instruction came for too long: stand still, forget the profile, and take no goals until register
+        bus_watchdog is set to 0."""
         self.set("bus_watchdog", TRIPPED)
+        self.set("profile_velocity", 0)
+        self.set("profile_acceleration", 0)
         self.set("goal_position", self.get("present_position"))
         self.profile, self.tripped_s = None, now_s
         self._notice.motion = True

@@ -152,7 +152,7 @@ def test_the_watchdog_stops_a_servo_that_hears_nothing(host):
     host.advance(0.055, fed=False)
     assert host.servo(1).watchdog == 3
     host.advance(0.02, fed=False)
-    assert host.read(1, "bus_watchdog") == -1
+    assert (host.read(1, "bus_watchdog"), host.read(1, "profile_velocity")) == (-1, 0)
     stopped = host.read(1, "present_position")
     host.advance(1.0, fed=False)
     assert host.read(1, "present_position") == pytest.approx(stopped, abs=2)
