@@ -3,7 +3,7 @@
 import pytest
 from helpers.commander import ROBOT, Commander
 from helpers.graph import GraphProcess, own_parameters, rosac
-from helpers.patience import until
+from helpers.patience import PATIENCE_S, until
 from helpers.ros import ros_node
 from robot_bridge.emulator import EmulatorProcess
 from sac_interfaces.msg import SafetyState
@@ -28,7 +28,7 @@ def test_an_evaluation_hears_the_stop_and_leaves_a_robot_alone_that_another_grap
             assert refused.returncode == 2, refused.stderr
             assert "another graph is up in namespace '/'" in refused.stderr
             for command in ("train", "up"):
-                refused = rosac(command, "dclaw_valve", "run:=second", directory=tmp_path)
+                refused = rosac(command, "dclaw_valve", "run:=second", directory=tmp_path, timeout_s=PATIENCE_S)
                 assert refused.returncode == 2, refused.stderr
                 assert "another graph is up in namespace '/'" in refused.stderr
                 assert not (tmp_path / "runs/second").exists()
