@@ -15,8 +15,12 @@ pytestmark = pytest.mark.ros
 FIRST = "id of the first servo"
 # Failed reads are counted before their time runs out.
 FIRST_COUNTED = {"robot.safety.state_timeout_s": 10.0}
-# Failed reads are not counted, their time runs out.
-NEVER_COUNTED = {"robot.safety.state_timeout_s": 0.5, "robot.safety.read_failures_stop": 1000}
+# Failed reads only hold the robot, until their time runs out.
+NEVER_COUNTED = {
+    "robot.safety.state_timeout_s": 1.5,
+    "robot.safety.read_failures_stop": 1000,
+    "robot.safety.command_timeout_periods": 100.0,
+}
 
 
 @pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
@@ -122,13 +126,14 @@ def test_diagnostics_show_temperature_voltage_and_errors_of_each_joint(rig):
     rig.emulator.fault("temperature", id=first, celsius=41.0)
 
 
-def test_states_that_are_too_old_and_torque_that_does_not_come_on_stop_it_too(rig):
-    """Causes that failed reads hide when they are counted."""
+def test_failed_reads_hold_it_states_that_are_too_old_and_torque_that_does_not_come_on_stop_it(rig):
+    """Causes that are hidden when failed reads are counted."""
     rig.restart_bridge(**NEVER_COUNTED)
     rig.ready()
     detail = rig.assert_stops(3.0, lambda: rig.emulator.fault("lost", rate=1.0), "stale_state")
-    assert "the newest joint state is" in detail and "limit 0.5 s" in detail
+    assert "the newest joint state is" in detail and "limit 1.5 s" in detail
     assert "read_failed" not in rig.commander.safety[-1].causes
+    assert ["read_failed"] in [list(each.causes) for each in rig.commander.safety if each.state == SafetyState.HOLD]
     rig.emulator.clear_faults()
     rig.assert_stays_stopped_until_reset_and_armed()
 
@@ -144,4 +149,5 @@ def test_states_that_are_too_old_and_torque_that_does_not_come_on_stop_it_too(ri
     rig.emulator.clear_faults()
     assert rig.until_safe_s(since_s) < 3.0
     rig.assert_stays_stopped_until_reset_and_armed()
-    rig.restart_bridge(**{"robot.safety.read_failures_stop": rig.robot.safety.read_failures_stop, **FIRST_COUNTED})
+    as_before = {name: getattr(rig.robot.safety, name.rpartition(".")[2]) for name in NEVER_COUNTED}
+    rig.restart_bridge(**{**as_before, **FIRST_COUNTED})
