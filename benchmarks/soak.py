@@ -2,8 +2,9 @@
 
 .venv/bin/python benchmarks/soak.py --json result.json
 
-Every transition on the replay topic is held against the joint states that the bridge has published, every joint state
-against the one before. What the emulator broke is held against what the driver counted.
+Every transition on the replay topic is held against the joint states that the bridge has published, its executed action
+against the goals that the emulated servos held, every joint state against the one before. What the emulator broke is
+held against what the driver counted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from listener import Listener
-from robot_bridge.emulator import EmulatorProcess
-from robot_bridge.robot import load_robot
+from robot_bridge.emulator import EmulatorProcess, GoalHistory
+from robot_bridge.robot import RobotSettings, load_robot
 from robot_operator import Operator
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
@@ -27,13 +28,14 @@ from sac_learner.commands.monitor import Monitor
 from sac_learner.graph.supervisor import Supervisor
 from sensor_msgs.msg import JointState
 from support import REPOSITORY, finish, make_run, parser, running, wait_until, workspace
+from valve_task.tasks import TaskSettings, make_task
 
 from rosac_common import qos
 
 JOINTS = 9
 PERIOD_S = 0.1
 # States are kept for so long; a transition is judged when those around it have certainly arrived.
-_KEPT_S, _JUDGED_AFTER_S = 10.0, 1.0
+_KEPT_S, _JUDGED_AFTER_S = 10.0, 2.0
 # No joint of the hand is faster; a damaged value of a servo would leap by whole turns, or half ones.
 _FASTEST_RAD_S, _LEAP_RAD = 15.0, 0.05
 # States come every 10 ms; where they are further apart, one was not read or not heard.
@@ -41,13 +43,24 @@ _GAP_S = 0.015
 _NO_FAILURES = {"bus_transactions"}
 # A stamp goes through seconds as a float.
 _STAMP_NS = 1000
+# A goal goes to the servos in ticks of 1.5 mrad.
+_GOAL_RAD = 0.002
+# A state has the time of its instruction. An emulator that gets no processor hears that and the goals later.
+_ANSWER_S = 0.09
 
 
 class Witness(Listener):
-    """Hears joint states, transitions and diagnostics, and judges them."""
+    """Hears joint states, transitions and diagnostics, and judges them.
 
-    def __init__(self) -> None:
+    Args:
+        robot: whose servos.
+        held: the goals that they hold, told by the emulator.
+    """
+
+    def __init__(self, robot: RobotSettings, held: GoalHistory) -> None:
         super().__init__("witness")
+        self._held = held
+        self._actions = make_task(TaskSettings(control_period_s=PERIOD_S), robot).actions
         self._states: deque[tuple[int, np.ndarray]] = deque()  # stamp, positions
         self._waiting: deque[tuple[float, Transition]] = deque()
         self.states = self.transitions = self.unchecked = 0
@@ -79,6 +92,7 @@ class Witness(Listener):
             transition = self._waiting.popleft()[1]
             self.transitions += 1
             problem = self._problem(transition)
+            problem = problem or self._wrong_action(transition) or problem  # None: its states were missed
             self.unchecked += problem is None
             if problem:
                 self.wrong.append(f"transition {transition.sequence}: {problem}")
@@ -103,6 +117,17 @@ class Witness(Listener):
         apart_ns = np.diff(-behind_ns[near], prepend=-1.7e9 * PERIOD_S, append=-0.4e9 * PERIOD_S)
         return None if apart_ns.max() > _GAP_S * 1e9 else "its observation is no state of about a period before"
 
+    def _wrong_action(self, transition: Transition) -> str:
+        """Whether the executed action is not what the servos held when the state came that ends the step."""
+        # Robot time is the wall clock's, counted by the steady one.
+        wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
+        executed = np.array(transition.executed_action)
+        goals = self._actions.goals(executed, np.array(transition.observation[:JOINTS], dtype=np.float64))
+        truth = self._held.around(1e-9 * nanoseconds(transition.header.stamp) - wall_s, _ANSWER_S)[:, :JOINTS]
+        inside = np.abs(executed) < 1.0  # at the end of the box the goals may lie beyond it
+        largest = np.abs(truth - goals)[:, inside].max(axis=1, initial=0.0).min()
+        return "" if largest < _GOAL_RAD else f"its executed action is {largest:.3f} rad from what the servos held"
+
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             counters = {value.key: int(value.value) for value in status.values if value.value.isdecimal()}
@@ -110,13 +135,19 @@ class Witness(Listener):
 
 
 def run_on(
-    supervisor: Supervisor, monitor: Monitor, person: Operator, duration_s: float, emulator: EmulatorProcess
+    supervisor: Supervisor,
+    monitor: Monitor,
+    person: Operator,
+    duration_s: float,
+    emulator: EmulatorProcess,
+    held: GoalHistory,
 ) -> int:
     """Let it run; the operator resets and arms after a stop. Returns how often a node had to be started again."""
     pids = {name: supervisor.pid(name) for name in ("bridge", "task", "actor", "learner")}
     crashes, end_s = 0, time.monotonic() + duration_s
     while (left_s := end_s - time.monotonic()) > 0:
         monitor.spin(min(0.5, left_s))
+        held.add(emulator.take_goals())
         supervisor.check(time.monotonic())
         crashes += sum(supervisor.pid(name) != pid for name, pid in pids.items())
         pids = {name: supervisor.pid(name) for name in pids}
@@ -132,16 +163,24 @@ def measure(duration_s: float, rate: float, seed: int) -> dict[str, object]:
     with workspace() as directory, EmulatorProcess(robot, seed=seed) as emulator:
         arguments = {"backend": "dynamixel", "port": emulator.port, "steps": "0", "seed": str(seed)}
         run, graph = make_run(directory, arguments, {"task": {"task.control_period_s": PERIOD_S}})
-        witness = Witness()
+        held = GoalHistory(len(robot.all_joint_names))
+        witness = Witness(robot, held)
         try:
             with Operator() as person, running(run, graph) as (supervisor, monitor):
-                wait_until(lambda: person.restore() and witness.transitions > 0, supervisor, monitor, "transitions")
+
+                def goes() -> bool:
+                    held.add(emulator.take_goals())
+                    return person.restore() and witness.transitions > 0
+
+                wait_until(goes, supervisor, monitor, "transitions")
                 person.stops.clear()
                 before, counted = emulator.status(), dict(witness.bus)
                 for kind in ("lost", "corrupt"):
                     emulator.fault(kind, rate=rate)
                 transitions = witness.transitions
-                crashes = run_on(supervisor, monitor, person, duration_s, emulator)
+                crashes = run_on(supervisor, monitor, person, duration_s, emulator, held)
+                monitor.spin(1.0)
+                held.add(emulator.take_goals())
                 monitor.spin(2.5)  # one more report of the counters
                 after = emulator.status()
         finally:

@@ -37,6 +37,8 @@ class RobotState:
     velocity_rad_s: Vector  # (joints,)
     effort_nm: Vector  # (joints,) torque of the motors
     current_a: Vector | None = None  # (joints,) current of the motors, or guessed from their load; None: nothing known
+    # (joints,) whether each motor under torque holds the goal written last; None: this robot's always do.
+    goals_held: Flags | None = None
     body: BodyState | None = None  # of a robot that moves about; None: it is fixed, or not known here
 
     @property

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from robot_bridge.backend import (
     BackendError,
     ConnectionLostError,
@@ -43,10 +45,10 @@ _TELL_AGAIN_S = 0.2
 
 
 class Executed(NamedTuple):
-    """What was sent to the motors: one value per joint, the robot's joints first."""
+    """What the motors were told and hold: one value per joint, the robot's joints first."""
 
     stamp_ns: int  # of the command: robot time of the state that it answered
-    goals_rad: Vector
+    goals_rad: Vector  # NaN: a motor under torque that did not hold its goal all the time
     torque_on: Flags
 
 
@@ -81,7 +83,7 @@ class MotionLoop(abc.ABC):
         backend: an open robot.
         gate: judges every command.
         beats: who must be heard; what was heard before this loop counts, too.
-        on_executed: takes what was sent to the motors.
+        on_executed: takes what the motors hold, and again if they cease to.
         on_state: takes each new reading, and each one published again.
     """
 
@@ -111,6 +113,7 @@ class MotionLoop(abc.ABC):
         self.health: RobotHealth | None = None
         self._health_s = -math.inf
         self.executed: Executed | None = None
+        self._unseen: Executed | None = None  # what no reading has shown yet
         self._body_limits = settings.robot.body
         self.state = backend.read()
         self.periods = PeriodStatistics()
@@ -281,8 +284,23 @@ class MotionLoop(abc.ABC):
         self._announce(stamp_ns, goals_rad, torque_on)
 
     def _announce(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
-        self.executed = Executed(stamp_ns, goals_rad, torque_on)
-        self._on_executed(self.executed)
+        """Tell what is in force: at once if the motors always hold what they are told, else once a reading shows it."""
+        self._unseen = Executed(stamp_ns, goals_rad, torque_on)
+        if self.state.goals_held is None:
+            self._tell_executed(self._unseen)
+
+    def _tell_executed(self, executed: Executed) -> None:
+        self.executed, self._unseen = executed, None
+        self._on_executed(executed)
+
+    def _confirm_executed(self) -> None:
+        """A reading shows whether the motors hold their goals: a write may be lost, or a motor forget it."""
+        held, executed = self.state.goals_held, self._unseen or self.executed
+        if held is None or executed is None:
+            return
+        lost = executed.torque_on & ~held
+        if self._unseen is not None or lost.any():
+            self._tell_executed(executed._replace(goals_rad=np.where(lost, np.nan, executed.goals_rad)))
 
     def _read(self, now_s: float) -> bool:
         """Take a new state; a failed read leaves none that looks new, and too many of them stop the robot."""
@@ -299,6 +317,7 @@ class MotionLoop(abc.ABC):
             return False
         self._failures = 0
         self._gate.stop(Cause.READ_FAILED, False, "")
+        self._confirm_executed()
         self._judge(now_s)
         return True
 

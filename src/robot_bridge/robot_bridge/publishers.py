@@ -59,7 +59,7 @@ class BridgePublishers:
             self._clock.publish(self._clock_message)
 
     def executed(self, executed: Executed) -> None:
-        """What was sent to the motors."""
+        """What the motors hold."""
         fill_executed(self._executed_message, executed)
         self._executed.publish(self._executed_message)
 

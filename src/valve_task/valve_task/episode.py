@@ -195,7 +195,7 @@ class EpisodeLoop:
 
         Args:
             state: reading after the control period.
-            executed_rad: goals of the robot's joints that were really executed; None if that is not known.
+            executed_rad: goals of the robot's joints that its motors really held; None if that is not known.
             sensor_ages_s: of the reading.
 
         Returns:

@@ -52,12 +52,18 @@ class BridgeLink:
         self.gate, self._gate_received_s = gate, now_s
 
     def receive_executed(self, time_ns: int, goals_rad: Vector) -> None:
-        """Take what was executed for the command with that stamp."""
+        """Take what was executed for the command with that stamp; NaN where a motor did not hold its goal."""
         self._executed = (time_ns, goals_rad)
 
     def executed_for(self, time_ns: int | None) -> Vector | None:
-        """Goals executed for the command with that stamp; None if that is not known."""
-        return self._executed[1] if self._executed is not None and self._executed[0] == time_ns else None
+        """Goals executed for the command with that stamp; None: not known, or a motor did not hold its goal."""
+        if not self.has_executed(time_ns) or not np.isfinite(self._executed[1]).all():
+            return None
+        return self._executed[1]
+
+    def has_executed(self, time_ns: int | None) -> bool:
+        """Whether the bridge has said what became of the command with that stamp."""
+        return self._executed is not None and self._executed[0] == time_ns
 
     def forget(self) -> None:
         """The bridge is gone: its state is no longer valid."""

@@ -114,12 +114,12 @@ class EpisodeRunner:
         if not loop.commanded:
             self._wait_for_action()
             return
-        executed = self._link.executed_for(self._commander.answered_ns)
-        if self._lockstep and state.time_ns == self._commander.answered_ns:
+        answered_ns = self._commander.answered_ns
+        if self._lockstep and state.time_ns == answered_ns:
             self._commander.repeat()
-        elif executed is not None or not self._lockstep:
+        elif self._link.has_executed(answered_ns) or not self._lockstep:
             # In lockstep what was executed is on its way, or is repeated with the next state.
-            transition = loop.settle(state, executed, self._ages())
+            transition = loop.settle(state, self._link.executed_for(answered_ns), self._ages())
             if loop.running and (transition is None or self._sender.admits(transition)):
                 self.offer()  # before the transition goes out, so that the actor works meanwhile
             if transition is not None:

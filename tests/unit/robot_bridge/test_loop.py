@@ -21,7 +21,8 @@ class FakeRobot:
 
     time_step_s = 0.0025
 
-    def __init__(self):
+    def __init__(self, held=None):
+        self.held = held  # whether each motor holds its goal; None: they always do
         self.time_ns, self.position = EPOCH_NS, np.zeros(10)
         self.torque_on = np.zeros(10, dtype=bool)
         self.writes, self.advanced_s, self.broken, self.error = 0, [], False, None
@@ -42,7 +43,8 @@ class FakeRobot:
             raise self.error
         if self.broken:
             raise BackendError("no answer of id 11: check its cable")
-        return RobotState(self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10))
+        held = None if self.held is None else self.held.copy()
+        return RobotState(self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10), goals_held=held)
 
     def write(self, goals_rad, torque_on):
         self.writes += 1
@@ -59,9 +61,9 @@ class FakeRobot:
 class Bench:
     """A loop, its robot and gate, and all that it published."""
 
-    def __init__(self, kind, robot, **settings):
+    def __init__(self, kind, robot, backend=None, **settings):
         self.settings = BridgeSettings(robot=robot, simulation=SimulationSettings(), **settings)
-        self.robot, self.gate = FakeRobot(), make_gate(self.settings)
+        self.robot, self.gate = backend or FakeRobot(), make_gate(self.settings)
         self.executed, self.states = [], []
         beats = Beats(self.settings.robot)
         self.loop = kind(self.settings, self.robot, self.gate, beats, self.executed.append, self.states.append)
@@ -90,6 +92,14 @@ def realtime(robot):
     return bench
 
 
+@pytest.fixture
+def servos(robot):
+    """In real time, on motors that may not hold what they are told."""
+    bench = Bench(RealtimeLoop, robot, FakeRobot(np.ones(10, dtype=bool)), time_base="realtime")
+    bench.arm()
+    return bench
+
+
 class TestLockstep:
     def test_a_command_is_executed_then_time_advances_by_one_period(self, lockstep):
         lockstep.send(EPOCH_NS)
@@ -110,6 +120,18 @@ class TestLockstep:
         lockstep.send(EPOCH_NS)
         lockstep.send(EPOCH_NS)
         assert (len(lockstep.executed), lockstep.robot.advanced_s, lockstep.loop.duplicates) == (1, [0.1], 1)
+
+    def test_what_was_executed_comes_with_the_state_that_shows_it(self, robot):
+        bench = Bench(LockstepLoop, robot, FakeRobot(np.ones(10, dtype=bool)), time_base="lockstep")
+        bench.arm()
+        bench.robot.error = ReadError("lost")
+        bench.send(EPOCH_NS)
+        assert bench.executed == []
+        bench.robot.error = None
+        bench.robot.held[0] = False
+        bench.loop.tick(0.2)
+        assert bench.executed[-1].stamp_ns == EPOCH_NS
+        assert np.isnan(bench.executed[-1].goals_rad).tolist() == [True] + [False] * 9
 
     def test_silence_repeats_executed_and_state_without_moving_time(self, lockstep):
         lockstep.send(EPOCH_NS, now_s=1.0)
@@ -196,6 +218,36 @@ class TestRealtime:
         realtime.send(answered, goal=-0.2, now_s=0.012)
         assert realtime.gate.report().limited == 0
         np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [-0.2] * 9)
+
+    def test_what_was_executed_is_told_once_the_motors_are_seen_to_hold_it(self, servos):
+        stamp_ns = servos.states[-1].time_ns
+        servos.send(stamp_ns, goal=0.1, now_s=0.002)
+        assert servos.executed == []
+        servos.loop.tick(0.01)
+        servos.loop.tick(0.02)
+        (executed,) = servos.executed
+        assert executed.stamp_ns == stamp_ns
+        np.testing.assert_array_equal(executed.goals_rad[:9], [0.1] * 9)
+
+    def test_what_a_motor_did_not_hold_is_never_told_as_executed(self, servos):
+        """Not at first, and not after it was written again."""
+        servos.send(servos.states[-1].time_ns, goal=0.1, now_s=0.002)
+        servos.robot.held[[3, 9]] = False  # one of them is free
+        servos.loop.tick(0.01)
+        servos.robot.held[:] = True
+        servos.loop.tick(0.02)
+        assert len(servos.executed) == 1
+        np.testing.assert_array_equal(servos.executed[0].goals_rad[:9], [0.1] * 3 + [np.nan] + [0.1] * 5)
+
+    def test_what_a_motor_no_longer_holds_is_taken_back(self, servos):
+        stamp_ns = servos.states[-1].time_ns
+        servos.send(stamp_ns, goal=0.1, now_s=0.002)
+        servos.loop.tick(0.01)
+        servos.robot.held[3] = False
+        servos.loop.tick(0.02)
+        assert [executed.stamp_ns for executed in servos.executed] == [stamp_ns] * 2
+        assert np.flatnonzero(np.isnan(servos.executed[-1].goals_rad)).tolist() == [3]
+        assert servos.states[-1].time_ns == servos.robot.time_ns  # what is measured is measured
 
     def test_a_command_older_than_two_periods_is_refused(self, realtime):
         for tick in range(1, 40):

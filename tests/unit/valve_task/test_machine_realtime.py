@@ -251,6 +251,21 @@ def test_a_refused_command_is_stored_as_what_the_robot_did_instead(started):
     assert transition.executed_action[1] == pytest.approx(0.048 / (np.pi / 3), abs=1e-6)
 
 
+def test_goals_that_a_motor_did_not_hold_are_no_execution(started):
+    """The servos' answers to the command's write: first as told, then one of them has lost it."""
+    w = started()
+    w.answer(0.1)
+    w.execute()
+    w.execute(np.where(np.arange(9) == 4, np.nan, w.out.commands[-1][1]))
+    w.position = np.nan_to_num(w.position)
+    w.now_s += w.period_s
+    w.time_ns += w.period_ns
+    w.state()
+    w.machine.tick()
+    assert w.out.transitions == []
+    assert w.loop.record.counters["steps_dropped"] == 1
+
+
 def test_an_unknown_execution_is_dropped(started):
     w = started()
     w.answer(0.1)

@@ -120,6 +120,11 @@ class DynamixelBus:
         return self._port.is_open
 
     @property
+    def now_s(self) -> float:
+        """Steady time [s]."""
+        return 1e-3 * self._port.getCurrentTime()
+
+    @property
     def silent_s(self) -> float:
         """Time since the last instruction [s]."""
         return 1e-3 * (self._port.getCurrentTime() - self._sent_ms)

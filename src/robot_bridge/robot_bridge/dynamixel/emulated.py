@@ -70,10 +70,14 @@ class LockstepEmulatedRobot(EmulatedRobot):
 
     def advance(self, duration_s: float) -> None:
         """Let the emulator's time pass [s], a whole number of physics steps."""
-        # Nobody answers a sync write: an answer to what is sent after it tells that it has arrived.
+        # Nobody answers a sync write, and time must not pass before it has arrived.
         with contextlib.suppress(ReadError):  # counted by the bus; time passes for a robot with a dead servo, too
-            self.bus.read(self._ids[0], self._torque)
+            self._repeat_lost_goals()
         self._time_s = self.emulator.advance(duration_s)
+
+    def _times_s(self) -> tuple[float, float]:
+        """The servos' time stands still while they answer."""
+        return self._time_s, self._time_s
 
     def randomise(self, rng: np.random.Generator) -> None:
         """Draw the dynamics anew."""

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from robot_bridge.backend import (
     UNREAD_ERROR,
@@ -26,17 +25,11 @@ from robot_bridge.dynamixel.control_table import (
     WATCHDOG_UNIT_S,
     Register,
 )
+from robot_bridge.dynamixel.joint_reader import JointReader, counts
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.dynamixel.units import Counts, Units
 from robot_bridge.robot import RobotSettings
 
-# Registers present_current, present_velocity, present_position, and the two bytes of present_pwm before them: reads of
-# either length take turns, so that a late answer to the read before is recognised by its length.
-_SIZE, _END = 10, 136
-_EXTRA_BYTES = 2
-# While answers are missing, each read has a length that none had since the last answer: what is late comes in order, so
-# that it is recognised until the robot has stopped (ten tries, safety.read_failures_stop). From register 104 on.
-_LATE_LENGTHS = 10
 # Registers present_input_voltage and present_temperature, side by side.
 _SLOW_ADDRESS, _SLOW_SIZE = 144, 3
 # What nobody answers (sync writes) is read back, and sent so often: single packets are lost.
@@ -44,6 +37,9 @@ _SET_TRIES = 3
 # Who does not answer is asked no more after this time, or so many missing answers if that is longer: torque off is
 # tried twice when a bridge ends, which has a second for it.
 _SET_S, _SET_MISSING = 0.3, 5
+# So many readings in a row may show other goals than were written, though they are written again each time (own figure,
+# as safety.read_failures_stop).
+_LOST_WRITES = 5
 _TRIPPED = -1  # register bus_watchdog, once it has stopped the servo
 
 
@@ -74,10 +70,10 @@ class DynamixelRobot:
         self._low, self._high = np.array(low), np.array(high)
         count = len(self._ids)
         self._torque_on = np.zeros(count, dtype=bool)
-        self._fast = False
-        self._fast_failures = 0
-        self._extra = 0
-        self._unanswered = 0  # reads in a row
+        self._goals = np.zeros(count, dtype=np.int64)  # written last
+        self._told = np.zeros(count, dtype=bool)  # whether that counts: under torque
+        self._lost_writes = 0  # in a row
+        self._reader = JointReader(self.bus, self._servos, settings, self._times_s, self._check_watchdogs)
         self._lost = ""  # why the servos no longer do what they are told, until recover()
         self._polls = 0  # of the slow values
         self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
@@ -105,9 +101,9 @@ class DynamixelRobot:
         except BackendError:
             self.bus.close()
             raise
-        self._fast = all_fast and self._settings.fast_read
-        self._fast_failures = 0
-        self._torque_on[:] = False
+        self._reader.begin(all_fast and self._settings.fast_read)
+        self._torque_on[:] = self._told[:] = False
+        self._lost_writes = 0
         self._lost = ""
         self._polls = 0
         self._alerted.clear()
@@ -125,55 +121,67 @@ class DynamixelRobot:
             self.bus.close()
 
     def read(self) -> RobotState:
-        """One sync read of position, velocity and current.
+        """One sync read of position, velocity and current, and of the goals: where a write was lost it is repeated.
 
         Raises:
-            BackendError: besides what the bus raises: a servo has stopped by itself or restarted; so it stays until
-                :meth:`recover`.
+            ReadError: besides what the bus raises: a servo's clock says that its answer is old.
+            BackendError: besides what the bus raises: a servo does not take its goal, has stopped by itself or
+                restarted; the last two until :meth:`recover`.
         """
         if self._torque_on.any() and self.bus.silent_s > self._watchdog_ticks * WATCHDOG_UNIT_S:
             self._look_at_watchdogs()
         self._check_lost()
-        raw = self._sync_read()
+        values = self._reader.read()
         # Of the instruction that was answered: a first try that failed has taken its time.
-        time_ns = self._epoch_ns + round((self._clock() - self.bus.silent_s) * 1e9)
-        current_a = self._units.current_a(_counts(raw, 0, "<i2"))
+        time_ns = self._epoch_ns + round(self._reader.sent_s * 1e9)
+        current_a = self._units.current_a(counts(values, "present_current"))
         return RobotState(
             time_ns,
-            self._units.position_rad(_counts(raw, 6, "<i4")),
-            self._units.velocity_rad_s(_counts(raw, 2, "<i4")),
+            self._units.position_rad(counts(values, "present_position")),
+            self._units.velocity_rad_s(counts(values, "present_velocity")),
             self._units.effort_nm(current_a),
             current_a,
+            self._mend_goals(counts(values, "goal_position")),
         )
 
-    def _sync_read(self) -> npt.NDArray[np.uint8]:
-        """Bytes (joints, _SIZE) of all servos; a fast read that fails is followed by a plain one, which names who is
-        silent."""
-        retries = max(self._settings.read_retries, int(self._fast))
-        for retries_left in range(retries, -1, -1):
-            self._extra = self._extra_bytes()
-            address, size = _END - _SIZE - self._extra, _SIZE + self._extra
-            fast = self._fast and retries_left == retries
-            try:
-                answers = self.bus.sync_read(self._ids, address, size, fast)
-            except ReadError:
-                self._unanswered += 1
-                self._fast_failures += fast
-                self._fast = self._fast and self._fast_failures < self._settings.fast_read_failures
-                if not retries_left:
-                    raise
-                continue
-            self._unanswered = 0
-            if fast:
-                self._fast_failures = 0
-            raw = np.frombuffer(b"".join(answers[identifier] for identifier in self._ids), dtype=np.uint8)
-            return raw.reshape(len(self._ids), size)[:, -_SIZE:]
-        raise AssertionError
+    def _times_s(self) -> tuple[float, float]:
+        """When the last instruction went out, and now, when it has been answered."""
+        now_s = self._clock()
+        return now_s - self.bus.silent_s, now_s
 
-    def _extra_bytes(self) -> int:
-        if not self._unanswered:
-            return _EXTRA_BYTES if self._extra == 0 else 0
-        return 2 * _EXTRA_BYTES + 2 * ((self._unanswered - 1) % _LATE_LENGTHS)
+    def _mend_goals(self, goals: Counts) -> Flags:
+        """Which joints hold the goal that they were told; the others are told again, for nobody answers a sync write.
+
+        Raises:
+            BackendError: they were told again and again.
+        """
+        held = ~self._told | (goals == self._goals)
+        if held.all():
+            self._lost_writes = 0
+            return held
+        self.bus.failures["lost_write"] += 1
+        self._lost_writes += 1
+        if self._lost_writes > _LOST_WRITES:
+            self._check_watchdogs()
+            i = int(np.argmin(held))
+            raise BackendError(
+                f"{self._servos[i]}: goal_position is {goals[i]}, not {self._goals[i]}, after it was written "
+                f"{self._lost_writes} times: look at the bus with `rosac bus check`"
+            )
+        self.bus.sync_write(self._goal, self._by_id(self._goals, ~held))
+        return held
+
+    def _repeat_lost_goals(self) -> None:
+        """Write the goals until the servos hold them, a few times at most."""
+        left = self._by_id(self._goals, self._told)
+        for _ in range(_SET_TRIES):
+            if not left:
+                return
+            answers = self.bus.sync_read(list(left), self._goal.address, self._goal.size, self._reader.fast)
+            left = {i: goal for i, goal in left.items() if self._goal.decode(answers[i]) != goal}
+            if left:
+                self.bus.failures["lost_write"] += 1
+                self.bus.sync_write(self._goal, left)
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps.
@@ -190,7 +198,9 @@ class DynamixelRobot:
         goals = self._units.ticks(goals_rad)
         if on.any():
             goals -= self._switch_on(on)
-        self.bus.sync_write(self._goal, self._by_id(np.clip(goals, self._low, self._high), torque_on))
+        self._goals = np.where(torque_on, np.clip(goals, self._low, self._high), self._goals)
+        self._told = torque_on.copy()
+        self.bus.sync_write(self._goal, self._by_id(self._goals, torque_on))
 
     def poll_health(self) -> RobotHealth:
         """One short read: a hardware error that is new, else in turn the bus watchdogs of all servos, whose findings
@@ -243,6 +253,11 @@ class DynamixelRobot:
                 "(bus watchdog): is this computer too busy, or the cable loose? Then call safety/reset"
             )
 
+    def _check_watchdogs(self) -> None:
+        """Something is wrong with a servo: have any stopped or restarted?"""
+        self._look_at_watchdogs()
+        self._check_lost()
+
     def _check_lost(self) -> None:
         if self._lost:
             raise BackendError(self._lost)
@@ -254,7 +269,7 @@ class DynamixelRobot:
     def figures(self) -> dict[str, object]:
         """Transactions and failures of the bus."""
         failures = {f"bus_{kind}": count for kind, count in sorted(self.bus.failures.items())}
-        return {"bus_transactions": self.bus.transactions, "bus_fast_read": self._fast, **failures}
+        return {"bus_transactions": self.bus.transactions, "bus_fast_read": self._reader.fast, **failures}
 
     # torque
 
@@ -271,7 +286,7 @@ class DynamixelRobot:
         Raises:
             BackendError: a servo did not take its goal, or did not switch on.
         """
-        ticks = _counts(self._sync_read(), 6, "<i4")
+        ticks = counts(self._reader.read(), "present_position")
         turns = np.where(which, ticks - ticks % TICKS_PER_REVOLUTION, 0)
         start = np.clip(ticks - turns, self._low, self._high)
         self._set(self._goal, self._by_id(start, which), "look at it with `rosac bus check`")
@@ -284,6 +299,7 @@ class DynamixelRobot:
         """All at once, then each asked whether it is off."""
         stops_ms = 1e3 * self._watchdog_ticks * WATCHDOG_UNIT_S
         off = self._by_id(np.zeros_like(self._low), which)
+        self._told &= ~which
         remedy = f"cut the power; its bus watchdog stops it {stops_ms:g} ms after the last instruction"
         try:
             self._set(self._torque, off, remedy)
@@ -327,9 +343,3 @@ class DynamixelRobot:
                         identifier, register.address, register.size, register.name
                     )
         return {i: v for i, v in values.items() if i not in answers or register.decode(answers[i]) != v}
-
-
-def _counts(raw: npt.NDArray[np.uint8], start: int, kind: str) -> Counts:
-    """A register of all servos from their bytes (joints, bytes): `kind` is numpy's name of its type."""
-    size = np.dtype(kind).itemsize
-    return np.ascontiguousarray(raw[:, start : start + size]).view(kind)[:, 0].astype(np.int64)

@@ -3,6 +3,7 @@
 No ROS here. `EmulatorProcess` starts one as a process of its own.
 """
 
+from robot_bridge.emulator.goal_history import GoalHistory
 from robot_bridge.emulator.process import EmulatorProcess
 
-__all__ = ["EmulatorProcess"]
+__all__ = ["EmulatorProcess", "GoalHistory"]

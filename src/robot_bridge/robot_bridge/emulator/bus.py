@@ -92,6 +92,7 @@ class EmulatedBus:
             return []
         self.instructions += 1
         self._now_s = now_s
+        self.drives.tell_time(now_s)
         self._listen(baud_rate, now_s)
         if not packet.intact:
             self.instructions_broken += 1
@@ -255,6 +256,7 @@ class EmulatedBus:
             servo.silent = True
         elif kind == "reboot":
             self._now_s = max(self._now_s, self.drives.now_s)
+            self.drives.tell_time(self._now_s)
             self._reboot(servo)
         elif kind == "hardware_error":
             servo.raise_error(values["bit"])

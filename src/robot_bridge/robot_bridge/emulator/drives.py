@@ -19,7 +19,7 @@ from robot_bridge.dynamixel.control_table import (
     WATCHDOG_UNIT_S,
 )
 from robot_bridge.emulator.plant import MovablePlant, Plant
-from robot_bridge.emulator.rules import CURRENT_BASED_POSITION
+from robot_bridge.emulator.rules import CURRENT_BASED_POSITION, POSITION_MODES
 from robot_bridge.emulator.servo import RAD_PER_TICK, Notice, Servo
 from robot_bridge.robot import RobotSettings
 
@@ -33,11 +33,13 @@ _OVERLOAD_SHARE = 0.98
 _VOLTAGE, _OVERHEATING, _OVERLOAD = 0, 2, 5  # bits of register hardware_error_status
 # Physics steps between two looks at warmth and watchdogs, when no goal moves by itself.
 _STEPS_AT_ONCE = 8
-_TICK_PERIOD = 32_768
-# Registers realtime_tick .. present_temperature, which lie side by side in every X-series servo.
-_PRESENT_ADDRESS, _PRESENT = 120, struct.Struct("<HBBhhiiiiHB")
+# Registers moving .. present_temperature, which lie side by side in every X-series servo.
+_PRESENT_ADDRESS, _PRESENT = 122, struct.Struct("<BBhhiiiiHB")
 _PRESENT_FROZEN = struct.Struct("<HB")  # of a stale encoder: what still changes, from 144
 _INT16, _INT32 = 2**15 - 1, 2**31 - 1
+# Register moving_status: this close to the goal a servo has arrived, this far from its trajectory it does not follow
+# [ticks]. Own figures: the e-manual says "a predefined value".
+_ARRIVED_TICKS, _ASTRAY_TICKS = 10, 100
 
 
 class Drives:
@@ -63,11 +65,12 @@ class Drives:
         self.voltage_v = np.full(count, self._nominal_voltage_v)
         self._at_limit_s = np.zeros(count)
         self.now_s = 0.0
+        self.left_out_s = 0.0  # time that the servos' own clocks have passed and the plant has not
         self._read_settings()
         self._fresh = False
         self.refresh()
         for servo in servos:
-            servo.set("goal_position", servo.get("present_position"))
+            servo.stay()
 
     # time
 
@@ -164,6 +167,7 @@ class Drives:
             ticks = servo.watchdog
             if ticks > 0 and servo.torque_on and self.now_s - servo.last_instruction_s > ticks * WATCHDOG_UNIT_S:
                 self.refresh()
+                self.tell_time(self.now_s)
                 servo.stop_by_watchdog(self.now_s)
 
     def _age(self, elapsed_s: float) -> None:
@@ -204,7 +208,7 @@ class Drives:
     # what the registers show
 
     def refresh(self) -> None:
-        """Bring the present registers up to date."""
+        """Bring the present registers up to date, but for the servos' clocks."""
         if self._notice.single_turn:
             self._count_turns_anew()
         if self._fresh:
@@ -218,23 +222,24 @@ class Drives:
         currents = (self._direction * state.effort_nm / self._torque_constant).tolist()
         volts = np.rint(self.voltage_v / VOLTAGE_UNIT_V).astype(int).tolist()
         warmth = np.rint(self.temperature_c).astype(int).tolist()
-        clock = int(self.now_s * 1000.0) % _TICK_PERIOD
         for servo, *values in zip(self.servos, ticks.tolist(), speeds, currents, volts, warmth, strict=True):
-            self._store_present(servo, clock, *values)
+            self._store_present(servo, *values)
 
-    def _store_present(
-        self, servo: Servo, clock: int, ticks: int, speed: int, current_a: float, volts: int, warmth: int
-    ) -> None:
+    def tell_time(self, now_s: float) -> None:
+        """It is that time of the bus [s]: the servos' own clocks show it, which no machine stops."""
+        self._notice.clock_s = now_s + self.left_out_s
+        for servo in self.servos:
+            servo.show_time()
+
+    def _store_present(self, servo: Servo, ticks: int, speed: int, current_a: float, volts: int, warmth: int) -> None:
         if servo.frozen:
-            servo.set("realtime_tick", clock)
             servo.store_block(144, _PRESENT_FROZEN.pack(volts, warmth))
             return
         counts = round(current_a / self._current_unit[servo.place])
         profile = servo.profile
         data = _PRESENT.pack(
-            clock,
-            abs(speed) > self._moving_speed[servo.place],
-            0,
+            profile is not None or abs(speed) > self._moving_speed[servo.place],
+            _moving_status(servo, ticks),
             round(FULL_PWM * min(max(current_a / self._stall_a[servo.place], -1.0), 1.0)),
             min(max(counts, -_INT16), _INT16),
             min(max(speed, -_INT32), _INT32),
@@ -262,11 +267,20 @@ class Drives:
                 self._fresh = False
         self._notice.single_turn.clear()
 
+    def take_goals(self) -> list[tuple[float, int, float]]:
+        """Goals that servos have held since the last call, or for the last minutes: from when on [s, on the servos'
+        clock], place, angle of the joint [rad]."""
+        goals = list(self._notice.goals)
+        self._notice.goals.clear()
+        return [(at_s, place, self._joint_rad(place, ticks)) for at_s, place, ticks in goals]
+
+    def _joint_rad(self, place: int, ticks: int) -> float:
+        own_rad = (ticks - self.servos[place].offset_ticks) * RAD_PER_TICK
+        return float(self._direction[place] * own_rad + self._offset[place])
+
     def status(self) -> dict[str, object]:
         """Joints and servos, for tests and people; times are the bus' own [s]."""
         state = self.plant.read()
-        goals = np.array([servo.get("goal_position") - servo.offset_ticks for servo in self.servos])
-        goals_rad = (self._direction * goals * RAD_PER_TICK + self._offset).tolist()
         return {
             "time_s": self.now_s,
             "time_step_s": self.plant.time_step_s,
@@ -276,7 +290,7 @@ class Drives:
                 {
                     "id": servo.identifier,
                     "torque_on": servo.torque_on,
-                    "goal_rad": goal,
+                    "goal_rad": self._joint_rad(servo.place, servo.get("goal_position")),
                     "temperature_c": float(self.temperature_c[servo.place]),
                     "voltage_v": float(self.voltage_v[servo.place]),
                     "hardware_error": servo.get("hardware_error_status"),
@@ -284,9 +298,22 @@ class Drives:
                     "torque_off_s": servo.torque_off_s,
                     "watchdog_tripped_s": servo.tripped_s,
                 }
-                for servo, goal in zip(self.servos, goals_rad, strict=True)
+                for servo in self.servos
             ],
         }
+
+
+def _moving_status(servo: Servo, ticks: int) -> int:
+    """Register moving_status of a servo that stands there: arrived, profile in progress, astray, its shape."""
+    if servo.get("operating_mode") not in POSITION_MODES:
+        return 0
+    goal, profile = servo.get("goal_position"), servo.profile
+    status = int(abs(goal - ticks) <= _ARRIVED_TICKS)
+    trajectory = goal
+    if profile is not None:
+        trajectory = profile.position_rad / RAD_PER_TICK
+        status |= 2 | profile.shape << 4
+    return status | (8 if abs(trajectory - ticks) > _ASTRAY_TICKS else 0)
 
 
 def _most_a(servo: Servo, stall_a: float) -> float:

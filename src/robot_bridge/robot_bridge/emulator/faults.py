@@ -15,6 +15,7 @@ FAULTS: Mapping[str, Mapping[str, type]] = {
     "corrupt": {"rate": float},
     "duplicated": {"rate": float},
     "late": {"rate": float, "delay_s": float},
+    "lost_writes": {"rate": float},
     "silent": {"id": int},
     "reboot": {"id": int},
     "hardware_error": {"id": int, "bit": int},
@@ -91,11 +92,11 @@ class Line:
 
     def instruction(self, answered: bool) -> str:
         """What befalls the next instruction on its way to the servos: "", "lost" or "corrupt"."""
-        for kind in ("lost", "corrupt"):
+        for kind in ("lost", "corrupt") if answered else ("lost", "corrupt", "lost_writes"):
             if self.rates and self.rng.random() < self.rates.get(kind, 0.0):
                 self.counts[kind] += 1
                 self.unseen[kind] += not answered
-                return kind
+                return "corrupt" if kind == "corrupt" else "lost"
         return ""
 
     def status(self, packet: bytes) -> tuple[list[bytes], float]:

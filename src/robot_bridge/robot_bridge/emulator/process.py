@@ -136,6 +136,11 @@ class EmulatorProcess:
         """Servos, joints and counters; times are those of time.monotonic()."""
         return self.order("status")
 
+    def take_goals(self) -> list[tuple[float, int, float]]:
+        """Which goals the servos have held since the last call: from when on (time.monotonic()), place of the joint,
+        its angle [rad]."""
+        return [tuple(goal) for goal in self.order("goals")["goals"]]
+
     def close(self) -> None:
         """End it. May be called twice."""
         if self.process.poll() is None:

@@ -28,6 +28,9 @@ class Profile:
         self.position_rad, self.velocity_rad_s, self._goal_rad = position_rad, velocity_rad_s, goal_rad
         self._limit_rad_s = velocity * VELOCITY_UNIT_RAD_S or math.inf
         self._acceleration_rad_s2 = acceleration * ACCELERATION_UNIT_RAD_S2 or math.inf
+        # Its shape, as bits 4 and 5 of register moving_status show it: rectangle, triangle, trapezoid.
+        reaches_limit = self._limit_rad_s**2 <= self._acceleration_rad_s2 * abs(goal_rad - position_rad)
+        self.shape = 1 if not acceleration else 3 if reaches_limit else 2
 
     def advance(self, step_s: float) -> bool:
         """Move on by one step; returns whether the goal is reached."""

@@ -1,8 +1,8 @@
 """The emulator's process: lets time pass, moves bytes between the port and the bus, and takes orders over a socket.
 
 Orders are lines of JSON on a Unix socket: {"do": "advance", "duration_s": 0.1}, {"do": "fault", "kind": "lost",
-"rate": 0.01}, {"do": "status"}, {"do": "randomise", "seed": 0}; for a robot that moves about {"do": "body"} and
-{"do": "put_back"}. Each is answered by one line: {"ok": true, ...} or {"ok": false, "error": "..."}.
+"rate": 0.01}, {"do": "status"}, {"do": "goals"}, {"do": "randomise", "seed": 0}; for a robot that moves about
+{"do": "body"} and {"do": "put_back"}. Each is answered by one line: {"ok": true, ...} or {"ok": false, "error": "..."}.
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ class EmulatorServer:
         self._listener.bind(str(control))
         self._listener.listen()
         self._start_s = self._origin_s = clock()
-        self._left_out_s = 0.0  # of the clock, because the machine was busy
         self._orders: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "advance": self._do_advance,
             "fault": self._do_fault,
@@ -72,6 +71,7 @@ class EmulatorServer:
             "randomise": self._do_randomise,
             "body": self._do_body,
             "put_back": self._do_put_back,
+            "goals": self._do_goals,
         }
 
     def run(self, keep_going: Callable[[], bool]) -> None:
@@ -92,7 +92,7 @@ class EmulatorServer:
         self._follow_script(now_s)
         for source in ready:
             if self._port.plugged and source == self._port.fileno():
-                self._serve_port(now_s)
+                self._serve_port()
             elif source == listener:
                 connection, _ = self._listener.accept()
                 self._connections[connection.fileno()] = (connection, bytearray())
@@ -114,7 +114,7 @@ class EmulatorServer:
         behind_s = now_s - self._origin_s - self._bus.drives.now_s
         if behind_s > _LONGEST_CATCH_UP_S:
             self._origin_s += behind_s - _LONGEST_CATCH_UP_S
-            self._left_out_s += behind_s - _LONGEST_CATCH_UP_S
+            self._bus.drives.left_out_s += behind_s - _LONGEST_CATCH_UP_S
         self._bus.drives.advance(now_s - self._origin_s)
 
     def _follow_script(self, now_s: float) -> None:
@@ -125,14 +125,15 @@ class EmulatorServer:
 
     # the port
 
-    def _serve_port(self, now_s: float) -> None:
-        self._heard_s = now_s
-        baud_rate = self._port.baud_rate
+    def _serve_port(self) -> None:
+        baud_rate, data = self._port.baud_rate, self._port.read()
+        # What was heard after the last look at the clock must not be answered with what was before.
+        now_s = self._heard_s = self._clock()
         if not baud_rate:  # none that a servo knows
-            self._port.read()
             return
+        self._follow_clock(now_s)
         line = self._bus.line
-        for packet in self._stream.feed(self._port.read()):
+        for packet in self._stream.feed(data):
             due_s = max(now_s, self._line_free_s) + wire_time_s(packet.wire_bytes, baud_rate)
             self._line_free_s = due_s
             befalls = line.instruction(packet.instruction not in UNANSWERED)
@@ -220,8 +221,14 @@ class EmulatorServer:
             for name in ("torque_off_s", "watchdog_tripped_s"):
                 if servo[name] is not None:
                     servo[name] += self._origin_s
-        own = {"noise_bytes": self._stream.noise_bytes, "left_out_s": self._left_out_s, "clock_s": self._clock()}
+        own = {"noise_bytes": self._stream.noise_bytes, "left_out_s": self._bus.drives.left_out_s}
+        own |= {"started_s": self._start_s, "clock_s": self._clock()}
         return {**status, **own}
+
+    def _do_goals(self, order: dict[str, Any]) -> dict[str, Any]:
+        # On the clock that every process of this machine shares.
+        held = self._bus.drives.take_goals()
+        return {"goals": [(self._start_s + at_s, place, goal_rad) for at_s, place, goal_rad in held]}
 
     def _do_randomise(self, order: dict[str, Any]) -> dict[str, Any]:
         self._bus.drives.randomise(int(order["seed"]))

@@ -5,6 +5,7 @@ The joint that it turns is the plant's; positions here are the servo's own ticks
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 
@@ -35,6 +36,9 @@ _OF_MODE = (
     "profile_acceleration",
 )
 _TORQUE_ON, _RESTORE_RAM = 0x01, 0x02  # bits of register startup_configuration
+_GOALS_KEPT = 50_000
+# Register realtime_tick starts anew after so many milliseconds.
+_TICK_PERIOD = 32_768
 
 
 @dataclasses.dataclass
@@ -45,6 +49,11 @@ class Notice:
     settings: bool = True  # a gain or a limit
     address: bool = True  # an id or a baud rate
     single_turn: set[int] = dataclasses.field(default_factory=set)  # places whose position is counted anew
+    clock_s: float = 0.0  # what a servo's own clock shows that was never restarted
+    # Goals that servos hold from a time of this clock on [s]: time, place, register goal_position. Of the last minutes.
+    goals: collections.deque[tuple[float, int, int]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=_GOALS_KEPT)
+    )
 
 
 class Servo:
@@ -74,6 +83,8 @@ class Servo:
         self.silent = self.frozen = False
         self.deaf_until_s = -math.inf  # it starts after a reboot
         self.last_instruction_s = 0.0
+        self._started_s = 0.0  # on the clock of the notice
+        self._noted_goal: int | None = None
         self.torque_off_s: float | None = None  # when an instruction last switched torque off
         self.tripped_s: float | None = None  # when the bus watchdog last stopped it
         self.profile: Profile | None = None  # None: at the goal at once
@@ -146,6 +157,11 @@ class Servo:
         value = self._table[98]
         return TRIPPED if value == 0xFF else value
 
+    def show_time(self) -> None:
+        """Bring register realtime_tick up to date: milliseconds since it started."""
+        tick = int(1e3 * (self._notice.clock_s - self._started_s)) % _TICK_PERIOD
+        self._table[120:122] = tick.to_bytes(2, "little")
+
     @property
     def alert(self) -> int:
         """The alert bit of every status, set while a hardware error is there."""
@@ -211,6 +227,7 @@ class Servo:
                 self.torque_off_s, self.profile = now_s, None
         elif name == "goal_position":
             self._notice.motion = True
+            self._note_goal()
             self._plan()
         elif switched:
             self._switch_mode()
@@ -236,9 +253,20 @@ class Servo:
         for goal, limit in LIMITED_BY.items():
             if goal in self.model.registers:
                 self.set(goal, self.get(limit))
-        self.set("goal_position", self.get("present_position"))
+        self.stay()
         self.profile = None
         self._notice.motion = self._notice.settings = True
+
+    def stay(self) -> None:
+        """The goal is where it stands."""
+        self.set("goal_position", self.get("present_position"))
+        self._note_goal()
+
+    def _note_goal(self) -> None:
+        goal = self.get("goal_position")
+        if goal != self._noted_goal:
+            self._noted_goal = goal
+            self._notice.goals.append((self._notice.clock_s, self.place, goal))
 
     def _plan(self) -> None:
         """Follow a profile to the new goal, if one is set."""
@@ -296,6 +324,7 @@ class Servo:
     def reboot(self) -> None:
         """RAM as after switching on: torque off, no goals, hardware errors gone (they come back with their reason)."""
         self._load_defaults(keep=tuple(name for name, register in self.model.registers.items() if register.eeprom))
+        self._started_s = self._notice.clock_s
 
     def factory_reset(self, keep: tuple[str, ...]) -> None:
         """Every register as it left the factory, but those named."""
@@ -311,6 +340,7 @@ class Servo:
         self._set_goals()
         turns = (self.get("goal_position") - self.offset_ticks) // TICKS_PER_REVOLUTION
         self.set("goal_position", self.get("goal_position") - turns * TICKS_PER_REVOLUTION)
+        self._note_goal()
         self.set("torque_enable", startup & _TORQUE_ON)
         self._registered = None
         self._notice.address = True
@@ -324,7 +354,7 @@ class Servo:
         self.set("bus_watchdog", TRIPPED)
         self.set("profile_velocity", 0)
         self.set("profile_acceleration", 0)
-        self.set("goal_position", self.get("present_position"))
+        self.stay()
         self.profile, self.tripped_s = None, now_s
         self._notice.motion = True
 

@@ -199,19 +199,20 @@ def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
     free = dataclasses.replace(robot, simulation_model="")
     plant = FreeJoints(free, epoch_ns=0)
     servos = EmulatedBus(free, plant, seed=0)
-    played.answer = lambda packet: b"".join(reply.packet for reply in servos.handle(packet, 1_000_000, 0.0))
-    driver = DynamixelRobot(free, BusSettings(port=played.port, reply_timeout_s=0.2), time.monotonic)
+    drives = servos.drives
+    played.answer = lambda packet: b"".join(reply.packet for reply in servos.handle(packet, 1_000_000, drives.now_s))
+    driver = DynamixelRobot(free, BusSettings(port=played.port, reply_timeout_s=0.2), lambda: drives.now_s)
     driver.open()
     valve, on = 9, np.ones(10, dtype=bool)
     plant.turn_back(valve, -9.0)  # somebody turns it
-    servos.drives.advance(0.1)
+    drives.advance(0.1)
     state = driver.read()
     assert state.position_rad[valve] == pytest.approx(9.0, abs=1e-3)
     goals = state.position_rad.copy()
     goals[valve] += 0.1
     driver.write(goals, on)
     for number in range(1, 50):
-        servos.drives.advance(0.1 + 0.01 * number, fed=True)
+        drives.advance(0.1 + 0.01 * number, fed=True)
         now = driver.read()
         assert abs(now.position_rad[valve] - (9.0 - 2 * np.pi)) < 0.15
     assert now.position_rad[valve] == pytest.approx(9.1 - 2 * np.pi, abs=0.02)
@@ -286,6 +287,73 @@ def test_fast_reads_can_be_switched_off(servo_robot):
         driver.emulator.close()
 
 
+# goals that the servos hold
+
+
+def test_a_lost_write_is_found_out_and_repeated(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    before = [servo["goal_rad"] for servo in servos(driver)]
+    driver.emulator.fault("lost_writes", rate=1.0)
+    driver.write(inner_goals(servo_robot, 0.6), everyone(driver))
+    own = np.arange(len(before)) < len(servo_robot.joint_names)  # the others' goals stay
+    for lost in (1, 2):
+        assert driver.read().goals_held.tolist() == (~own).tolist()
+        assert driver.figures()["bus_lost_write"] == lost
+    assert [servo["goal_rad"] for servo in servos(driver)] == before
+    driver.emulator.clear_faults()
+    assert not driver.read().goals_held.all()  # this one writes again
+    assert driver.read().goals_held.all()
+    told = [servo["goal_rad"] for servo in servos(driver)]
+    assert told == pytest.approx(inner_goals(servo_robot, 0.6), abs=RAD_PER_TICK / 2 + 1e-9)
+    driver.bus.failures.clear()
+
+
+def test_in_lockstep_no_time_passes_before_a_write_has_arrived(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    plain, lost = driver.bus.sync_write, []
+    driver.bus.sync_write = lambda register, values: lost.append(register) if not lost else plain(register, values)
+    try:
+        state = drive(driver, inner_goals(servo_robot, 0.6), everyone(driver), CYCLE_S)[-1]
+    finally:
+        driver.bus.sync_write = plain
+    assert lost and state.goals_held.all()
+
+
+def test_a_servo_that_never_takes_its_goal_is_named(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
+    driver.emulator.fault("lost_writes", rate=1.0)
+    driver.write(inner_goals(servo_robot, 0.6), everyone(driver))
+    with pytest.raises(BackendError, match=rf"servo {servo_robot.joint_ids[0]} .*: goal_position is \d+, not \d+"):
+        for _ in range(10):
+            driver.read()
+    driver.emulator.clear_faults()
+    driver.write(inner_goals(servo_robot), nobody(driver))  # torque off works all the same
+    assert driver.read().goals_held.all()  # nobody holds anything
+
+
+# their clocks
+
+
+def test_an_answer_that_is_older_than_the_read_is_refused(driver):
+    driver.read()
+    driver._time_s += 0.1  # the servos' stands still
+    old = driver.figures().get("bus_old_answer", 0)
+    with pytest.raises(ReadError, match=r"servo \d+ .*: its clock is \d+ ms behind: an answer to an earlier"):
+        driver.read()
+    assert driver.figures()["bus_old_answer"] == old + 2
+    driver._time_s -= 0.1
+    driver.read()
+
+
+def test_a_computer_that_stood_still_learns_the_servos_time_anew(driver):
+    driver.read()
+    driver.emulator.advance(1.0)
+    driver.read()
+    assert driver.figures()["bus_clock_ahead"] == 1
+    driver._time_s += 1.0
+    driver.recover()
+
+
 # health
 
 
@@ -344,18 +412,17 @@ def test_an_alert_counts_although_its_reason_cannot_be_read(driver, servo_robot,
     assert health.hardware_error[3] == 1 << 5
 
 
-def test_a_servo_that_restarts_is_found_out(driver, servo_robot):
+@pytest.mark.parametrize("by", ["its watchdog", "its clock"])
+def test_a_servo_that_restarts_is_found_out(driver, servo_robot, by):
     """It would go on without gains, limits and bus watchdog."""
     drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
     victim = servo_robot.all_joint_ids[1]
     driver.emulator.fault("reboot", id=victim)
     driver.advance(1.0)  # it starts
 
-    def poll_both():
+    if by == "its watchdog":
         driver.poll_health()
         driver.poll_health()
-
-    poll_both()
     for attempt in (driver.read, driver.read, lambda: driver.write(inner_goals(servo_robot), everyone(driver))):
         with pytest.raises(BackendError, match=rf"servo {victim} \(.*\): restarted, without settings: .*reset"):
             attempt()

@@ -137,10 +137,44 @@ def test_the_profile_registers_slow_a_servo_down(host):
     moved = host.read(1, "present_position") - 2048
     assert moved * TICK == pytest.approx(20 * 0.02398, rel=0.1)
     assert host.read(1, "velocity_trajectory") == 20
-    assert host.read(1, "moving") == 1
+    assert (host.read(1, "moving"), host.read(1, "moving_status")) == (1, 1 << 4 | 2)  # on its way, a rectangle
     host.advance(5.0)
     assert host.read(1, "present_position") == pytest.approx(3072, abs=1)
     assert (host.read(1, "velocity_trajectory"), host.read(1, "position_trajectory")) == (0, 3072)
+    assert (host.read(1, "moving"), host.read(1, "moving_status")) == (0, 1)  # arrived
+
+
+def test_a_servo_that_does_not_follow_says_so(host):
+    held(host, goal_pwm=1)
+    host.write(1, "goal_position", 3000)
+    host.advance(0.05)
+    assert host.read(1, "moving_status") == 8
+    assert host.read(1, "present_pwm") == 1
+
+
+# clocks and goals
+
+
+def test_a_servos_clock_counts_milliseconds_since_its_start(host):
+    host.advance(1.5)
+    assert host.read(2, "realtime_tick") == pytest.approx(1500, abs=1)
+    host.bus.fault("stale_encoder", {"id": 2})
+    host.advance(32.0)
+    assert host.read(2, "realtime_tick") == pytest.approx(33_500 - 32_768, abs=1)
+    host.bus.fault("reboot", {"id": 2})
+    host.advance(0.2)
+    assert host.read(2, "realtime_tick") == pytest.approx(200, abs=1)
+    assert host.read(1, "realtime_tick") == pytest.approx(33_700 - 32_768, abs=1)
+
+
+def test_goals_that_were_held_are_told_once(host):
+    host.drives.take_goals()
+    host.advance(1.0)
+    for goal in (2100, 2100, 2200):
+        host.write(1, "goal_position", goal)
+    held = [(pytest.approx(1.0), 0, pytest.approx(ticks * TICK, abs=1e-6)) for ticks in (52, 152)]
+    assert host.drives.take_goals() == held
+    assert host.drives.take_goals() == []
 
 
 # bus watchdog

@@ -28,6 +28,15 @@ def grouped(group, add):
     return group
 
 
+def test_lost_writes_are_those_that_nobody_answers(sdk, emulator):
+    emulator.fault("lost_writes", rate=1.0)
+    group = sdk_module.GroupSyncWrite(sdk.port, sdk.handler, 65, 1)
+    grouped(group, lambda group, identifier: group.addParam(identifier, [1]))
+    assert group.txPacket() == OK
+    assert sdk.read1ByteTxRx(2, 65) == (0, OK, 0)
+    assert emulator.status()["faults_unseen"]["lost_writes"] == 1
+
+
 # every instruction of the SDK
 
 

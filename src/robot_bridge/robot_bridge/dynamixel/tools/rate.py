@@ -11,12 +11,11 @@ from robot_bridge.backend import ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus
 from robot_bridge.dynamixel.connection import Servo, read_register, repeat
 from robot_bridge.dynamixel.control_table import RETURN_DELAY_UNIT_S, TICKS_PER_REVOLUTION
+from robot_bridge.dynamixel.joint_reader import ADDRESS, SIZE
 from robot_bridge.dynamixel.tools.checks import LATENCY_TIMER_MS
 from robot_bridge.dynamixel.tools.findings import Commands, RefusedError
 
-# Present current, velocity and position: what the bridge reads every period.
-ADDRESS, SIZE = 126, 10
-_POSITION = slice(6, 10)
+_POSITION = slice(SIZE - 4, SIZE)  # of what the bridge reads every period
 BITS_PER_BYTE = 10  # on the wire: start, eight, stop
 # Bytes of Protocol 2.0: an instruction without parameters, a status without data; each servo's part of a fast read.
 _INSTRUCTION, _STATUS, _FAST_HEAD, _FAST_PART = 10, 11, 8, 4
@@ -58,7 +57,7 @@ class Rate:
 
 
 def wire_bytes(servos: int, fast: bool) -> int:
-    """Bytes of one cycle: sync read of current, velocity, position, and sync write of goal positions."""
+    """Bytes of one cycle: sync read of what the bridge reads, and sync write of goal positions."""
     instruction = _INSTRUCTION + 4 + servos
     answers = _FAST_HEAD + servos * (_FAST_PART + SIZE) if fast else servos * (_STATUS + SIZE)
     write = _INSTRUCTION + 4 + 5 * servos

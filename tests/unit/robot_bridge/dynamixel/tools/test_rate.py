@@ -12,9 +12,9 @@ REGISTERS = MODELS["XM430-W210"].registers
 
 
 def test_bytes_on_the_wire():
-    """Nine servos: sync read 23 + 189 bytes, fast 23 + 134, sync write of goals 59 (computed from the e-manual)."""
-    assert wire_bytes(9, fast=False) == 23 + 189 + 59
-    assert wire_bytes(9, fast=True) == 23 + 134 + 59
+    """Nine servos: sync read 23 + 279 bytes, fast 23 + 224, sync write of goals 59 (computed from the e-manual)."""
+    assert wire_bytes(9, fast=False) == 23 + 279 + 59
+    assert wire_bytes(9, fast=True) == 23 + 224 + 59
 
 
 @pytest.mark.parametrize("fast", [False, True])
