@@ -9,6 +9,7 @@ from robot_bridge.backend import Flags
 
 # Register realtime_tick counts milliseconds, from 0 when the servo starts, and starts anew after 32,767 (e-manual).
 _PERIOD_MS = 32_768.0
+_HALF_MS = 0.5 * _PERIOD_MS
 # A servo's time is known to a millisecond; two more for one that brings its registers up to date in a loop of its own
 # (own figure).
 _TICK_MS = 3.0
@@ -30,34 +31,38 @@ class ServoClocks:
     """
 
     def __init__(self, count: int) -> None:
-        self._low_ms, self._high_ms = np.full(count, np.nan), np.full(count, np.nan)
-        self._seen_ms = np.full(count, -np.inf)
+        self._low_ms, self._high_ms = np.full(count, np.nan), np.full(count, np.nan)  # NaN: not known
+        self._seen_ms = -np.inf  # when they were
 
     def forget(self, which: Flags) -> None:
         """Any time of these servos (servos,) is right the next time."""
-        self._seen_ms[which] = -np.inf
+        self._low_ms[which] = np.nan
 
     def lag_ms(self, ticks: npt.NDArray[np.integer], sent_s: float, received_s: float) -> npt.NDArray[np.float64]:
-        """How far each servo's clock is behind the computer's (ahead: negative); 0 where it may be right.
+        """How far each servo's clock is behind the computer's (ahead: negative); 0 where it may be right. Only answers
+        that are all right are learned from.
 
         Args:
             ticks: (servos,) registers realtime_tick.
             sent_s: when the instruction went out [s].
             received_s: when all answers were there [s].
         """
-        sent_ms, received_ms = 1e3 * sent_s, 1e3 * received_s
-        passed_ms = received_ms - self._seen_ms
-        known = passed_ms < _LONGEST_MS
-        drift_ms = np.where(known, _DRIFT * passed_ms, 0.0)
-        earliest = np.where(known, self._low_ms - drift_ms, ticks - received_ms)
-        latest = np.where(known, self._high_ms + drift_ms, ticks - sent_ms + _TICK_MS)
-        # What this answer allows, in the turn of the register that is nearest.
-        half = 0.5 * _PERIOD_MS
-        low = earliest + (ticks - received_ms - earliest + half) % _PERIOD_MS - half
-        high = low + (received_ms - sent_ms) + _TICK_MS
-        lag_ms = np.where(high < earliest, earliest - high, np.where(low > latest, latest - low, 0.0))
-        right = lag_ms == 0.0
-        self._low_ms = np.where(right, np.maximum(low, earliest), self._low_ms)
-        self._high_ms = np.where(right, np.minimum(high, latest), self._high_ms)
-        self._seen_ms = np.where(right, received_ms, self._seen_ms)
+        received_ms = 1e3 * received_s
+        passed_ms, width_ms = received_ms - self._seen_ms, received_ms - 1e3 * sent_s + _TICK_MS
+        if passed_ms > _LONGEST_MS:
+            self._low_ms[:] = np.nan
+            passed_ms = 0.0
+        earliest, latest = self._low_ms - _DRIFT * passed_ms, self._high_ms + _DRIFT * passed_ms
+        offset = ticks - received_ms
+        unknown = np.isnan(earliest)
+        if unknown.any():
+            earliest = np.where(unknown, offset, earliest)
+            latest = np.where(unknown, offset + width_ms, latest)
+        # What this answer allows, in the turn of the register that is nearest: from low to high.
+        low = earliest + (offset - earliest + _HALF_MS) % _PERIOD_MS - _HALF_MS
+        high = low + width_ms
+        lag_ms = np.maximum(earliest - high, 0.0) - np.maximum(low - latest, 0.0)
+        if not lag_ms.any():
+            self._low_ms, self._high_ms = np.maximum(low, earliest), np.minimum(high, latest)
+            self._seen_ms = received_ms
         return lag_ms
