@@ -60,9 +60,12 @@ class LearnerNode(Node):
     def __init__(self) -> None:
         super().__init__("learner")
         self.settings = declare_settings(self, LearnerNodeSettings)
+        if self.settings.sac.gradients == "compiled":
+            self.get_logger().info("compiling the update: 10 to 30 s where it is new on this computer")
+        self.trainer = Trainer(self.settings)
+        # Only now: everybody waits for the learner's start.
         if problem := give_way(self.settings.niceness):
             self.get_logger().warning(problem)
-        self.trainer = Trainer(self.settings)
         for note in self.trainer.notes:
             self.get_logger().info(note)
         self._inbox: list[Transition] = []
