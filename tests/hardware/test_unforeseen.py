@@ -1,4 +1,5 @@
-"""An error nobody foresaw in a bridge on emulated servos: torque off, latched, named, until it is configured anew."""
+"""What no emulated servo does, in a bridge on emulated servos: an error nobody foresaw, and temperatures alone that
+cannot be read."""
 
 import signal
 from pathlib import Path
@@ -19,11 +20,14 @@ ANEW = (
     Transition.TRANSITION_CONFIGURE,
     Transition.TRANSITION_ACTIVATE,
 )
+# Ten temperatures are read in one second.
+UNREAD_S = 4.0
 
 
 @pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
 def rig(request):
-    with Rig(request.param, program=Path(breakable_bridge.__file__)) as rig:
+    limit = {"robot.safety.temperature_timeout_s": UNREAD_S}
+    with Rig(request.param, program=Path(breakable_bridge.__file__), **limit) as rig:
         yield rig
 
 
@@ -42,4 +46,16 @@ def test_it_switches_torque_off_and_stays_until_configured_anew(rig, number):
     assert "backend_failed" in rig.commander.call("safety/reset", expect=False)
     assert not any(servo["torque_on"] for servo in rig.emulator.status()["servos"])
     configure()
+    rig.assert_stays_stopped_until_reset_and_armed()
+
+
+def test_a_robot_whose_temperatures_nobody_knows_stops(rig):
+    rig.ready()
+
+    def toggle():
+        rig.process.signal(breakable_bridge.NO_TEMPERATURE)
+
+    detail = rig.assert_stops(UNREAD_S + 3.0, toggle, "temperature", mend=toggle)
+    assert "could not be read for" in detail and f"limit {UNREAD_S:g} s" in detail
+    toggle()
     rig.assert_stays_stopped_until_reset_and_armed()

@@ -1,12 +1,15 @@
-"""The bridge's program with errors that nobody foresaw: each signal breaks one method of its robot, once."""
+"""The bridge's program, in which signals break what no emulated servo can: a method of its robot raises an error that
+nobody foresaw, once; or voltage and temperature cannot be read, until the next such signal."""
 
 import signal
 import sys
 
+from robot_bridge.backend import ReadError
 from robot_bridge.bridge_node import main
 from robot_bridge.dynamixel.robot import DynamixelRobot
 
 METHODS = {signal.SIGUSR1: "read", signal.SIGUSR2: "poll_health"}
+NO_TEMPERATURE = signal.SIGHUP
 
 
 def break_once(number, _):
@@ -20,7 +23,15 @@ def break_once(number, _):
     setattr(DynamixelRobot, name, broken)
 
 
+def break_until_the_next(*_, whole=DynamixelRobot._read_slow):
+    def lost(self, place):
+        raise ReadError(f"no answer to voltage and temperature of {place}")
+
+    DynamixelRobot._read_slow = lost if DynamixelRobot._read_slow is whole else whole
+
+
 if __name__ == "__main__":
     for each in METHODS:
         signal.signal(each, break_once)
+    signal.signal(NO_TEMPERATURE, break_until_the_next)
     sys.exit(main())

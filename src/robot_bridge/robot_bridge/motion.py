@@ -363,7 +363,7 @@ class MotionLoop(abc.ABC):
             return
         if self.health is None:
             return
-        found = dict(self._monitor.health_problems(self.health, self._gate.torque_on, now_s))
+        found = dict(self._monitor.health_problems(self.health, self._gate.judged, now_s))
         for cause in (Cause.TEMPERATURE, Cause.HARDWARE_ERROR):
             if cause in found:
                 self._stop(cause, found[cause], now_s)

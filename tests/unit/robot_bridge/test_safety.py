@@ -313,6 +313,8 @@ def test_a_motor_whose_temperature_is_not_known_any_more_stops_the_robot(bench):
     )
     bench.run(0.4)
     assert not bench.robot.torque_on.any()
+    bench.run(0.1)
+    assert not bench.gate.reset()[0], "it is not known yet"
     bench.robot.read_temperatures[4] = True
     bench.run(0.2)
     bench.assert_reset_then_arm(Cause.TEMPERATURE)
