@@ -36,7 +36,7 @@ _SLOW_ADDRESS, _SLOW_SIZE = 144, 3
 _SET_TRIES = 3
 # Who does not answer is asked no more after this time, or so many missing answers if that is longer: torque off is
 # tried twice when a bridge ends, which has a second for it.
-_SET_S, _SET_MISSING = 0.3, 5
+_SET_S, _SET_MISSING = 0.2, 5
 # So many readings in a row may show other goals than were written, though they are written again each time (own figure,
 # as safety.read_failures_stop).
 _LOST_WRITES = 5

@@ -224,7 +224,8 @@ class Servo:
             if value and not was_on and self.get("operating_mode") == POSITION_CONTROL:
                 self.clear_turns()
             if not value:
-                self.torque_off_s, self.profile = now_s, None
+                self.profile = None
+                self.torque_off_s = now_s if was_on else self.torque_off_s  # said again, it is not switched again
         elif name == "goal_position":
             self._notice.motion = True
             self._note_goal()
