@@ -35,7 +35,7 @@ from rosac_common import qos
 JOINTS = 9
 PERIOD_S = 0.1
 # States are kept for so long; a transition is judged when those around it have certainly arrived.
-_KEPT_S, _JUDGED_AFTER_S = 10.0, 2.0
+_KEPT_S, _JUDGED_AFTER_S = 10.0, 1.0
 # No joint of the hand is faster; a damaged value of a servo would leap by whole turns, or half ones.
 _FASTEST_RAD_S, _LEAP_RAD = 15.0, 0.05
 # States come every 10 ms; where they are further apart, one was not read or not heard.
@@ -54,12 +54,11 @@ class Witness(Listener):
 
     Args:
         robot: whose servos.
-        held: the goals that they hold, told by the emulator.
     """
 
-    def __init__(self, robot: RobotSettings, held: GoalHistory) -> None:
+    def __init__(self, robot: RobotSettings) -> None:
         super().__init__("witness")
-        self._held = held
+        self._held, self._told_s = GoalHistory(len(robot.all_joint_names)), -np.inf
         self._actions = make_task(TaskSettings(control_period_s=PERIOD_S), robot).actions
         self._states: deque[tuple[int, np.ndarray]] = deque()  # stamp, positions
         self._waiting: deque[tuple[float, Transition]] = deque()
@@ -71,6 +70,12 @@ class Witness(Listener):
         self.node.create_subscription(DiagnosticArray, "diagnostics", self._take_diagnostics, qos.EVENTS)
         self.node.create_timer(0.5, self._judge_waiting)
         self.begin()
+
+    def ask(self, emulator: EmulatorProcess) -> None:
+        """Which goals the servos have held until now; what came later is not judged yet."""
+        now_s = time.monotonic()
+        self._held.add(emulator.take_goals())
+        self._told_s = now_s
 
     def _take_state(self, message: JointState) -> None:
         stamp_ns, position = nanoseconds(message.header.stamp), np.array(message.position)
@@ -88,7 +93,7 @@ class Witness(Listener):
         self._waiting.append((time.monotonic(), message))
 
     def _judge_waiting(self) -> None:
-        while self._waiting and time.monotonic() - self._waiting[0][0] > _JUDGED_AFTER_S:
+        while self._waiting and self._told_s - self._waiting[0][0] > _JUDGED_AFTER_S:
             transition = self._waiting.popleft()[1]
             self.transitions += 1
             problem = self._problem(transition)
@@ -140,14 +145,14 @@ def run_on(
     person: Operator,
     duration_s: float,
     emulator: EmulatorProcess,
-    held: GoalHistory,
+    witness: Witness,
 ) -> int:
     """Let it run; the operator resets and arms after a stop. Returns how often a node had to be started again."""
     pids = {name: supervisor.pid(name) for name in ("bridge", "task", "actor", "learner")}
     crashes, end_s = 0, time.monotonic() + duration_s
     while (left_s := end_s - time.monotonic()) > 0:
         monitor.spin(min(0.5, left_s))
-        held.add(emulator.take_goals())
+        witness.ask(emulator)
         supervisor.check(time.monotonic())
         crashes += sum(supervisor.pid(name) != pid for name, pid in pids.items())
         pids = {name: supervisor.pid(name) for name in pids}
@@ -163,13 +168,12 @@ def measure(duration_s: float, rate: float, seed: int) -> dict[str, object]:
     with workspace() as directory, EmulatorProcess(robot, seed=seed) as emulator:
         arguments = {"backend": "dynamixel", "port": emulator.port, "steps": "0", "seed": str(seed)}
         run, graph = make_run(directory, arguments, {"task": {"task.control_period_s": PERIOD_S}})
-        held = GoalHistory(len(robot.all_joint_names))
-        witness = Witness(robot, held)
+        witness = Witness(robot)
         try:
             with Operator() as person, running(run, graph) as (supervisor, monitor):
 
                 def goes() -> bool:
-                    held.add(emulator.take_goals())
+                    witness.ask(emulator)
                     return person.restore() and witness.transitions > 0
 
                 wait_until(goes, supervisor, monitor, "transitions")
@@ -178,9 +182,9 @@ def measure(duration_s: float, rate: float, seed: int) -> dict[str, object]:
                 for kind in ("lost", "corrupt"):
                     emulator.fault(kind, rate=rate)
                 transitions = witness.transitions
-                crashes = run_on(supervisor, monitor, person, duration_s, emulator, held)
-                monitor.spin(1.0)
-                held.add(emulator.take_goals())
+                crashes = run_on(supervisor, monitor, person, duration_s, emulator, witness)
+                monitor.spin(1.5)
+                witness.ask(emulator)
                 monitor.spin(2.5)  # one more report of the counters
                 after = emulator.status()
         finally:
