@@ -28,8 +28,14 @@ def rosac(*arguments: str, directory: Path, timeout_s: float = 800.0) -> subproc
 
 
 def own_parameters(path: Path, parameters: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write a `params:=` file: node name -> parameters; returns the argument."""
-    document = {f"/**/{node}": {"ros__parameters": dict(values)} for node, values in parameters.items()}
+    """Write a `params:=` file: node name -> parameters; returns the argument.
+
+    Gradients are not compiled, which the graph would have to wait for; test_gradients.py and the learning gate do that.
+    """
+    learner = {"sac.gradients": "derived", **parameters.get("learner", {})}
+    document = {
+        f"/**/{node}": {"ros__parameters": dict(values)} for node, values in {**parameters, "learner": learner}.items()
+    }
     path.write_text(yaml.safe_dump(document))
     return f"params:={path}"
 
