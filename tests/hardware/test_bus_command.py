@@ -82,8 +82,8 @@ def test_rate(hand, tmp_path):
     found = json.loads((tmp_path / "rate.json").read_text())
     assert [rate["fast"] for rate in found["rates"]] == [False, True]
     for rate in found["rates"]:
-        # At 1 Mbaud a byte takes 10 us: 24 ask ten servos, 64 are the goals, and the answers are ten of 31 or, in a fast
-        # read, 8 and ten times 24.
+        # At 1 Mbaud a byte takes 10 us: 24 ask ten servos, 64 are the goals, and the answers are ten of 31 or, in a
+        # fast read, 8 and ten times 24.
         assert rate["parts"]["wire_s"] == pytest.approx(3.36e-3 if rate["fast"] else 3.98e-3)
         assert rate["hz"] < 1.0 / rate["parts"]["wire_s"]
 

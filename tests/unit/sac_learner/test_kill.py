@@ -1,6 +1,7 @@
 """A learner process that is killed (SIGKILL) and the run that goes on from what it left, bit for bit.
 
-This file is also the process: `python test_kill.py <run directory> <where to die>` feeds a trainer until it is killed.
+This file is also the process: `python test_kill.py <run directory> <where to die> <gradients>` feeds a trainer until it
+is killed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from sac_learner.learning.trainer import Trainer
 INTERVAL = 5  # updates between checkpoints
 
 
-def settings(directory: Path):
-    return learner_settings(directory, storage__checkpoint_interval_updates=INTERVAL)
+def settings(directory: Path, gradients: str):
+    return learner_settings(directory, storage__checkpoint_interval_updates=INTERVAL, sac__gradients=gradients)
 
 
 def feed(trainer: Trainer, end: int | None = None) -> None:
@@ -87,8 +88,8 @@ def plan_death(where: str) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    directory, where = sys.argv[1:]
-    trainer = Trainer(settings(Path(directory)))
+    directory, where, gradients = sys.argv[1:]
+    trainer = Trainer(settings(Path(directory), gradients))
     plan_death(where)
     feed(trainer)
 
@@ -96,10 +97,10 @@ def main() -> None:
 # --- the tests ----------------------------------------------------------------------------------------------------
 
 
-def run_until_killed(directory: Path, where: str, updates: int = 0) -> None:
+def run_until_killed(directory: Path, where: str, updates: int = 0, gradients: str = "derived") -> None:
     """Start the process; it dies by itself at a certain place, or is killed as soon as it tells of so many updates."""
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, __file__, str(directory), where]
+    command = [sys.executable, __file__, str(directory), where, gradients]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}) as child:
         for line in child.stdout:
             if updates and int(line) >= updates:
@@ -117,8 +118,9 @@ def assert_same_run(first: Trainer, second: Trainer) -> None:
     np.testing.assert_array_equal(first.memory._table, second.memory._table)
 
 
-def assert_goes_on_like_an_uninterrupted_run(directory: Path, tmp_path: Path) -> None:
-    resumed, whole = Trainer(settings(directory)), Trainer(settings(tmp_path / "whole"))
+def assert_goes_on_like_an_uninterrupted_run(directory: Path, tmp_path: Path, gradients: str = "derived") -> None:
+    resumed, whole = (Trainer(settings(each, gradients)) for each in (directory, tmp_path / "whole"))
+    assert not resumed.problems and not whole.problems
     end = resumed.intake.counters.stored + 30
     assert 0 < resumed.resumed_at <= resumed.intake.counters.stored
     feed(resumed, end)
@@ -146,7 +148,7 @@ def test_killed_while_it_writes_it_resumes_bit_for_bit(tmp_path, where):
     directory = tmp_path / "killed"
     if where.startswith("log"):
         # Records from before, so that there is a checkpoint to resume from.
-        trainer = Trainer(settings(directory))
+        trainer = Trainer(settings(directory, "derived"))
         feed(trainer, 40)
         trainer.close()
     run_until_killed(directory, where)
@@ -156,25 +158,26 @@ def test_killed_while_it_writes_it_resumes_bit_for_bit(tmp_path, where):
 
 
 def test_killed_twice_at_no_particular_instant_it_resumes_bit_for_bit(tmp_path):
+    """With compiled gradients, as in every mode: each process compiles them, or finds what the one before has left."""
     directory = tmp_path / "killed"
     for updates in (7, 44):
-        run_until_killed(directory, "anywhere", updates)
+        run_until_killed(directory, "anywhere", updates, "compiled")
     newest = sorted((directory / "checkpoints").glob("*.safetensors"))[-1]
     assert int(newest.stem.split("_")[1]) >= 40
-    assert_goes_on_like_an_uninterrupted_run(directory, tmp_path)
+    assert_goes_on_like_an_uninterrupted_run(directory, tmp_path, "compiled")
 
 
 def test_a_truncated_checkpoint_is_refused_and_the_one_before_resumes_bit_for_bit(tmp_path):
     """A disk that lost the end of a file which was written whole; the learner itself never leaves one."""
     directory = tmp_path / "damaged"
-    trainer = Trainer(settings(directory))
+    trainer = Trainer(settings(directory, "derived"))
     feed(trainer, 43)
     trainer.close()
     newest = sorted((directory / "checkpoints").glob("*.safetensors"))[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
     kept = newest.read_bytes()
     with pytest.raises(CheckpointError, match=r"is truncated, damaged .*delete it to resume from checkpoint_0"):
-        Trainer(settings(directory))
+        Trainer(settings(directory, "derived"))
     assert newest.read_bytes() == kept
     newest.unlink()
     assert_goes_on_like_an_uninterrupted_run(directory, tmp_path)
