@@ -34,7 +34,7 @@ class Walker:
     """
 
     def __init__(self, node, robot):
-        self.emulator = EmulatorProcess(robot, lockstep=True)
+        self.emulator = EmulatorProcess(robot, lockstep=True, steady_clocks=True)
         self.spoil = None
         self.newest_imu = None
         self.measured = []  # roll, pitch and their rates in all that was really measured

@@ -68,7 +68,13 @@ def serve(options: argparse.Namespace) -> int:
         signal.signal(number, lambda number, _: ended.append(number))
     try:
         server = EmulatorServer(
-            bus, EmulatedPort(options.link), options.control, options.lockstep, script, time.monotonic
+            bus,
+            EmulatedPort(options.link),
+            options.control,
+            options.lockstep,
+            script,
+            time.monotonic,
+            steady_clocks=options.steady_clocks,
         )
     except OSError as error:
         print(f"emulator: {error}", file=sys.stderr)
@@ -87,6 +93,7 @@ def main() -> int:
     parser.add_argument("--robot", type=Path, required=True, metavar="FILE", help="robot file")
     parser.add_argument("--control", type=Path, required=True, metavar="PATH", help="socket for orders")
     parser.add_argument("--lockstep", action="store_true", help="time passes only by the order advance")
+    parser.add_argument("--steady-clocks", action="store_true", help="register realtime_tick goes on all the same")
     parser.add_argument("--parent", type=int, help="end when this process ends")
     parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
     parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")

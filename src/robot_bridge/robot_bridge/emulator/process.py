@@ -30,6 +30,7 @@ class EmulatorProcess:
     Args:
         robot: whose servos; its block `servos` must be there.
         lockstep: time passes only by :meth:`advance`, and nothing takes time on the wire.
+        steady_clocks: in lockstep, the servos' own clocks go on all the same: for a bridge in real time.
         seed: of faults and sensor noise.
         baud_rate: that the servos are set to [bit/s]; None: the robot file's. New servos have 57,600.
         link: name of the port; None: one in a temporary directory.
@@ -45,6 +46,7 @@ class EmulatorProcess:
         robot: RobotSettings,
         *,
         lockstep: bool = False,
+        steady_clocks: bool = False,
         seed: int = 0,
         baud_rate: int | None = None,
         link: Path | None = None,
@@ -60,7 +62,7 @@ class EmulatorProcess:
         command = [sys.executable, "-m", "robot_bridge.emulator", "--robot", str(robot_file), "--link", self.port]
         command += ["--control", str(control), "--seed", str(seed), "--parent", str(os.getpid())]
         command += ["--simulation", json.dumps(to_mapping(simulation or SimulationSettings()))]
-        command += ["--lockstep"] * lockstep
+        command += ["--lockstep"] * lockstep + ["--steady-clocks"] * steady_clocks
         command += [] if baud_rate is None else ["--baud-rate", str(baud_rate)]
         command += [] if script is None else ["--script", str(script)]
         self.process = subprocess.Popen(

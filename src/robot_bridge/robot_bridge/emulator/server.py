@@ -42,6 +42,7 @@ class EmulatorServer:
     control: path of the socket.
     lockstep: time passes only by the order advance, and nothing takes time on the wire.
     script: (at_s, fault, values), sorted by time.
+    steady_clocks: in lockstep, the servos' own clocks go on all the same.
     """
 
     def __init__(
@@ -52,8 +53,11 @@ class EmulatorServer:
         lockstep: bool,
         script: Sequence[tuple[float, str, dict[str, Any]]] = (),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        steady_clocks: bool = False,
     ) -> None:
         self._bus, self._port, self._lockstep, self._clock = bus, port, lockstep, clock
+        self._steady_clocks = steady_clocks
         self._script = list(script)
         self._stream = InstructionStream()
         self._heard_s = self._line_free_s = 0.0
@@ -110,6 +114,8 @@ class EmulatorServer:
 
     def _follow_clock(self, now_s: float) -> None:
         if self._lockstep:
+            if self._steady_clocks:
+                self._bus.drives.left_out_s = now_s - self._start_s - self._bus.drives.now_s
             return
         behind_s = now_s - self._origin_s - self._bus.drives.now_s
         if behind_s > _LONGEST_CATCH_UP_S:
