@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-        # Everything is written. At its end Python looks through PyTorch's compiler for garbage, 1 s of a quiet computer.
+        # All is written. At its end Python would look through PyTorch's compiler for garbage: 1 s on a quiet computer.
         gc.freeze()
     return code
 
