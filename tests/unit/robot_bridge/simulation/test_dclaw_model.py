@@ -127,6 +127,7 @@ def test_a_robot_of_another_shape_is_refused(robot):
                 joint_symmetries=[],
                 auxiliary_joint_names=[],
                 auxiliary_joint_ids=[],
+                auxiliary_equal_parts=[],
                 auxiliary_position_min_rad=[],
                 auxiliary_position_max_rad=[],
                 auxiliary_position_offset_rad=[],
