@@ -161,6 +161,21 @@ def test_a_simulated_robot_that_has_sunk_before_it_could_be_armed_is_set_up_with
     assert (node._backend.read().position_rad > low).all()
 
 
+def test_a_simulated_finger_that_was_pushed_out_of_its_range_is_laid_back_without_a_person(node):
+    assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+    position_rad = node._backend.read().position_rad.copy()
+    high_rad = node.settings.robot.position_max_rad[0]
+    position_rad[0] = high_rad + 0.37
+    node._backend.set_state(position_rad)
+    assert node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    assert node._gate.state is GateState.DISARMED
+    end_s = time.monotonic() + PATIENCE_S
+    while node._gate.state is not GateState.ARMED:
+        assert time.monotonic() < end_s, node._gate.report()
+        node._on_tick()
+    assert node._backend.read().position_rad[0] < high_rad + 0.01
+
+
 SLOW = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, speed_stop_rad_s=[0.1]))
 
 

@@ -100,6 +100,14 @@ class SimulatedBackend(RobotBackend, Protocol):
 
 
 @runtime_checkable
+class PosableBackend(RobotBackend, Protocol):
+    """A simulated robot whose joints can be laid anywhere, as by hand."""
+
+    def set_state(self, position_rad: Vector, velocity_rad_s: Vector | None = None) -> None:
+        """All joints there (joints,), at rest unless velocities are given. Torque stays as it is; time goes on."""
+
+
+@runtime_checkable
 class MovableBackend(RobotBackend, Protocol):
     """A simulated robot that moves about, in either time base: its states hold the body's."""
 

@@ -20,7 +20,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
-from robot_bridge.backend import BackendError, MovableBackend, RobotState, SimulatedBackend
+from robot_bridge.backend import BackendError, MovableBackend, PosableBackend, RobotState, SimulatedBackend
 from robot_bridge.backends import make_backend
 from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
@@ -311,9 +311,21 @@ class BridgeNode(LifecycleNode):
             # First: without torque it does not stand for long.
             self._put_back()
             self._loop.refresh(time.monotonic())
+        elif isinstance(self._backend, PosableBackend):
+            self._lay_in_range()
+            self._loop.refresh(time.monotonic())
         reset = self._reset()[1]
         self.get_logger().warning(f"simulated robot set up again: {reset}; {self._arm()[1]}")
         self._publish_safety_on_change()
+
+    def _lay_in_range(self) -> None:
+        """Joints that were pushed out of their range without torque would stay there."""
+        robot, position_rad = self.settings.robot, self._loop.state.position_rad
+        low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
+        high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
+        inside_rad = np.clip(position_rad, low, high)
+        if (inside_rad != position_rad).any():
+            self._backend.set_state(inside_rad)
 
     def _put_back(self) -> None:
         self._backend.put_back()
