@@ -3,8 +3,8 @@
 .venv/bin/python benchmarks/soak.py --json result.json
 
 Every transition on the replay topic is held against the joint states that the bridge has published, its executed action
-against the goals that the emulated servos held, every joint state against the one before. What the emulator broke is
-held against what the driver counted.
+against the goals that the emulated servos held when they showed its last positions, every joint state against the one
+before. What the emulator broke is held against what the driver counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from listener import Listener
-from robot_bridge.emulator import EmulatorProcess, GoalHistory
+from robot_bridge.emulator import EmulatorProcess, ReadingHistory
 from robot_bridge.robot import RobotSettings, load_robot
 from robot_operator import Operator
 from rosac_common.messages import nanoseconds
@@ -45,8 +45,6 @@ _NO_FAILURES = {"bus_transactions"}
 _STAMP_NS = 1000
 # A goal goes to the servos in ticks of 1.5 mrad.
 _GOAL_RAD = 0.002
-# A state has the time of its instruction. An emulator that gets no processor hears that and the goals later.
-_ANSWER_S = 0.09
 
 
 class Witness(Listener):
@@ -58,7 +56,9 @@ class Witness(Listener):
 
     def __init__(self, robot: RobotSettings) -> None:
         super().__init__("witness")
-        self._held, self._told_s = GoalHistory(len(robot.all_joint_names)), -np.inf
+        self._readings, self._told_s = ReadingHistory(), -np.inf
+        # Robot time is the wall clock's at the start, counted by the steady one.
+        self._wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
         self._actions = make_task(TaskSettings(control_period_s=PERIOD_S), robot).actions
         self._states: deque[tuple[int, np.ndarray]] = deque()  # stamp, positions
         self._waiting: deque[tuple[float, Transition]] = deque()
@@ -72,9 +72,9 @@ class Witness(Listener):
         self.begin()
 
     def ask(self, emulator: EmulatorProcess) -> None:
-        """Which goals the servos have held until now; what came later is not judged yet."""
+        """What the servos showed and held until now; what came later is not judged yet."""
         now_s = time.monotonic()
-        self._held.add(emulator.take_goals())
+        self._readings.add(emulator.take_readings())
         self._told_s = now_s
 
     def _take_state(self, message: JointState) -> None:
@@ -123,14 +123,14 @@ class Witness(Listener):
         return None if apart_ns.max() > _GAP_S * 1e9 else "its observation is no state of about a period before"
 
     def _wrong_action(self, transition: Transition) -> str:
-        """Whether the executed action is not what the servos held when the state came that ends the step."""
-        # Robot time is the wall clock's, counted by the steady one.
-        wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
-        executed = np.array(transition.executed_action)
+        """Whether the executed action is not what the servos held at the reading that ends the step."""
+        executed, shown = np.array(transition.executed_action), np.array(transition.next_observation[:JOINTS])
+        held = self._readings.goals(1e-9 * nanoseconds(transition.header.stamp) - self._wall_s, shown)
+        if held is None:
+            return "the servos did not show its next observation at that time"
         goals = self._actions.goals(executed, np.array(transition.observation[:JOINTS], dtype=np.float64))
-        truth = self._held.around(1e-9 * nanoseconds(transition.header.stamp) - wall_s, _ANSWER_S)[:, :JOINTS]
         inside = np.abs(executed) < 1.0  # at the end of the box the goals may lie beyond it
-        largest = np.abs(truth - goals)[:, inside].max(axis=1, initial=0.0).min()
+        largest = np.abs(held - goals)[inside].max(initial=0.0)
         return "" if largest < _GOAL_RAD else f"its executed action is {largest:.3f} rad from what the servos held"
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:

@@ -9,7 +9,7 @@ import pytest
 from helpers.commander import ROBOT, Commander
 from helpers.graph import GraphProcess, own_parameters
 from helpers.ros import ros_node
-from robot_bridge.emulator import EmulatorProcess, GoalHistory
+from robot_bridge.emulator import EmulatorProcess, ReadingHistory
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
 from sensor_msgs.msg import JointState
@@ -52,8 +52,6 @@ SHOWN = ("position", "velocity", "effort")
 GAP_NS = 15e6
 # A goal goes to the servos in ticks of 1.5 mrad.
 GOAL_RAD = 0.002
-# A state has the time of its instruction. An emulator that gets no processor hears that and the goals later.
-ANSWER_S = 0.09
 
 
 def restored(commander):
@@ -71,7 +69,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             "bridge": {"robot.servos.bus_watchdog_s": WATCHDOG_S, "robot.safety.state_timeout_s": 1.5},
         },
     )
-    transitions, states, held = [], [], GoalHistory(len(ROBOT.all_joint_names))
+    transitions, states, readings = [], [], ReadingHistory()
     with EmulatorProcess(ROBOT) as emulator, ros_node("witness") as node:
         commander = Commander(node, commands=False)
         node.create_subscription(Transition, "replay", transitions.append, qos.REPLAY)
@@ -86,7 +84,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
 
                 def gone_on(count=count):
                     """A machine that stalls may stop the robot meanwhile."""
-                    held.add(emulator.take_goals())
+                    readings.add(emulator.take_readings())
                     if restored(commander):
                         commander.try_call("safety/arm")
                     return len(transitions) > count + STEPS
@@ -111,9 +109,9 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
             assert len({transition.episode for transition in transitions}) > 3, "each fault ends an episode"
             check(transitions, states)
-            held.add(emulator.take_goals())
+            readings.add(emulator.take_readings())
             assert emulator.status()["faults_unseen"]["lost_writes"] > 0
-            check_executed(transitions, held)
+            check_executed(transitions, readings)
             since_ns, until_ns = frozen_ns
             assert until_ns - since_ns > 0.2e9, "it was found out after some steps"
             stamps_ns = [nanoseconds(transition.header.stamp) for transition in transitions]
@@ -176,15 +174,17 @@ def check(transitions, states):
     assert heard > len(transitions) / 2
 
 
-def check_executed(transitions, held):
-    """Each executed action is what the servos held when the state came that ends the step: the emulator's truth."""
+def check_executed(transitions, readings):
+    """Each executed action is what the servos held at the reading that ends the step: the emulator's truth."""
     actions = make_task(TaskSettings(control_period_s=PERIOD_S), ROBOT).actions
     # Robot time is the wall clock's, counted by the steady one.
     wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
     for transition in transitions:
         executed = np.array(transition.executed_action)
         goals = actions.goals(executed, np.array(transition.observation[:JOINTS], dtype=np.float64))
-        truth = held.around(1e-9 * nanoseconds(transition.header.stamp) - wall_s, ANSWER_S)[:, :JOINTS]
+        shown = np.array(transition.next_observation[:JOINTS])
+        held = readings.goals(1e-9 * nanoseconds(transition.header.stamp) - wall_s, shown)
+        assert held is not None, (transition.sequence, "the servos did not show its next observation at that time")
         inside = np.abs(executed) < 1.0  # at the end of the box the goals may lie beyond it
-        wrong = np.abs(truth - goals)[:, inside].max(axis=1, initial=0.0)
-        assert wrong.min() < GOAL_RAD, (transition.sequence, transition.step, transition.end_reason, wrong)
+        wrong = np.abs(held - goals)[inside].max(initial=0.0)
+        assert wrong < GOAL_RAD, (transition.sequence, transition.step, transition.end_reason, wrong)

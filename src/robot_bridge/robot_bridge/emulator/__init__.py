@@ -3,7 +3,7 @@
 No ROS here. `EmulatorProcess` starts one as a process of its own.
 """
 
-from robot_bridge.emulator.goal_history import GoalHistory
 from robot_bridge.emulator.process import EmulatorProcess
+from robot_bridge.emulator.reading_history import ReadingHistory
 
-__all__ = ["EmulatorProcess", "GoalHistory"]
+__all__ = ["EmulatorProcess", "ReadingHistory"]

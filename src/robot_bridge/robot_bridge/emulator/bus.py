@@ -33,6 +33,12 @@ _RESETS: Mapping[bytes, tuple[str, ...]] = {_RESET_ALL: (), b"\x01": ("id",), b"
 BOOT_S = 0.25
 # Least status return level at which an instruction is answered; 2 for all others.
 _LEVELS = {Instruction.PING: 0, Instruction.READ: 1}
+_GROUP_READS = {
+    Instruction.SYNC_READ,
+    Instruction.FAST_SYNC_READ,
+    Instruction.BULK_READ,
+    Instruction.FAST_BULK_READ,
+}
 _BITS_PER_BYTE = 10  # on the wire: start, eight, stop
 
 
@@ -105,6 +111,8 @@ class EmulatedBus:
         if packet.instruction != Instruction.SYNC_WRITE or self._notice.single_turn:
             self.drives.refresh()
         if group is not None:
+            if packet.instruction in _GROUP_READS:
+                self.drives.note_reading()
             return group(packet.parameters) if packet.id == BROADCAST_ID else []
         if packet.id == BROADCAST_ID:
             return self._broadcast(packet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 import struct
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ _INT16, _INT32 = 2**15 - 1, 2**31 - 1
 # Register moving_status: this close to the goal a servo has arrived, this far from its trajectory it does not follow
 # [ticks]. Own figures: the e-manual says "a predefined value".
 _ARRIVED_TICKS, _ASTRAY_TICKS = 10, 100
+# At 100 Hz those of the last minute.
+_READINGS_KEPT = 6000
 
 
 class Drives:
@@ -66,6 +69,8 @@ class Drives:
         self._at_limit_s = np.zeros(count)
         self.now_s = 0.0
         self.left_out_s = 0.0  # time that the servos' own clocks have passed and the plant has not
+        # Time on the servos' clock [s], registers present_position and goal_position of each servo.
+        self._readings: collections.deque[tuple[float, list[int], list[int]]] = collections.deque(maxlen=_READINGS_KEPT)
         self._read_settings()
         self._fresh = False
         self.refresh()
@@ -267,12 +272,21 @@ class Drives:
                 self._fresh = False
         self._notice.single_turn.clear()
 
-    def take_goals(self) -> list[tuple[float, int, float]]:
-        """Goals that servos have held since the last call, or for the last minutes: from when on [s, on the servos'
-        clock], place, angle of the joint [rad]."""
-        goals = list(self._notice.goals)
-        self._notice.goals.clear()
-        return [(at_s, place, self._joint_rad(place, ticks)) for at_s, place, ticks in goals]
+    def note_reading(self) -> None:
+        """The servos are asked together: what they show and hold now."""
+        shown = [servo.get("present_position") for servo in self.servos]
+        held = [servo.get("goal_position") for servo in self.servos]
+        self._readings.append((self._notice.clock_s, shown, held))
+
+    def take_readings(self) -> list[tuple[float, list[float], list[float]]]:
+        """What was read since the last call, or in the last minute: when [s, on the servos' clock], position and goal
+        of each joint [rad]."""
+        readings = list(self._readings)
+        self._readings.clear()
+        return [(at_s, self._joints_rad(shown), self._joints_rad(held)) for at_s, shown, held in readings]
+
+    def _joints_rad(self, ticks: Sequence[int]) -> list[float]:
+        return [self._joint_rad(place, count) for place, count in enumerate(ticks)]
 
     def _joint_rad(self, place: int, ticks: int) -> float:
         own_rad = (ticks - self.servos[place].offset_ticks) * RAD_PER_TICK

@@ -138,10 +138,10 @@ class EmulatorProcess:
         """Servos, joints and counters; times are those of time.monotonic()."""
         return self.order("status")
 
-    def take_goals(self) -> list[tuple[float, int, float]]:
-        """Which goals the servos have held since the last call: from when on (time.monotonic()), place of the joint,
-        its angle [rad]."""
-        return [tuple(goal) for goal in self.order("goals")["goals"]]
+    def take_readings(self) -> list[tuple[float, list[float], list[float]]]:
+        """What the servos were asked since the last call, all of them or several at once: when (time.monotonic()),
+        positions and goals of all joints [rad]."""
+        return [tuple(reading) for reading in self.order("readings")["readings"]]
 
     def close(self) -> None:
         """End it. May be called twice."""

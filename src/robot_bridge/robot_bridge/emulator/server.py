@@ -1,7 +1,7 @@
 """The emulator's process: lets time pass, moves bytes between the port and the bus, and takes orders over a socket.
 
 Orders are lines of JSON on a Unix socket: {"do": "advance", "duration_s": 0.1}, {"do": "fault", "kind": "lost",
-"rate": 0.01}, {"do": "status"}, {"do": "goals"}, {"do": "randomise", "seed": 0}; for a robot that moves about
+"rate": 0.01}, {"do": "status"}, {"do": "readings"}, {"do": "randomise", "seed": 0}; for a robot that moves about
 {"do": "body"} and {"do": "put_back"}. Each is answered by one line: {"ok": true, ...} or {"ok": false, "error": "..."}.
 """
 
@@ -75,7 +75,7 @@ class EmulatorServer:
             "randomise": self._do_randomise,
             "body": self._do_body,
             "put_back": self._do_put_back,
-            "goals": self._do_goals,
+            "readings": self._do_readings,
         }
 
     def run(self, keep_going: Callable[[], bool]) -> None:
@@ -231,10 +231,10 @@ class EmulatorServer:
         own |= {"started_s": self._start_s, "clock_s": self._clock()}
         return {**status, **own}
 
-    def _do_goals(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _do_readings(self, order: dict[str, Any]) -> dict[str, Any]:
         # On the clock that every process of this machine shares.
-        held = self._bus.drives.take_goals()
-        return {"goals": [(self._start_s + at_s, place, goal_rad) for at_s, place, goal_rad in held]}
+        readings = self._bus.drives.take_readings()
+        return {"readings": [(self._start_s + at_s, shown_rad, held_rad) for at_s, shown_rad, held_rad in readings]}
 
     def _do_randomise(self, order: dict[str, Any]) -> dict[str, Any]:
         self._bus.drives.randomise(int(order["seed"]))

@@ -5,7 +5,6 @@ The joint that it turns is the plant's; positions here are the servo's own ticks
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import math
 
@@ -36,7 +35,6 @@ _OF_MODE = (
     "profile_acceleration",
 )
 _TORQUE_ON, _RESTORE_RAM = 0x01, 0x02  # bits of register startup_configuration
-_GOALS_KEPT = 50_000
 # Register realtime_tick starts anew after so many milliseconds.
 _TICK_PERIOD = 32_768
 
@@ -50,10 +48,6 @@ class Notice:
     address: bool = True  # an id or a baud rate
     single_turn: set[int] = dataclasses.field(default_factory=set)  # places whose position is counted anew
     clock_s: float = 0.0  # what a servo's own clock shows that was never restarted
-    # Goals that servos hold from a time of this clock on [s]: time, place, register goal_position. Of the last minutes.
-    goals: collections.deque[tuple[float, int, int]] = dataclasses.field(
-        default_factory=lambda: collections.deque(maxlen=_GOALS_KEPT)
-    )
 
 
 class Servo:
@@ -84,7 +78,6 @@ class Servo:
         self.deaf_until_s = -math.inf  # it starts after a reboot
         self.last_instruction_s = 0.0
         self._started_s = 0.0  # on the clock of the notice
-        self._noted_goal: int | None = None
         self.torque_off_s: float | None = None  # when an instruction last switched torque off
         self.tripped_s: float | None = None  # when the bus watchdog last stopped it
         self.profile: Profile | None = None  # None: at the goal at once
@@ -228,7 +221,6 @@ class Servo:
                 self.torque_off_s = now_s if was_on else self.torque_off_s  # said again, it is not switched again
         elif name == "goal_position":
             self._notice.motion = True
-            self._note_goal()
             self._plan()
         elif switched:
             self._switch_mode()
@@ -261,13 +253,6 @@ class Servo:
     def stay(self) -> None:
         """The goal is where it stands."""
         self.set("goal_position", self.get("present_position"))
-        self._note_goal()
-
-    def _note_goal(self) -> None:
-        goal = self.get("goal_position")
-        if goal != self._noted_goal:
-            self._noted_goal = goal
-            self._notice.goals.append((self._notice.clock_s, self.place, goal))
 
     def _plan(self) -> None:
         """Follow a profile to the new goal, if one is set."""
@@ -341,7 +326,6 @@ class Servo:
         self._set_goals()
         turns = (self.get("goal_position") - self.offset_ticks) // TICKS_PER_REVOLUTION
         self.set("goal_position", self.get("goal_position") - turns * TICKS_PER_REVOLUTION)
-        self._note_goal()
         self.set("torque_enable", startup & _TORQUE_ON)
         self._registered = None
         self._notice.address = True

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from helpers.emulated_bus import Host, make_robot
+from helpers.emulated_bus import Host, make_robot, word
 from robot_bridge.emulator.drives import AMBIENT_C, OVERLOAD_S
-from robot_bridge.emulator.packets import Error, Instruction
+from robot_bridge.emulator.packets import BROADCAST_ID, Error, Instruction
 from robot_bridge.emulator.plant import FreeJoints, make_plant
 from robot_bridge.emulator.profile import Profile
 from robot_bridge.simulation import make_simulation
@@ -167,14 +167,17 @@ def test_a_servos_clock_counts_milliseconds_since_its_start(host):
     assert host.read(1, "realtime_tick") == pytest.approx(33_700 - 32_768, abs=1)
 
 
-def test_goals_that_were_held_are_told_once(host):
-    host.drives.take_goals()
+def test_what_servos_showed_and_held_when_they_were_read_together_is_told_once(host):
     host.advance(1.0)
-    for goal in (2100, 2100, 2200):
+    for goal in (2100, 2200):
         host.write(1, "goal_position", goal)
-    held = [(pytest.approx(1.0), 0, pytest.approx(ticks * TICK, abs=1e-6)) for ticks in (52, 152)]
-    assert host.drives.take_goals() == held
-    assert host.drives.take_goals() == []
+        host.read(1, "present_position")  # one alone
+        host.send(BROADCAST_ID, Instruction.SYNC_READ, word(132) + word(4) + bytes([1, 2, 3]))
+    told = [(1.0, [0.0, 0.0, 0.0], [ticks * TICK, 0.0, 0.0]) for ticks in (52, 152)]
+    for (at_s, *angles), (expected_s, *expected) in zip(host.drives.take_readings(), told, strict=True):
+        assert at_s == pytest.approx(expected_s)
+        np.testing.assert_allclose(angles, expected, atol=1e-6)
+    assert host.drives.take_readings() == []
 
 
 # bus watchdog

@@ -1,0 +1,48 @@
+"""What emulated servos showed and held at each reading: a witness holds against it what others say of a reading."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+
+import numpy as np
+
+from robot_bridge.backend import Vector
+
+# A reading's time is that of its instruction, which the servos hear later; an emulator that gets no processor much
+# later. Clocks are read one after the other.
+_BEFORE_S, _AFTER_S = 0.002, 1.0
+# Positions are whole ticks of 1.5 mrad, told as float32.
+_SAME_RAD = 1e-5
+
+
+class ReadingHistory:
+    """Readings as `EmulatorProcess.take_readings` tells them, kept for ever."""
+
+    def __init__(self) -> None:
+        self._times_s: list[float] = []
+        self._readings: list[tuple[list[float], list[float]]] = []
+
+    def add(self, readings: Iterable[tuple[float, list[float], list[float]]]) -> None:
+        """Later ones: time [s], positions and goals [rad]."""
+        for at_s, positions_rad, goals_rad in readings:
+            # In this order: another thread may look meanwhile.
+            self._readings.append((positions_rad, goals_rad))
+            self._times_s.append(at_s)
+
+    def goals(self, time_s: float, position_rad: Vector) -> Vector | None:
+        """What the servos held when they showed those positions.
+
+        Args:
+            time_s: when they were asked [s].
+            position_rad: shape (n,), of the first n joints.
+
+        Returns:
+            Shape (n,) [rad]; None: they did not show these positions within a second from then on.
+        """
+        first = bisect.bisect_left(self._times_s, time_s - _BEFORE_S)
+        last = bisect.bisect_right(self._times_s, time_s + _AFTER_S)
+        for shown_rad, goals_rad in self._readings[first:last]:
+            if np.abs(np.subtract(shown_rad[: len(position_rad)], position_rad)).max() < _SAME_RAD:
+                return np.array(goals_rad[: len(position_rad)])
+        return None
