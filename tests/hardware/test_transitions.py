@@ -9,6 +9,7 @@ import pytest
 from helpers.commander import ROBOT, Commander
 from helpers.graph import GraphProcess, own_parameters
 from helpers.ros import ros_node
+from helpers.truth import assert_executed
 from robot_bridge.emulator import EmulatorProcess, ReadingHistory
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
@@ -50,8 +51,6 @@ WATCHDOG_S = 1.0
 SHOWN = ("position", "velocity", "effort")
 # States come every 10 ms; where they are further apart, one was not read, or the witness had no processor.
 GAP_NS = 15e6
-# A goal goes to the servos in ticks of 1.5 mrad.
-GOAL_RAD = 0.002
 
 
 def restored(commander):
@@ -111,7 +110,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             check(transitions, states)
             readings.add(emulator.take_readings())
             assert emulator.status()["faults_unseen"]["lost_writes"] > 0
-            check_executed(transitions, readings)
+            assert_executed(transitions, readings, make_task(TaskSettings(control_period_s=PERIOD_S), ROBOT).actions)
             since_ns, until_ns = frozen_ns
             assert until_ns - since_ns > 0.2e9, "it was found out after some steps"
             stamps_ns = [nanoseconds(transition.header.stamp) for transition in transitions]
@@ -172,19 +171,3 @@ def check(transitions, states):
         shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
         assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
     assert heard > len(transitions) / 2
-
-
-def check_executed(transitions, readings):
-    """Each executed action is what the servos held at the reading that ends the step: the emulator's truth."""
-    actions = make_task(TaskSettings(control_period_s=PERIOD_S), ROBOT).actions
-    # Robot time is the wall clock's, counted by the steady one.
-    wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
-    for transition in transitions:
-        executed = np.array(transition.executed_action)
-        goals = actions.goals(executed, np.array(transition.observation[:JOINTS], dtype=np.float64))
-        shown = np.array(transition.next_observation[:JOINTS])
-        held = readings.goals(1e-9 * nanoseconds(transition.header.stamp) - wall_s, shown)
-        assert held is not None, (transition.sequence, "the servos did not show its next observation at that time")
-        inside = np.abs(executed) < 1.0  # at the end of the box the goals may lie beyond it
-        wrong = np.abs(held - goals)[inside].max(initial=0.0)
-        assert wrong < GOAL_RAD, (transition.sequence, transition.step, transition.end_reason, wrong)

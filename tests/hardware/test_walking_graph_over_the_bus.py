@@ -9,13 +9,17 @@ from helpers import walker as faults
 from helpers.graph import GraphProcess
 from helpers.patience import PATIENCE_S, until
 from helpers.ros import call, ros_node, spin_until
+from helpers.truth import assert_executed
 from helpers.walker import PATIENCE, Walker
+from robot_bridge.emulator import ReadingHistory
+from robot_bridge.leg_kinematics import motor_angles
 from robot_bridge.robot import load_robot
 from rosac_common.transition import EndReason
 from sac_interfaces.msg import EpisodeSummary, SafetyState, Transition
 from sac_learner.runs.episode_table import read_episodes
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from valve_task.tasks import TaskSettings, make_task
 
 from rosac_common import qos
 
@@ -23,7 +27,13 @@ pytestmark = pytest.mark.ros
 
 ROBOT_FILE = Path(__file__).parents[2] / "config" / "robots" / "minitaur_servos.yaml"
 ROBOT = load_robot(ROBOT_FILE)
-FAST = {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100, "sac.min_pool_steps": 100}
+FAST = {
+    "sac.batch_size": 32,
+    "sac.hidden_sizes": [32, 32],
+    "sac.initial_random_steps": 100,
+    "sac.min_pool_steps": 100,
+    "sac.gradients": "derived",
+}
 
 
 def own_file(path, **nodes):
@@ -54,9 +64,11 @@ def test_it_walks_over_the_bus_with_one_argument(tmp_path, time_base):
         assert reasons <= {EndReason.TIME_LIMIT, EndReason.TERMINATED}
 
 
+# Where its joints are observed as 0.
+STAND = motor_angles(np.zeros(4), np.full(4, 2.0))
 # max_observation_age_s
 OLDEST_S = 0.06
-FAULTS = (
+BODY_FAULTS = (
     faults.nan_imu,
     faults.unnormalised_imu,
     faults.imu_without_orientation,
@@ -67,14 +79,28 @@ FAULTS = (
     faults.silent_odometry,
     faults.jumping_odometry(),
 )
+SERVO_FAULTS = (
+    ("silent", {"id": 2}),
+    ("lost", {"rate": 1.0}),
+    ("corrupt", {"rate": 1.0}),
+    ("reboot", {"id": 5}),
+    ("hardware_error", {"id": 7, "bit": 5}),
+    ("voltage", {"id": 1, "volts": 5.0}),
+    ("stale_encoder", {"id": 4}),
+    ("unplug", {}),
+)
+# Sync writes of goals that do not arrive, all the while.
+NOISE = {"lost_writes": {"rate": 0.05}}
 
 
 def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
     """As on a bench: the sensors' own drivers, an operator who arms and puts back, real time."""
-    transitions, episodes, safety, questions = [], [], [], []
+    transitions, episodes, safety, questions, readings = [], [], [], [], ReadingHistory()
     with ros_node("bench") as node:
         walker = Walker(node, ROBOT)
-        bridge = {**PATIENCE, "robot.safety.command_timeout_periods": 50.0}  # a busy machine's task answers late
+        # A busy machine's task answers late, and its robot stands still under load.
+        bridge = {**PATIENCE, "robot.safety.command_timeout_periods": 50.0, "robot.safety.current_time_s": 10.0}
+        bridge["bus.reply_timeout_s"] = 0.1
         task = {name: value for name, value in PATIENCE.items() if name.startswith("robot.body.")}
         own = own_file(tmp_path / "own.yaml", learner=FAST, bridge=bridge, task=task)
         arguments = ("backend:=dynamixel", f"port:={walker.emulator.port}", "steps:=0", "run:=bench", own)
@@ -86,7 +112,9 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
         def acting():
             """The operator does what is asked for, until the robot acts."""
             assert graph.process.poll() is None, "rosac has ended"
+            readings.add(walker.emulator.take_readings())
             if safety and safety[-1].state == SafetyState.STOPPED:
+                walker.emulator.put_back()  # legs without torque may fold out of their range
                 call(node, Trigger, "safety/reset")
             elif safety and safety[-1].state == SafetyState.DISARMED:
                 walker.emulator.put_back()
@@ -100,14 +128,16 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
             try:
                 wanted = 30
                 spin_until(node, acting, 3 * PATIENCE_S, "transitions")
-                for fault in FAULTS:
-                    walker.spoil = fault
-                    spin_until(node, lambda: safety[-1].state == SafetyState.STOPPED, what="stopped")
-                    assert "body_sensor" in safety[-1].causes
-                    walker.spoil, wanted = None, len(transitions) + 30
+                for fault in (*BODY_FAULTS, *SERVO_FAULTS):
+                    befall(walker, fault)
+                    spin_until(node, lambda: safety[-1].state == SafetyState.STOPPED, what=f"stopped by {fault}")
+                    assert "body_sensor" in safety[-1].causes or fault in SERVO_FAULTS
+                    mend(walker)
+                    wanted = len(transitions) + 30
                     spin_until(node, acting, 3 * PATIENCE_S, "more transitions")
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{graph.output()}") from None
+        assert walker.emulator.status()["faults_unseen"]["lost_writes"] > 0
         walker.close()
     asked = {question.data.split(",")[0] for question in questions}
     assert {"Hold the robot up", "Set the robot on its mark and take your hands off; then call operator/done"} <= asked
@@ -121,3 +151,22 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
             assert np.isfinite(observation).all()
             shown = np.array(observation)[8:12]
             assert np.abs(measured - shown).max(axis=1).min() < 1e-5, f"{shown} was not measured"
+    settings = TaskSettings(name="MinitaurWalk", control_period_s=0.02)
+    assert_executed(transitions, readings, make_task(settings, ROBOT).actions, STAND)
+
+
+def befall(walker, fault):
+    """A fault of the body's sensors, or of the servos."""
+    if fault in BODY_FAULTS:
+        walker.spoil = fault
+    else:
+        kind, values = fault
+        walker.emulator.fault(kind, **values)
+
+
+def mend(walker):
+    """All in order but for the noise."""
+    walker.spoil = None
+    walker.emulator.clear_faults()
+    for kind, rates in NOISE.items():
+        walker.emulator.fault(kind, **rates)

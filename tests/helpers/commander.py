@@ -9,7 +9,7 @@ from robot_bridge.robot import load_robot
 from rosac_common.messages import nanoseconds
 from rosac_common.settings import to_mapping
 from rosgraph_msgs.msg import Clock
-from sac_interfaces.msg import SafetyState
+from sac_interfaces.msg import ExecutedCommand, SafetyState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -55,7 +55,7 @@ class Commander:
         self.goals = None
         self.states, self.executed, self.safety, self.clocks, self.diagnostics = [], [], [], [], []
         node.create_subscription(JointState, "joint_states", self._on_state, qos.STATE)
-        node.create_subscription(JointState, "joint_command/executed", self.executed.append, qos.STATE)
+        node.create_subscription(ExecutedCommand, "joint_command/executed", self.executed.append, qos.STATE)
         node.create_subscription(SafetyState, "safety/state", self.safety.append, qos.LATCHED)
         node.create_subscription(Clock, "clock", self.clocks.append, qos.COMMAND)
         node.create_subscription(DiagnosticArray, "diagnostics", self.diagnostics.append, qos.EVENTS)

@@ -11,7 +11,16 @@ from rclpy.node import Node
 from robot_bridge.robot import load_robot
 from rosac_common.messages import float32_array, float64_array, nanoseconds, stamp_from_seconds
 from rosac_common.settings import to_mapping
-from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState, Transition
+from sac_interfaces.msg import (
+    Action,
+    EpisodeSummary,
+    ExecutedCommand,
+    JointHealth,
+    LearnerStatus,
+    Observation,
+    SafetyState,
+    Transition,
+)
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import String
 
@@ -54,7 +63,7 @@ class Surroundings:
         self.stuck: set[int] = set()  # joints that do not move
         self.questions: list[str] = []  # to the operator
         self._states = node.create_publisher(JointState, "joint_states", qos.STATE)
-        self._executed = node.create_publisher(JointState, "joint_command/executed", qos.STATE)
+        self._executed = node.create_publisher(ExecutedCommand, "joint_command/executed", qos.STATE)
         self._gate = node.create_publisher(SafetyState, "safety/state", qos.LATCHED)
         self._actions = node.create_publisher(Action, "action", qos.COMMAND)
         self._learner = node.create_publisher(LearnerStatus, "learner/status", qos.LATCHED)
@@ -67,6 +76,7 @@ class Surroundings:
         node.create_subscription(String, "operator/request", self._on_question, qos.LATCHED)
         node.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, qos.EVENTS)
         self._published_s = 0.0
+        self._in_force: ExecutedCommand | None = None
         node.create_timer(0.02, self._tick)
         self.gate(SafetyState.ARMED)
 
@@ -107,6 +117,9 @@ class Surroundings:
         message.velocity = float64_array(np.zeros(10))
         message.effort = float64_array(np.full(10, 1e-6 * self.time_s))  # no two readings are the same to the bit
         message.header.stamp = stamp_from_seconds(self.time_s)
+        if self._in_force is not None:
+            self._in_force.until = message.header.stamp
+            self._executed.publish(self._in_force)
         self._states.publish(message)
 
     def _tick(self) -> None:
@@ -125,9 +138,9 @@ class Surroundings:
         for index, name in enumerate(ROBOT.all_joint_names):
             if torque.get(name) and index not in self.stuck:
                 self.position[index] = goals[name]
-        executed = JointState(header=message.header, name=ROBOT.all_joint_names)
-        executed.position = float64_array([goals.get(name, 0.0) for name in ROBOT.all_joint_names])
-        self._executed.publish(executed)
+        self._in_force = ExecutedCommand(header=message.header, name=ROBOT.all_joint_names)
+        self._in_force.position = float64_array([goals.get(name, 0.0) for name in ROBOT.all_joint_names])
+        self._in_force.since = stamp_from_seconds(self.time_s + 1e-6)
         if self.lockstep:
             self.time_s = round(self.time_s + 0.1, 6)
             self.publish_state()

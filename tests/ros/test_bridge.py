@@ -53,7 +53,7 @@ class TestLockstep:
         assert stamp(commander.states[-1]) == stamp(first) + PERIOD_NS
         assert stamp(commander.executed[-1]) == stamp(first)
         assert list(commander.executed[-1].position)[:9] == goals
-        assert list(commander.executed[-1].effort) == [1.0] * 9 + [0.0]
+        assert commander.executed[-1].torque_on == [True] * 9 + [False]
 
     def test_the_same_command_again_is_not_executed_again(self, commander):
         first = commander.states[-1]

@@ -11,7 +11,7 @@ from helpers.reset_goal import Goal, begun, client_of
 from helpers.ros import call, ros_node, spin_until
 from helpers.surroundings import ROBOT, Surroundings, task
 from rosac_common.transition import EndReason
-from sac_interfaces.msg import JointHealth, SafetyState
+from sac_interfaces.msg import ExecutedCommand, JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -138,23 +138,23 @@ def test_a_hot_robot_rests(surroundings: Surroundings) -> None:
 
 
 def test_rest_and_hold_pass_the_gate_of_a_real_bridge() -> None:
-    executed: list[JointState] = []
+    executed: list[ExecutedCommand] = []
     gates: list[SafetyState] = []
     with ros_node() as node, bridge(time_base="realtime"), task(time_base="realtime"):
-        node.create_subscription(JointState, "joint_command/executed", executed.append, qos.STATE)
+        node.create_subscription(ExecutedCommand, "joint_command/executed", executed.append, qos.STATE)
         node.create_subscription(SafetyState, "safety/state", gates.append, qos.LATCHED)
         health = node.create_publisher(JointHealth, "joint_health", qos.LATCHED)
         client = client_of(node)
         health.publish(JointHealth(name=ROBOT.all_joint_names, temperature_c=[70.0] * 10))
         goal = begun(node, client, 1.0)
         spin_until(node, lambda: "resting: the motors cool down" in goal.phases, what="the robot rests")
-        spin_until(node, lambda: executed and not any(executed[-1].effort), what="torque off")
+        spin_until(node, lambda: executed and not any(executed[-1].torque_on), what="torque off")
         assert goal.cancel() == 1
         assert goal.end().message.startswith("cancelled")
 
         health.publish(JointHealth(name=ROBOT.all_joint_names, temperature_c=[40.0] * 10))
         assert begun(node, client, 1.0).cancel() == 1
-        spin_until(node, lambda: list(executed[-1].effort) == [1.0] * 9 + [0.0], what="the robot holds, the valve free")
+        spin_until(node, lambda: executed[-1].torque_on == [True] * 9 + [False], what="the robot holds, the valve free")
         known = len(executed)
         spin_until(node, lambda: len(executed) > known + 5, what="the task goes on commanding")
         assert all(list(message.position[:9]) == list(executed[-1].position[:9]) for message in executed[known:])

@@ -17,7 +17,7 @@ def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns:
     Args:
         settings: of the bridge.
         clock: steady time [s].
-        epoch_ns: robot time now [ns].
+        epoch_ns: wall time when that clock shows 0 [ns]: robot time begins now.
 
     Raises:
         SettingsError: the robot file does not describe what the backend needs.
@@ -27,18 +27,18 @@ def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns:
     if settings.backend == "mujoco":
         from robot_bridge.simulation import make_simulation
 
-        return make_simulation(robot, settings.simulation, settings.seed, epoch_ns)
+        return make_simulation(robot, settings.simulation, settings.seed, epoch_ns + round(clock() * 1e9))
     if not robot.servos.present:
         raise SettingsError(f"robot '{robot.name}' has no block robot.servos: give one to use backend dynamixel")
     if settings.bus.port != EMULATOR:
         from robot_bridge.dynamixel.robot import DynamixelRobot
 
-        return DynamixelRobot(robot, settings.bus, clock, epoch_ns - round(clock() * 1e9))
+        return DynamixelRobot(robot, settings.bus, clock, epoch_ns)
     from robot_bridge.dynamixel import emulated
 
     if settings.lockstep:
         kind = emulated.LockstepEmulatedWalker if robot.body.sensed else emulated.LockstepEmulatedRobot
+        epoch_ns += round(clock() * 1e9)
     else:
         kind = emulated.EmulatedWalker if robot.body.sensed else emulated.EmulatedRobot
-        epoch_ns -= round(clock() * 1e9)
     return kind(robot, settings.bus, clock, epoch_ns, settings.seed, settings.simulation)

@@ -31,6 +31,7 @@ from robot_bridge.monitor import Beats
 from robot_bridge.motion import OF_THE_ROBOT, MotionLoop
 from robot_bridge.publishers import BridgePublishers
 from robot_bridge.revival import Revival
+from robot_bridge.robot_clock import wall_epoch_ns
 from robot_bridge.settings import BridgeSettings
 from rosac_common import qos
 
@@ -74,7 +75,7 @@ class BridgeNode(LifecycleNode):
         self._gate = make_gate(self.settings)
         # Not the loop's: who has beaten must go on, also when the bridge was not active meanwhile.
         self._beats = Beats(self.settings.robot)
-        self._backend = make_backend(self.settings, time.monotonic, time.time_ns())
+        self._backend = make_backend(self.settings, time.monotonic, wall_epoch_ns(time.monotonic, time.time_ns))
         check_period(self.settings, self._backend)
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])

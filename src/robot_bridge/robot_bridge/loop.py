@@ -12,7 +12,7 @@ from robot_bridge.backend import RobotBackend, SimulatedBackend, Vector
 from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command, GateState, Verdict
-from robot_bridge.motion import MEASURED, MotionLoop
+from robot_bridge.motion import MEASURED, Executed, MotionLoop
 from robot_bridge.settings import BridgeSettings
 
 # Lockstep: a lost message is repaired by publishing again after this wall time (docs/architecture.md).
@@ -110,7 +110,7 @@ class RealtimeLoop(MotionLoop):
             result = self._gate.check(aged, position, self._period_s, now_s)
         if result.verdict is Verdict.REFUSED:
             in_force = np.where(result.torque_on, result.goals_rad, self.state.position_rad)
-            self._announce(stamp_ns, in_force, result.torque_on)
+            self._unseen = Executed(stamp_ns, in_force, result.torque_on)
         else:
             self._execute(stamp_ns, result.goals_rad, result.torque_on)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rosac_common.messages import float64_array, stamp_from_nanoseconds
-from sac_interfaces.msg import JointHealth, SafetyState
+from sac_interfaces.msg import ExecutedCommand, JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 
 from robot_bridge.backend import RobotHealth, RobotState
@@ -30,11 +30,13 @@ def fill_state(message: JointState, state: RobotState) -> None:
     message.effort = float64_array(state.effort_nm)
 
 
-def fill_executed(message: JointState, executed: Executed) -> None:
-    """Write executed goals into a message that holds the names already; effort is 1.0 where torque is on."""
+def fill_executed(message: ExecutedCommand, executed: Executed) -> None:
+    """Write executed goals into a message that holds the names already."""
     message.header.stamp = stamp_from_nanoseconds(executed.stamp_ns)
+    message.since = stamp_from_nanoseconds(executed.since_ns)
+    message.until = stamp_from_nanoseconds(executed.until_ns)
     message.position = float64_array(executed.goals_rad)
-    message.effort = float64_array(executed.torque_on.astype(np.float64))
+    message.torque_on = executed.torque_on.tolist()
 
 
 def joint_health(names: list[str], health: RobotHealth, stamp_ns: int) -> JointHealth:

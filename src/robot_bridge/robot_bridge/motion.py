@@ -50,6 +50,8 @@ class Executed(NamedTuple):
     stamp_ns: int  # of the command: robot time of the state that it answered
     goals_rad: Vector  # NaN: a motor under torque that did not hold its goal all the time
     torque_on: Flags
+    since_ns: int = 0  # robot time of the first reading with these goals in force
+    until_ns: int = 0  # and of the newest one
 
 
 class PeriodStatistics:
@@ -83,7 +85,7 @@ class MotionLoop(abc.ABC):
         backend: an open robot.
         gate: judges every command.
         beats: who must be heard; what was heard before this loop counts, too.
-        on_executed: takes what the motors hold, and again if they cease to.
+        on_executed: takes what the motors hold, with each reading.
         on_state: takes each new reading, and each one published again.
     """
 
@@ -138,6 +140,7 @@ class MotionLoop(abc.ABC):
         A robot that cannot be told is stopped, and told again by later ticks until it has heard.
         """
         orders, torque_on = self._gate.orders, self._gate.torque_on
+        self.executed = self._unseen = None  # no command is in force any more
         try:
             self._tell(self._gate.goals_rad, torque_on)
             self._obeyed = orders
@@ -281,26 +284,21 @@ class MotionLoop(abc.ABC):
             self._fail(error)
             self.enforce()
             return
-        self._announce(stamp_ns, goals_rad, torque_on)
-
-    def _announce(self, stamp_ns: int, goals_rad: Vector, torque_on: Flags) -> None:
-        """Tell what is in force: at once if the motors always hold what they are told, else once a reading shows it."""
         self._unseen = Executed(stamp_ns, goals_rad, torque_on)
-        if self.state.goals_held is None:
-            self._tell_executed(self._unseen)
 
-    def _tell_executed(self, executed: Executed) -> None:
-        self.executed, self._unseen = executed, None
-        self._on_executed(executed)
-
-    def _confirm_executed(self) -> None:
-        """A reading shows whether the motors hold their goals: a write may be lost, or a motor forget it."""
-        held, executed = self.state.goals_held, self._unseen or self.executed
-        if held is None or executed is None:
+    def _tell_executed(self) -> None:
+        """With each reading, which shows whether the motors hold their goals: a write may be lost, or a motor forget
+        it. Who takes a reading that was made before a command can tell it from one after."""
+        executed, read_ns = self._unseen or self.executed, self.state.time_ns
+        if executed is None:
             return
-        lost = executed.torque_on & ~held
-        if self._unseen is not None or lost.any():
-            self._tell_executed(executed._replace(goals_rad=np.where(lost, np.nan, executed.goals_rad)))
+        if self._unseen is not None:
+            executed = executed._replace(since_ns=read_ns)
+        if self.state.goals_held is not None:
+            lost = executed.torque_on & ~self.state.goals_held
+            executed = executed._replace(goals_rad=np.where(lost, np.nan, executed.goals_rad))
+        self.executed, self._unseen = executed._replace(until_ns=read_ns), None
+        self._on_executed(self.executed)
 
     def _read(self, now_s: float) -> bool:
         """Take a new state; a failed read leaves none that looks new, and too many of them stop the robot."""
@@ -317,7 +315,7 @@ class MotionLoop(abc.ABC):
             return False
         self._failures = 0
         self._gate.stop(Cause.READ_FAILED, False, "")
-        self._confirm_executed()
+        self._tell_executed()
         self._judge(now_s)
         return True
 

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleNode
 from rosac_common.messages import stamp_from_nanoseconds
 from rosgraph_msgs.msg import Clock
-from sac_interfaces.msg import JointHealth, SafetyState
+from sac_interfaces.msg import ExecutedCommand, JointHealth, SafetyState
 from sensor_msgs.msg import JointState
 
 from robot_bridge.backend import RobotState
@@ -39,11 +39,11 @@ class BridgePublishers:
     def __init__(self, node: LifecycleNode, settings: BridgeSettings, simulated: bool) -> None:
         self._node, self._settings, self._robot = node, settings, settings.robot
         names = settings.robot.all_joint_names
-        self._state_message, self._executed_message = JointState(name=names), JointState(name=names)
+        self._state_message, self._executed_message = JointState(name=names), ExecutedCommand(name=names)
         self._clock_message = Clock()
         self._states = node.create_lifecycle_publisher(JointState, "joint_states", qos.STATE)
         self.states_topic = self._states.topic_name
-        self._executed = node.create_lifecycle_publisher(JointState, "joint_command/executed", qos.STATE)
+        self._executed = node.create_lifecycle_publisher(ExecutedCommand, "joint_command/executed", qos.STATE)
         self._clock: Any = node.create_lifecycle_publisher(Clock, "clock", qos.COMMAND) if simulated else None
         self._safety = node.create_publisher(SafetyState, "safety/state", qos.LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)

@@ -11,6 +11,8 @@ def _profile(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATIL
 
 # A reliable publisher serves best-effort and reliable subscribers.
 STATE = _profile(5)
+# For who acts on a state: kept waiting, it must not take an old one for new.
+NEWEST = _profile(1)
 # A stale command must never be queued behind a newer one.
 COMMAND = _profile(1)
 # Reliable is reliable only within its depth: deep enough for a learner that is busy for seconds.

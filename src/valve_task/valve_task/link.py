@@ -7,7 +7,7 @@ import numpy.typing as npt
 from robot_bridge.backend import RobotState
 from robot_bridge.gate_types import GateState
 
-from valve_task.machine_io import GateView, Vector
+from valve_task.machine_io import ExecutedView, GateView, Vector
 
 _OPEN = (GateState.ARMED, GateState.HOLD)
 # What is measured at a time of its own. All but the position in `odom` is observed.
@@ -32,7 +32,7 @@ class BridgeLink:
         self.gate: GateView | None = None
         self._newest_ns: int | None = None
         self._state_received_s = self._gate_received_s = now_s
-        self._executed: tuple[int, Vector] | None = None
+        self._executed: ExecutedView | None = None
 
     def is_another_time_base(self, time_ns: int) -> bool:
         """Whether a state of that time means that the bridge was restarted."""
@@ -51,19 +51,22 @@ class BridgeLink:
         """Take the gate's state."""
         self.gate, self._gate_received_s = gate, now_s
 
-    def receive_executed(self, time_ns: int, goals_rad: Vector) -> None:
-        """Take what was executed for the command with that stamp; NaN where a motor did not hold its goal."""
-        self._executed = (time_ns, goals_rad)
+    def receive_executed(self, executed: ExecutedView) -> None:
+        """Take what the motors hold."""
+        self._executed = executed
 
     def executed_for(self, time_ns: int | None) -> Vector | None:
-        """Goals executed for the command with that stamp; None: not known, or a motor did not hold its goal."""
-        if not self.has_executed(time_ns) or not np.isfinite(self._executed[1]).all():
+        """Goals that were in force, for the command with that stamp, when the newest state was read; None: that is not
+        known, or a motor did not hold its goal. Messages of two topics may come in any order, and late."""
+        if not self.has_executed(time_ns) or self.state.time_ns < self._executed.since_ns:
             return None
-        return self._executed[1]
+        goals_rad = self._executed.goals_rad
+        return goals_rad if np.isfinite(goals_rad).all() else None
 
     def has_executed(self, time_ns: int | None) -> bool:
-        """Whether the bridge has said what became of the command with that stamp."""
-        return self._executed is not None and self._executed[0] == time_ns
+        """Whether the bridge has said up to the newest state what became of the command with that stamp."""
+        executed = self._executed
+        return executed is not None and executed.command_ns == time_ns and self.state.time_ns <= executed.until_ns
 
     def forget(self) -> None:
         """The bridge is gone: its state is no longer valid."""

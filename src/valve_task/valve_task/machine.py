@@ -17,7 +17,7 @@ from valve_task.confirmation import Confirmation
 from valve_task.episode import LONGEST_STEP, EpisodeLoop
 from valve_task.interlude import Interlude
 from valve_task.link import BridgeLink
-from valve_task.machine_io import GateView, HealthView, LearnerView, Outputs, Phase, PolicyAction, Problem, Vector
+from valve_task.machine_io import ExecutedView, GateView, HealthView, LearnerView, Outputs, Phase, PolicyAction, Problem
 from valve_task.problems import Problems
 from valve_task.replay_history import ReplayHistory
 from valve_task.reset_request import ResetProgress, ResetRequest
@@ -106,9 +106,9 @@ class StepMachine:
         elif self._lockstep:
             self._advance()
 
-    def on_executed(self, time_ns: int, goals_rad: Vector) -> None:
-        """Goals of the robot's joints that the bridge executed for the command with that stamp."""
-        self._link.receive_executed(time_ns, goals_rad)
+    def on_executed(self, executed: ExecutedView) -> None:
+        """What the motors hold, by the bridge."""
+        self._link.receive_executed(executed)
         waits = self._phase is Phase.ACTING and self.loop.commanded
         if self._lockstep and waits and self._link.state.time_ns != self._commander.answered_ns:
             self._advance()

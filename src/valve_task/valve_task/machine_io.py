@@ -62,6 +62,15 @@ class PolicyAction(NamedTuple):
     policy_version: int
 
 
+class ExecutedView(NamedTuple):
+    """An ExecutedCommand message, of the robot's own joints."""
+
+    command_ns: int  # stamp of the command
+    goals_rad: Vector  # NaN: a motor did not hold its goal
+    since_ns: int  # robot time of the first reading with these goals in force
+    until_ns: int  # and of the newest one
+
+
 class GateView(NamedTuple):
     """A SafetyState message."""
 

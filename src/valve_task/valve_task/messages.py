@@ -10,12 +10,20 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from robot_bridge.backend import RobotState
 from rosac_common.messages import float32_array, nanoseconds, stamp_from_nanoseconds
 from rosac_common.transition import Source
-from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState
+from sac_interfaces.msg import (
+    Action,
+    EpisodeSummary,
+    ExecutedCommand,
+    JointHealth,
+    LearnerStatus,
+    Observation,
+    SafetyState,
+)
 from sensor_msgs.msg import JointState
 
 from valve_task.episode import EpisodeRecord, StepObservation
 from valve_task.machine import StepMachine
-from valve_task.machine_io import GateView, HealthView, LearnerView, PolicyAction, Problem, Vector
+from valve_task.machine_io import ExecutedView, GateView, HealthView, LearnerView, PolicyAction, Problem
 
 
 class JointStateError(ValueError):
@@ -40,15 +48,18 @@ def state_from_message(message: JointState, names: Sequence[str]) -> RobotState:
     return RobotState(nanoseconds(message.header.stamp), position, velocity, np.frombuffer(message.effort))
 
 
-def executed_from_message(message: JointState, names: Sequence[str]) -> Vector:
-    """Executed goals of the joints `names`, which come first in the message.
+def executed_from_message(message: ExecutedCommand, names: Sequence[str]) -> ExecutedView:
+    """What was executed on the joints `names`, which come first in the message.
 
     Raises:
         JointStateError: other names, or a vector of the wrong length.
     """
     if message.name[: len(names)] != names or len(message.position) != len(message.name):
         raise JointStateError(f"joint_command/executed holds {list(message.name)}, expected {list(names)} first")
-    return np.frombuffer(message.position)[: len(names)]
+    goals_rad = np.frombuffer(message.position)[: len(names)]
+    return ExecutedView(
+        nanoseconds(message.header.stamp), goals_rad, nanoseconds(message.since), nanoseconds(message.until)
+    )
 
 
 def action_from_message(message: Action) -> PolicyAction:

@@ -16,12 +16,20 @@ from rclpy.node import Node
 from robot_bridge.backend import RobotState
 from robot_bridge.body_link import BodyJoiner, BodyWatch
 from robot_bridge.body_messages import imu_reading, odometry_reading
-from rosac_common.messages import float64_array, nanoseconds, stamp_from_nanoseconds, transition_to_message
+from rosac_common.messages import float64_array, stamp_from_nanoseconds, transition_to_message
 from rosac_common.node_main import run_node
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
 from rosac_common.transition import Transition
-from sac_interfaces.msg import Action, EpisodeSummary, JointHealth, LearnerStatus, Observation, SafetyState
+from sac_interfaces.msg import (
+    Action,
+    EpisodeSummary,
+    ExecutedCommand,
+    JointHealth,
+    LearnerStatus,
+    Observation,
+    SafetyState,
+)
 from sac_interfaces.msg import Transition as TransitionMsg
 from sac_interfaces.srv import ResendTransitions
 from sensor_msgs.msg import Imu, JointState, Joy
@@ -86,8 +94,8 @@ class TaskNode(Node):
         self._episodes = self.create_publisher(EpisodeSummary, "episode", qos.EPISODES)
         self._operator = self.create_publisher(String, "operator/request", qos.LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
-        self.create_subscription(JointState, "joint_states", self._on_state, qos.STATE)
-        self.create_subscription(JointState, "joint_command/executed", self._on_executed, qos.STATE)
+        self.create_subscription(JointState, "joint_states", self._on_state, qos.NEWEST)
+        self.create_subscription(ExecutedCommand, "joint_command/executed", self._on_executed, qos.NEWEST)
         self.create_subscription(Action, "action", self._on_action, qos.COMMAND)
         self.create_subscription(SafetyState, "safety/state", self._on_gate, qos.LATCHED)
         self.create_subscription(JointHealth, "joint_health", self._on_health, qos.LATCHED)
@@ -155,13 +163,13 @@ class TaskNode(Node):
         self._joiner.watch.put_back()
         self.machine.on_put_back(success, message)
 
-    def _on_executed(self, message: JointState) -> None:
+    def _on_executed(self, message: ExecutedCommand) -> None:
         try:
-            goals = executed_from_message(message, self._names)
+            executed = executed_from_message(message, self._names)
         except JointStateError as error:
             self.machine.on_unusable_state(str(error))
         else:
-            self.machine.on_executed(nanoseconds(message.header.stamp), goals)
+            self.machine.on_executed(executed)
 
     def _on_action(self, message: Action) -> None:
         try:

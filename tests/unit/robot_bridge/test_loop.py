@@ -106,6 +106,7 @@ class TestLockstep:
         (executed,) = lockstep.executed
         assert executed.stamp_ns == EPOCH_NS
         np.testing.assert_array_equal(executed.goals_rad[:9], [0.1] * 9)
+        assert executed.since_ns == executed.until_ns == EPOCH_NS + 100_000_000
         assert lockstep.robot.advanced_s == [0.1]
         assert [state.time_ns for state in lockstep.states] == [EPOCH_NS, EPOCH_NS + 100_000_000]
 
@@ -217,17 +218,31 @@ class TestRealtime:
         realtime.loop.tick(0.01)
         realtime.send(answered, goal=-0.2, now_s=0.012)
         assert realtime.gate.report().limited == 0
+        realtime.loop.tick(0.02)
         np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [-0.2] * 9)
 
-    def test_what_was_executed_is_told_once_the_motors_are_seen_to_hold_it(self, servos):
+    def test_each_reading_tells_what_is_in_force_and_since_which_reading(self, servos):
         stamp_ns = servos.states[-1].time_ns
         servos.send(stamp_ns, goal=0.1, now_s=0.002)
         assert servos.executed == []
         servos.loop.tick(0.01)
         servos.loop.tick(0.02)
-        (executed,) = servos.executed
-        assert executed.stamp_ns == stamp_ns
-        np.testing.assert_array_equal(executed.goals_rad[:9], [0.1] * 9)
+        read_ns = [state.time_ns for state in servos.states[-2:]]
+        assert [executed.stamp_ns for executed in servos.executed] == [stamp_ns] * 2
+        assert [(executed.since_ns, executed.until_ns) for executed in servos.executed] == [
+            (read_ns[0], read_ns[0]),
+            (read_ns[0], read_ns[1]),
+        ]
+        np.testing.assert_array_equal(servos.executed[-1].goals_rad[:9], [0.1] * 9)
+
+    @pytest.mark.parametrize("cause", [Cause.OPERATOR_STOP, Cause.JOINT_RANGE], ids=["torque off", "controlled stop"])
+    def test_after_a_stop_no_command_is_in_force(self, realtime, cause):
+        realtime.send(realtime.states[-1].time_ns, goal=0.1, now_s=0.002)
+        realtime.loop.tick(0.01)
+        realtime.gate.stop(cause, True, "that", realtime.loop.state.position_rad, 0.012)
+        realtime.loop.enforce()
+        realtime.loop.tick(0.02)
+        assert [executed.until_ns for executed in realtime.executed] == [realtime.states[-2].time_ns]
 
     def test_what_a_motor_did_not_hold_is_never_told_as_executed(self, servos):
         """Not at first, and not after it was written again."""
@@ -236,8 +251,9 @@ class TestRealtime:
         servos.loop.tick(0.01)
         servos.robot.held[:] = True
         servos.loop.tick(0.02)
-        assert len(servos.executed) == 1
-        np.testing.assert_array_equal(servos.executed[0].goals_rad[:9], [0.1] * 3 + [np.nan] + [0.1] * 5)
+        for executed in servos.executed:
+            np.testing.assert_array_equal(executed.goals_rad[:9], [0.1] * 3 + [np.nan] + [0.1] * 5)
+        assert len(servos.executed) == 2
 
     def test_what_a_motor_no_longer_holds_is_taken_back(self, servos):
         stamp_ns = servos.states[-1].time_ns
@@ -260,6 +276,7 @@ class TestRealtime:
     def test_a_stamp_of_no_known_state_is_refused_with_what_is_in_force(self, realtime):
         realtime.send(realtime.states[-1].time_ns, goal=0.1)
         realtime.send(EPOCH_NS - 1, goal=0.2)
+        realtime.loop.tick(0.01)
         assert realtime.gate.report().refused == 1
         assert "copy that of joint_states" in realtime.gate.last_detail
         assert realtime.executed[-1].stamp_ns == EPOCH_NS - 1
@@ -271,6 +288,7 @@ class TestRealtime:
         realtime.robot.position = np.full(10, 0.7)
         realtime.loop.tick(0.01)
         realtime.send(realtime.states[-1].time_ns, goal=0.1)
+        realtime.loop.tick(0.02)
         np.testing.assert_array_equal(realtime.executed[-1].goals_rad, [0.7] * 10)
         assert not realtime.executed[-1].torque_on.any()
 

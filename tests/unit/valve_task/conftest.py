@@ -14,7 +14,7 @@ from robot_bridge.robot import load_robot
 from rosac_common.settings import from_mapping
 from rosac_common.transition import Source
 from valve_task.machine import StepMachine
-from valve_task.machine_io import GateView, LearnerView, Phase, PolicyAction
+from valve_task.machine_io import ExecutedView, GateView, LearnerView, Phase, PolicyAction
 from valve_task.settings import TaskNodeSettings
 
 ROBOT_FILE = Path(__file__).parents[3] / "config" / "robots" / "dclaw.yaml"
@@ -78,7 +78,13 @@ class World:
         goals = asked if goals is None else goals
         moves = np.arange(10) < 9 if torque_on is None else torque_on
         self.position = np.where(moves, [*goals, *self.position[len(goals) :]], self.position)
-        self.machine.on_executed(time_ns, np.array(goals[:9]))
+        self.executed(time_ns, goals)
+
+    def executed(self, command_ns, goals, since_ns=None, until_ns=None):
+        """The bridge tells what has been in force since that command, or between those readings."""
+        since_ns = command_ns + 1 if since_ns is None else since_ns
+        until_ns = self.time_ns + 10 * self.period_ns if until_ns is None else until_ns
+        self.machine.on_executed(ExecutedView(command_ns, np.array(goals[:9]), since_ns, until_ns))
 
     def answer(self, action=0.0, observation=None, source=Source.POLICY, version=7):
         """The actor answers the newest observation."""

@@ -18,7 +18,7 @@ from robot_bridge.robot import load_robot
 from rosac_common.settings import from_mapping
 from rosac_common.transition import Source
 from valve_task.machine import StepMachine
-from valve_task.machine_io import GateView, LearnerView, Phase, PolicyAction
+from valve_task.machine_io import ExecutedView, GateView, LearnerView, Phase, PolicyAction
 from valve_task.reset_request import ResetRequest
 from valve_task.settings import TaskNodeSettings
 
@@ -96,7 +96,8 @@ class Chaos:
             time_ns, goals, torque_on = self.out.commands[-1 if newest else 0]
             moved = np.arange(len(goals)) if torque_on is None else np.flatnonzero(torque_on)
             self.position[moved] = np.asarray(goals)[moved]
-            self.machine.on_executed(time_ns, np.asarray(goals)[: self.machine.task.action_size])
+            own = np.asarray(goals)[: self.machine.task.action_size]
+            self.machine.on_executed(ExecutedView(time_ns, own, time_ns + 1, self.time_ns + 10 * self.period_ns))
 
     def pass_time(self, periods: float) -> None:
         self.now_s += periods * self.period_ns * 1e-9

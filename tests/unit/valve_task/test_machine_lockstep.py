@@ -80,7 +80,7 @@ def test_state_before_executed_waits_for_it(world):
     w.time_ns += w.period_ns
     w.state()
     assert w.out.transitions == []
-    w.machine.on_executed(w.time_ns - w.period_ns, w.out.commands[-1][1])
+    w.executed(w.time_ns - w.period_ns, w.out.commands[-1][1])
     assert sequences(w) == [0]
     assert w.out.observations[-1].step == 1
 
@@ -88,7 +88,7 @@ def test_state_before_executed_waits_for_it(world):
 def test_a_step_in_which_a_motor_did_not_hold_its_goal_is_dropped_and_the_episode_goes_on(world):
     w = world().start()
     w.answer(0.1)
-    w.machine.on_executed(w.time_ns, np.append(np.nan, w.out.commands[-1][1][1:]))
+    w.executed(w.time_ns, np.append(np.nan, w.out.commands[-1][1][1:]))
     w.time_ns += w.period_ns
     w.state()
     assert (w.out.transitions, w.loop.record.counters["steps_dropped"]) == ([], 1)

@@ -108,6 +108,26 @@ def test_an_action_that_comes_after_a_pause_of_the_process_is_not_executed(start
     assert w.loop.record.counters["actions_ignored"] == 1
 
 
+@pytest.mark.parametrize(
+    ("since_ns", "until_ns", "dropped"),
+    [(0, 0, 0), (1, 5, 1), (-5, -1, 1)],
+    ids=["in force", "read before it was", "in force no more, or not said yet"],
+)
+def test_a_step_counts_only_if_its_action_was_in_force_when_its_last_state_was_read(
+    started, since_ns, until_ns, dropped
+):
+    """Messages of two topics come in any order, and late."""
+    w = started()
+    w.answer(0.1)
+    command_ns, goals, _ = w.out.commands[-1]
+    w.now_s += w.period_s
+    w.time_ns += w.period_ns
+    w.executed(command_ns, goals, w.time_ns + since_ns, w.time_ns + until_ns)
+    w.state()
+    w.machine.tick()
+    assert (len(w.out.transitions), w.loop.record.counters["steps_dropped"]) == (1 - dropped, dropped)
+
+
 def test_a_late_timer_costs_the_step(started):
     w = started()
     w.answer()

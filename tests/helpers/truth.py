@@ -1,0 +1,37 @@
+"""What a transition says was executed, against what the emulated servos held."""
+
+import time
+
+import numpy as np
+from robot_bridge.leg_kinematics import LEGS
+from rosac_common.messages import nanoseconds
+from valve_task.tasks.leg_action import LegActionMap
+
+# A goal goes to the servos in ticks of 1.5 mrad.
+GOAL_RAD = 0.002
+
+
+def assert_executed(transitions, readings, actions, origin_rad=0.0):
+    """Each next observation was shown by the servos, and each executed action is what they held at that reading.
+
+    Joint positions come first in the observation, as they differ from `origin_rad`. `readings`: a `ReadingHistory`.
+    """
+    # Robot time is the wall clock's, counted by the steady one.
+    wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
+    for transition in transitions:
+        told = transition.sequence, transition.step, transition.end_reason
+        shown = origin_rad + np.array(transition.next_observation[: actions.size])
+        held = readings.goals(1e-9 * nanoseconds(transition.header.stamp) - wall_s, shown)
+        assert held is not None, (told, "the servos did not show its next observation at that time")
+        executed = np.array(transition.executed_action)
+        goals = actions.goals(executed, origin_rad + np.array(transition.observation[: actions.size], dtype=np.float64))
+        wrong = np.abs(held - goals)[_inside(executed, actions)].max(initial=0.0)
+        assert wrong < GOAL_RAD, (told, wrong)
+
+
+def _inside(executed, actions):
+    """Joints whose goals the action tells: at the end of its box they may lie beyond it."""
+    inside = np.abs(executed) < 1.0
+    if isinstance(actions, LegActionMap):  # swings, then extensions: each leg's two motors need both
+        return np.repeat(inside.reshape(2, len(LEGS)).all(axis=0), 2)
+    return inside
