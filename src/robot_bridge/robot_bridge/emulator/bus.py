@@ -12,6 +12,7 @@ from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S
 from robot_bridge.emulator.backup import RESTORE
 from robot_bridge.emulator.drives import Drives
 from robot_bridge.emulator.faults import Line, checked_fault
+from robot_bridge.emulator.group_parameters import bulk_data, bulk_wanted, pair, sync_data, sync_wanted
 from robot_bridge.emulator.packets import (
     BROADCAST_ID,
     STATUS,
@@ -39,7 +40,6 @@ _GROUP_READS = {
     Instruction.BULK_READ,
     Instruction.FAST_BULK_READ,
 }
-_BITS_PER_BYTE = 10  # on the wire: start, eight, stop
 
 
 class Reply(NamedTuple):
@@ -78,12 +78,12 @@ class EmulatedBus:
         self._hearing: dict[int, list[Servo]] = {}
         self._hearing_rate = -1
         self._handlers: dict[int, Callable[[bytes], list[Reply]]] = {
-            Instruction.SYNC_READ: lambda values: self._read_in_turn(_sync_wanted(values)),
-            Instruction.FAST_SYNC_READ: lambda values: self._read_together(_sync_wanted(values)),
-            Instruction.BULK_READ: lambda values: self._read_in_turn(_bulk_wanted(values)),
-            Instruction.FAST_BULK_READ: lambda values: self._read_together(_bulk_wanted(values)),
-            Instruction.SYNC_WRITE: lambda values: self._write_all(_sync_data(values)),
-            Instruction.BULK_WRITE: lambda values: self._write_all(_bulk_data(values)),
+            Instruction.SYNC_READ: lambda values: self._read_in_turn(sync_wanted(values)),
+            Instruction.FAST_SYNC_READ: lambda values: self._read_together(sync_wanted(values)),
+            Instruction.BULK_READ: lambda values: self._read_in_turn(bulk_wanted(values)),
+            Instruction.FAST_BULK_READ: lambda values: self._read_together(bulk_wanted(values)),
+            Instruction.SYNC_WRITE: lambda values: self._write_all(sync_data(values)),
+            Instruction.BULK_WRITE: lambda values: self._write_all(bulk_data(values)),
         }
 
     def handle(self, packet: Packet, baud_rate: int, now_s: float) -> list[Reply]:
@@ -159,7 +159,7 @@ class EmulatedBus:
         if kind == Instruction.PING:
             return self._ping(servo)
         if kind == Instruction.READ:
-            return servo.read(*_pair(values)) if len(values) == 4 else (Error.DATA_LENGTH, b"")
+            return servo.read(*pair(values)) if len(values) == 4 else (Error.DATA_LENGTH, b"")
         if kind in (Instruction.WRITE, Instruction.REG_WRITE):
             if len(values) < 3:
                 return Error.DATA_LENGTH, b""
@@ -301,44 +301,3 @@ def _collision(replies: Sequence[Reply]) -> Reply:
     padded = [packet.ljust(length, b"\xff") for packet in packets]
     mixed = bytes(int(np.bitwise_and.reduce(column)) for column in zip(*padded, strict=True))
     return Reply(mixed, min(reply.delay_s for reply in replies))
-
-
-def _pair(values: bytes) -> tuple[int, int]:
-    """Address and length, which many instructions begin with."""
-    return int.from_bytes(values[:2], "little"), int.from_bytes(values[2:4], "little")
-
-
-def _sync_wanted(values: bytes) -> list[tuple[int, int, int]]:
-    if len(values) < 4:
-        return []
-    address, length = _pair(values)
-    return [(identifier, address, length) for identifier in values[4:]]
-
-
-def _bulk_wanted(values: bytes) -> list[tuple[int, int, int]]:
-    parts = [values[i : i + 5] for i in range(0, len(values) - 4, 5)]
-    return [(part[0], *_pair(part[1:])) for part in parts]
-
-
-def _sync_data(values: bytes) -> list[tuple[int, int, bytes]]:
-    if len(values) < 4:
-        return []
-    address, length = _pair(values)
-    starts = range(4, len(values) - length, length + 1)
-    return [(values[start], address, values[start + 1 : start + 1 + length]) for start in starts]
-
-
-def _bulk_data(values: bytes) -> list[tuple[int, int, bytes]]:
-    wanted, place = [], 0
-    while place + 5 <= len(values):
-        address, length = _pair(values[place + 1 :])
-        data = values[place + 5 : place + 5 + length]
-        if len(data) == length:
-            wanted.append((values[place], address, data))
-        place += 5 + length
-    return wanted
-
-
-def wire_time_s(count: int, baud_rate: int) -> float:
-    """Time that so many bytes take on the wire [s]."""
-    return count * _BITS_PER_BYTE / baud_rate

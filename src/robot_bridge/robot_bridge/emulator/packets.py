@@ -13,6 +13,7 @@ STUFFED, UNSTUFFED = b"\xff\xff\xfd\xfd", b"\xff\xff\xfd"
 BROADCAST_ID = 254
 STATUS = 0x55
 ALERT = 0x80  # bit of a status' error byte: look at hardware_error_status
+_BITS_PER_BYTE = 10  # on the wire: start, eight, stop
 # Header, id, length; then instruction, parameters, checksum.
 _PREFIX = 7
 # Longest packet that is waited for: a length beyond it is noise. An X-series servo's buffer is smaller.
@@ -175,3 +176,8 @@ def _header_at(data: bytes | bytearray) -> int:
     if place >= 0:
         return place
     return len(data) - next((count for count in (3, 2, 1) if data.endswith(HEADER[:count])), 0)
+
+
+def wire_time_s(count: int, baud_rate: int) -> float:
+    """Time that so many bytes take on the wire [s]."""
+    return count * _BITS_PER_BYTE / baud_rate

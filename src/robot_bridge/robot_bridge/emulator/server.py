@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from robot_bridge.emulator.bus import EmulatedBus, wire_time_s
+from robot_bridge.emulator.bus import EmulatedBus
 from robot_bridge.emulator.faults import checked_fault
-from robot_bridge.emulator.packets import UNANSWERED, InstructionStream
+from robot_bridge.emulator.packets import UNANSWERED, InstructionStream, wire_time_s
 from robot_bridge.emulator.port import EmulatedPort
 
 # Real time: how often the servos look at the clock when nobody asks them anything.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from sac_learner.graph.quick_discovery import quick_discovery
-from sac_learner.graph.stacks import Stack, find_stack, parse_arguments
+from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
 from sac_learner.graph.supervisor import RESPAWN_DELAY_S
 from sac_learner.runs.run_directory import prepare
 
@@ -39,6 +39,12 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         value = LaunchConfiguration(argument.name).perform(context)
         if value != argument.default:  # what is left at its default is not "given": on resume the run's own value holds
             given.append(f"{argument.name}:={value}")
+    # `ros2 launch` takes any argument and says nothing; one that includes this launch file may have others of its own.
+    known = [argument.name for argument in stack.arguments()]
+    ignored = [
+        LogInfo(msg=f"WARNING: '{name}' is no argument of {stack.name} and has no effect; {suggestion(name, known)}")
+        for name in sorted(set(context.launch_configurations) - set(known))
+    ]
     run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now())
     environment = {**quick_discovery(), **graph.environment}
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
@@ -57,4 +63,4 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         )
         for node in graph.nodes
     ]
-    return [*variables, *nodes]
+    return [*ignored, *variables, *nodes]

@@ -158,7 +158,7 @@ class ArgumentError(ValueError):
 def find_stack(name: str) -> Stack:
     """The stack of that name."""
     if name not in STACKS:
-        raise ArgumentError(f"unknown stack '{name}'; {_suggest(name, STACKS)}")
+        raise ArgumentError(f"unknown stack '{name}'; {suggestion(name, STACKS)}")
     return STACKS[name]
 
 
@@ -175,7 +175,7 @@ def parse_arguments(stack: Stack, given: Iterable[str]) -> dict[str, str]:
         if not separator:
             raise ArgumentError(f"'{text}' is not of the form name:=value; arguments: {', '.join(known)}")
         if name not in known:
-            raise ArgumentError(f"unknown argument '{name}' of stack {stack.name}; {_suggest(name, known)}")
+            raise ArgumentError(f"unknown argument '{name}' of stack {stack.name}; {suggestion(name, known)}")
         if name in values:
             raise ArgumentError(f"argument '{name}' is given twice")
         _check_value(known[name], value)
@@ -323,6 +323,7 @@ def _own_parameters(path: Path) -> dict[str, dict[str, Any]]:
     return result
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What somebody who wrote that name may have meant, and what there is."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return (f"did you mean '{close[0]}'? " if close else "") + "valid: " + ", ".join(known)

@@ -5,7 +5,6 @@ import random
 import numpy as np
 import pytest
 from helpers.emulated_bus import BAUD, Host, make_robot, word
-from robot_bridge.emulator.bus import wire_time_s
 from robot_bridge.emulator.faults import FAULTS, FaultError, checked_fault, parse_fault
 from robot_bridge.emulator.packets import (
     HEADER,
@@ -16,6 +15,7 @@ from robot_bridge.emulator.packets import (
     encode,
     encode_fast_status,
     encode_status,
+    wire_time_s,
 )
 
 BROADCAST = 254
