@@ -21,6 +21,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from listener import Listener
 from robot_bridge.emulator import EmulatorProcess, ReadingHistory
 from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.robot_clock import wall_epoch_ns
 from robot_operator import Operator
 from rosac_common.messages import nanoseconds
 from sac_interfaces.msg import SafetyState, Transition
@@ -57,8 +58,7 @@ class Witness(Listener):
     def __init__(self, robot: RobotSettings) -> None:
         super().__init__("witness")
         self._readings, self._told_s = ReadingHistory(), -np.inf
-        # Robot time is the wall clock's at the start, counted by the steady one.
-        self._wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
+        self._wall_s = 1e-9 * wall_epoch_ns(time.monotonic, time.time_ns)
         self._actions = make_task(TaskSettings(control_period_s=PERIOD_S), robot).actions
         self._states: deque[tuple[int, np.ndarray]] = deque()  # stamp, positions
         self._waiting: deque[tuple[float, Transition]] = deque()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +77,19 @@ class GraphProcess:
         pid = self.node_pid(name)
         assert pid is not None, f"node {name} is not running:\n{self.output()}"
         os.kill(pid, signal.SIGKILL)
+
+    def pause_node(self, name: str, duration_s: float) -> None:
+        """Let a node stand still for that time, as on a busy machine; returns at once."""
+        pid = self.node_pid(name)
+        if pid is None:
+            return
+
+        def resume() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+        os.kill(pid, signal.SIGSTOP)
+        threading.Timer(duration_s, resume).start()
 
     def pause_supervision(self) -> None:
         """Let `rosac` itself stand still, so that a dead node stays dead."""

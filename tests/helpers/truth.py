@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 from robot_bridge.leg_kinematics import LEGS
+from robot_bridge.robot_clock import wall_epoch_ns
 from rosac_common.messages import nanoseconds
 from valve_task.tasks.leg_action import LegActionMap
 
@@ -16,8 +17,7 @@ def assert_executed(transitions, readings, actions, origin_rad=0.0):
 
     Joint positions come first in the observation, as they differ from `origin_rad`. `readings`: a `ReadingHistory`.
     """
-    # Robot time is the wall clock's, counted by the steady one.
-    wall_s = 1e-9 * (time.time_ns() - time.monotonic_ns())
+    wall_s = 1e-9 * wall_epoch_ns(time.monotonic, time.time_ns)
     for transition in transitions:
         told = transition.sequence, transition.step, transition.end_reason
         shown = origin_rad + np.array(transition.next_observation[: actions.size])

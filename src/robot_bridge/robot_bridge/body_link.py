@@ -190,14 +190,21 @@ class BodyJoiner:
     def __init__(self, watch: BodyWatch, lockstep: bool) -> None:
         self.watch, self._lockstep = watch, lockstep
         self._waiting: RobotState | None = None
+        self._joints_ns: int | None = None  # time of the newest joint state
 
     def joints(self, state: RobotState, now_s: float) -> RobotState | None:
         """The state with its body, or None: it is not complete yet (lockstep), or cannot be used (real time)."""
+        self._joints_ns = state.time_ns
         if not self._lockstep:
-            usable = not self.watch.problem(now_s, state.time_ns)
-            return dataclasses.replace(state, body=self.watch.body()) if usable else None
+            body = None if self.watch.problem(now_s, state.time_ns) else self.watch.body()
+            return None if body is None else dataclasses.replace(state, body=body)
         self._waiting = state
         return self.complete()
+
+    def problem(self, now_s: float) -> str:
+        """Why there is no whole state in real time."""
+        missing = [name for name, at_ns in zip(("imu/data", "odom"), self.watch.times_ns, strict=True) if at_ns is None]
+        return self.watch.problem(now_s, self._joints_ns) or f"{' and '.join(missing) or 'the body'}: not heard yet"
 
     def complete(self) -> RobotState | None:
         """Lockstep, after a reading: the state that was waiting for it."""

@@ -119,7 +119,7 @@ class EpisodeRunner:
             self._commander.repeat()
         elif self._link.has_executed(answered_ns) or not self._lockstep:
             # In lockstep what was executed is on its way, or is repeated with the next state.
-            transition = loop.settle(state, self._link.executed_for(answered_ns), self._ages())
+            transition = loop.settle(state, *self._measured())
             if loop.running and (transition is None or self._sender.admits(transition)):
                 self.offer()  # before the transition goes out, so that the actor works meanwhile
             if transition is not None:
@@ -135,9 +135,7 @@ class EpisodeRunner:
         if not loop.started:
             loop.abandon()
             return
-        old = not self._lockstep and self._link.oldest(self._clock())[1] > self._settings.max_observation_age_s
-        executed = None if old else self._link.executed_for(self._commander.answered_ns)
-        transition = loop.end(reason, self._link.state, executed, self._ages())
+        transition = loop.end(reason, self._link.state, *self._measured())
         if transition is not None:
             self._sender.send(transition)
         self._outputs.publish_episode(loop.record)
@@ -189,6 +187,14 @@ class EpisodeRunner:
         self._missed_in_a_row = 0
         if self._problems and source is not Source.HUMAN:
             self._problems.solve(Problem.ACTION, Problem.ACTOR)
+
+    def _measured(self) -> tuple[Vector | None, npt.NDArray]:
+        """Goals that were in force at the newest state, and the ages of what it shows. None: not known, or a reading is
+        too old to be counted: this process may have stood still since it was found fresh."""
+        now_s = self._clock()
+        old = not self._lockstep and self._link.oldest(now_s)[1] > self._settings.max_observation_age_s
+        executed_rad = None if old else self._link.executed_for(self._commander.answered_ns)
+        return executed_rad, self._link.ages_s(now_s)
 
     def _ages(self) -> npt.NDArray:
         return self._link.ages_s(self._clock())

@@ -152,7 +152,7 @@ class TaskNode(Node):
         if state is not None:
             self.machine.on_state(state)
         elif self.settings.time_base == "realtime":
-            self.machine.on_unusable_state(self._joiner.watch.problem(time.perf_counter()))
+            self.machine.on_unusable_state(self._joiner.problem(time.perf_counter()))
 
     def _on_velocity(self, message: TwistStamped) -> None:
         problem = self.machine.on_commanded_velocity(message.twist.linear.x)

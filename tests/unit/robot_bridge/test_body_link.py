@@ -191,3 +191,23 @@ class TestJoiner:
         joiner = BodyJoiner(watch, lockstep=False)
         assert joiner.joints(joints(50 * MS), 0.05).body.time_ns == 0
         assert joiner.joints(joints(150 * MS), 0.15) is None
+        assert joiner.problem(0.15).startswith("imu/data is silent for 0.150 s")
+
+    @pytest.mark.parametrize("later", [False, True], ids=["at the start", "after being put back"])
+    def test_in_real_time_joints_without_a_body_are_no_state(self, watch, later):
+        """The first readings take their time, which is no fault yet."""
+        if later:
+            watch.put_back()
+        else:
+            watch = BodyWatch(BodyLimits(sensed=True), 0.0)
+        joiner = BodyJoiner(watch, lockstep=False)
+        assert joiner.joints(joints(0), 0.01) is None
+        assert joiner.problem(0.01) == "imu/data and odom: not heard yet"
+        watch.odometry(odometry(0), 0.01)
+        assert joiner.joints(joints(0), 0.01) is None
+        assert joiner.problem(0.01) == "imu/data: not heard yet"
+
+    def test_in_real_time_stamps_apart_are_the_reason(self, watch):
+        joiner = BodyJoiner(watch, lockstep=False)
+        assert joiner.joints(joints(9000 * MS), 0.01) is None
+        assert joiner.problem(0.01).startswith("imu/data is stamped 9.000 s before the joints")

@@ -128,6 +128,15 @@ def test_a_step_counts_only_if_its_action_was_in_force_when_its_last_state_was_r
     assert (len(w.out.transitions), w.loop.record.counters["steps_dropped"]) == (1 - dropped, dropped)
 
 
+def test_a_reading_that_grew_old_while_the_process_stood_still_is_not_counted(started, monkeypatch):
+    """After it was found fresh."""
+    w = started()
+    w.answer()
+    monkeypatch.setattr(w.machine._runner, "_clock", lambda: w.now_s + 0.07)
+    w.period()
+    assert (w.out.transitions, w.loop.record.counters["steps_dropped"]) == ([], 1)
+
+
 def test_a_late_timer_costs_the_step(started):
     w = started()
     w.answer()

@@ -9,9 +9,9 @@ import numpy as np
 
 from robot_bridge.backend import Vector
 
-# A reading's time is that of its instruction, which the servos hear later; an emulator that gets no processor much
-# later. Clocks are read one after the other.
-_BEFORE_S, _AFTER_S = 0.002, 1.0
+# A reading's time is that of its instruction, which the servos hear later, an emulator that gets no processor much
+# later; never sooner, but stamps are rounded and offsets of clocks measured. Two readings may be a millisecond apart.
+_BEFORE_S, _AFTER_S = 5e-5, 1.0
 # Positions are whole ticks of 1.5 mrad, told as float32.
 _SAME_RAD = 1e-5
 
