@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rosac_common.settings import SettingsError
-
 from robot_bridge.backend import RobotBackend
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
@@ -20,7 +18,7 @@ def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns:
         epoch_ns: wall time when that clock shows 0 [ns]: robot time begins now.
 
     Raises:
-        SettingsError: the robot file does not describe what the backend needs.
+        SettingsError: the robot file does not describe what the simulation needs.
         BackendError: the emulator did not start.
     """
     robot = settings.robot
@@ -28,8 +26,6 @@ def make_backend(settings: BridgeSettings, clock: Callable[[], float], epoch_ns:
         from robot_bridge.simulation import make_simulation
 
         return make_simulation(robot, settings.simulation, settings.seed, epoch_ns + round(clock() * 1e9))
-    if not robot.servos.present:
-        raise SettingsError(f"robot '{robot.name}' has no block robot.servos: give one to use backend dynamixel")
     if settings.bus.port != EMULATOR:
         from robot_bridge.dynamixel.robot import DynamixelRobot
 

@@ -65,6 +65,11 @@ class BridgeSettings:
     def _check_bus(self) -> None:
         if not self.bus.port:
             raise SettingsError(f"backend is dynamixel, but there is no port: give /dev/ttyUSB0, or {EMULATOR}")
+        if not self.robot.servos.present:
+            raise SettingsError(
+                f"backend is dynamixel, but robot '{self.robot.name}' has no block robot.servos: give a robot file "
+                "with one, params:=FILE (config/robots)"
+            )
         watchdog_s = self.robot.servos.bus_watchdog_s
         if not self.lockstep and self.robot.servos.present and 2.0 / self.state_rate_hz > watchdog_s:
             raise SettingsError(

@@ -41,5 +41,5 @@ def test_an_emulated_robot_brings_its_emulator(robot, time_base, kind):
 
 def test_a_robot_file_without_servos_cannot_be_driven(robot):
     bare = dataclasses.replace(robot, servos=ServoSettings())
-    with pytest.raises(SettingsError, match="no block robot.servos: give one to use backend dynamixel"):
+    with pytest.raises(SettingsError, match="robot 'dclaw' has no block robot.servos"):
         made(bare, "/dev/ttyUSB0", backend="dynamixel", time_base="realtime")

@@ -35,6 +35,13 @@ def test_bad_arguments_are_refused_with_the_valid_ones(given: list[str], expecte
         parse_arguments(STACK, given)
 
 
+def test_servos_that_the_robot_has_not_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    stack = STACKS["minitaur_walk"]
+    given = {"backend": "dynamixel", "port": "emulator"}
+    with pytest.raises(SettingsError, match="robot 'minitaur' has no block robot.servos.*params:=FILE"):
+        resolve(stack, complete_arguments(stack, given), "r", tmp_path / "r")
+
+
 def test_unknown_stack_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(ArgumentError, match=r"did you mean 'dclaw_valve'.*valid: dclaw_valve"):
         find_stack("dclaw_valv")
