@@ -71,7 +71,7 @@ class BridgeSettings:
                 "with one, params:=FILE (config/robots)"
             )
         watchdog_s = self.robot.servos.bus_watchdog_s
-        if not self.lockstep and self.robot.servos.present and 2.0 / self.state_rate_hz > watchdog_s:
+        if not self.lockstep and 2.0 / self.state_rate_hz > watchdog_s:
             raise SettingsError(
                 f"state_rate_hz is {self.state_rate_hz:g}: one late reading would trip the servos' bus watchdog of "
                 f"{watchdog_s:g} s (robot.servos.bus_watchdog_s); give at least {2.0 / watchdog_s:g}"
