@@ -148,11 +148,20 @@ class ResetProcedure:
         self.steps += 1
         self._steps_in_phase += 1
         goals, torque_on = self._motion()
+        self._held |= self._fingers & ~torque_on & self._at_edge(state)
+        goals, torque_on = np.where(self._held, state.position_rad, goals), torque_on | self._held
         move = np.clip(goals - state.position_rad, -self._max_move, self._max_move)
         return ResetCommand(np.clip(state.position_rad + move, self._low, self._high), torque_on)
 
+    def _at_edge(self, state: RobotState) -> Flags:
+        """Joints that will have left their range at the next state. One that is free and is pushed out of it, or sinks,
+        is held at the edge until the phase ends: far outside it must not be switched on any more."""
+        ahead_rad = state.position_rad + state.velocity_rad_s * self._period_s
+        return (ahead_rad < self._low) | (ahead_rad > self._high)
+
     def _enter(self, phase: ResetPhase) -> None:
         self.phase = phase
+        self._held = np.zeros(len(self._names), dtype=bool)
         self._steps_in_phase = 0
         self._readings.clear()
 

@@ -64,6 +64,20 @@ def test_phases_and_torques_follow_the_hardware_procedure():
     assert (reset.attempts, reset.failure) == (1, "")
 
 
+def test_a_soft_finger_that_is_pushed_out_of_its_range_is_held_at_the_edge():
+    """By the valve, as its motor turns it: far outside, the safety gate would not let it be switched on."""
+    reset, high = procedure(), ROBOT.position_max_rad[0]
+    position, velocity = np.append(POSE, -1.0), np.zeros(10)
+    for x, speed, held in ((high - 0.1, 0.5, False), (high - 0.04, 0.5, True), (high + 0.02, 0.5, True)):
+        position[0], velocity[0] = x, speed
+        command = reset.step(RobotState(0, position.copy(), velocity, np.zeros(10)))
+        assert (reset.phase, bool(command.torque_on[0])) == (ResetPhase.CLEAR, held)
+        if held:
+            assert command.goals_rad[0] == pytest.approx(min(x, high))
+    position[0], velocity[0] = high - 0.2, 0.0  # it is not let go and pushed out again
+    assert reset.step(RobotState(0, position, velocity, np.zeros(10))).torque_on[0]
+
+
 def test_early_exit_when_everything_is_there_already():
     reset = procedure()
     log, _ = run(reset, [*POSE, 1.0])
