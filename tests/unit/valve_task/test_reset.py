@@ -67,7 +67,7 @@ def test_phases_and_torques_follow_the_hardware_procedure():
 def test_a_soft_finger_that_is_pushed_out_of_its_range_is_held_at_the_edge():
     """By the valve, as its motor turns it: far outside, the safety gate would not let it be switched on."""
     reset, high = procedure(), ROBOT.position_max_rad[0]
-    position, velocity = np.append(POSE, -1.0), np.zeros(10)
+    position, velocity = np.append(POSE, -1.0), np.append(np.zeros(9), 0.5)
     for x, speed, held in ((high - 0.1, 0.5, False), (high - 0.04, 0.5, True), (high + 0.02, 0.5, True)):
         position[0], velocity[0] = x, speed
         command = reset.step(RobotState(0, position.copy(), velocity, np.zeros(10)))
