@@ -10,7 +10,7 @@ from helpers import walker as faults
 from helpers.graph import GraphProcess
 from helpers.patience import PATIENCE_S, until
 from helpers.ros import call, ros_node, spin_until
-from helpers.truth import assert_executed
+from helpers.truth import assert_true
 from helpers.walker import PATIENCE, Walker
 from robot_bridge.emulator import ReadingHistory
 from robot_bridge.leg_kinematics import motor_angles
@@ -170,7 +170,7 @@ def test_a_bad_reading_ends_the_episode_and_gets_into_no_transition(tmp_path):
             shown = np.array(observation)[8:12]
             assert np.abs(measured - shown).max(axis=1).min() < 1e-5, f"{shown} was not measured"
     settings = TaskSettings(name="MinitaurWalk", control_period_s=0.02)
-    assert_executed(transitions, readings, make_task(settings, ROBOT).actions, STAND)
+    assert_true(transitions, readings, make_task(settings, ROBOT).actions, settings.control_period_s, STAND)
 
 
 def befall(walker, fault):

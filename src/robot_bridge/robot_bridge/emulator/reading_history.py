@@ -40,8 +40,15 @@ class ReadingHistory:
         Returns:
             Shape (n,) [rad]; None: they did not show these positions within a second from then on.
         """
-        first = bisect.bisect_left(self._times_s, time_s - _BEFORE_S)
-        last = bisect.bisect_right(self._times_s, time_s + _AFTER_S)
+        return self._first(time_s - _BEFORE_S, time_s + _AFTER_S, position_rad)
+
+    def showed(self, since_s: float, until_s: float, position_rad: Vector) -> bool:
+        """Whether the servos showed those positions (n,) [rad] at some reading between these times [s]."""
+        return self._first(since_s - _BEFORE_S, until_s, position_rad) is not None
+
+    def _first(self, since_s: float, until_s: float, position_rad: Vector) -> Vector | None:
+        """Goals at the first reading between these times that showed those positions."""
+        first, last = bisect.bisect_left(self._times_s, since_s), bisect.bisect_right(self._times_s, until_s)
         for shown_rad, goals_rad in self._readings[first:last]:
             if np.abs(np.subtract(shown_rad[: len(position_rad)], position_rad)).max() < _SAME_RAD:
                 return np.array(goals_rad[: len(position_rad)])
