@@ -107,7 +107,7 @@ def test_no_transition_holds_what_was_not_measured(tmp_path):
             sequence = sorted(transition.sequence for transition in transitions)
             assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
             assert len({transition.episode for transition in transitions}) > 3, "each fault ends an episode"
-            assert all(np.isfinite([*each.executed_action, each.reward]).all() for each in transitions)
+            check(transitions, states)
             readings.add(emulator.take_readings())
             assert emulator.status()["faults_unseen"]["lost_writes"] > 0
             actions = make_task(TaskSettings(control_period_s=PERIOD_S), ROBOT).actions
@@ -151,3 +151,24 @@ def shown_since_ns(states):
             break
         same.append(state)
     return nanoseconds(same[-1].header.stamp), nanoseconds(last.header.stamp)
+
+
+def check(transitions, states):
+    """Each observation shows a state that the bridge has published, and the next one a state one period later."""
+    stamps_ns = np.array([nanoseconds(state.header.stamp) for state in states])
+    joints = np.array([state.position[:JOINTS] for state in states], dtype=np.float32)
+    heard = 0
+    for transition in transitions:
+        assert np.isfinite([*transition.executed_action, transition.reward]).all()
+        ages_s = (nanoseconds(transition.header.stamp) - stamps_ns) * 1e-9
+        around = np.flatnonzero((ages_s > -0.5 * PERIOD_S) & (ages_s < 1.7 * PERIOD_S))
+        if around.size < 2 or np.diff(stamps_ns[around]).max() > GAP_NS:
+            continue  # the witness has missed a state
+        heard += 1
+        after = int(np.argmin(np.abs(ages_s)))
+        assert abs(ages_s[after]) < 1e-6, "no state of that time was published"
+        np.testing.assert_allclose(joints[after], transition.next_observation[:JOINTS], atol=1e-6)
+        candidates = np.flatnonzero((ages_s > 0.4 * PERIOD_S) & (ages_s < 1.7 * PERIOD_S))
+        shown = np.array(transition.observation[:JOINTS], dtype=np.float32)
+        assert np.abs(joints[candidates] - shown).max(axis=1).min() < 1e-6
+    assert heard > len(transitions) / 2
