@@ -129,9 +129,10 @@ class Witness(Listener):
         if held is None:
             return "the servos did not show its next observation at that time"
         goals = self._actions.goals(executed, np.array(transition.observation[:JOINTS], dtype=np.float64))
-        inside = np.abs(executed) < 1.0  # at the end of the box the goals may lie beyond it
-        largest = np.abs(held - goals)[inside].max(initial=0.0)
-        return "" if largest < _GOAL_RAD else f"its executed action is {largest:.3f} rad from what the servos held"
+        largest = np.abs(held - goals).max()
+        if largest < _GOAL_RAD:
+            return ""
+        return f"its executed action, {executed}, is {largest:.3f} rad from what the servos held, {held}"
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

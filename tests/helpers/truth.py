@@ -3,11 +3,9 @@
 import time
 
 import numpy as np
-from robot_bridge.leg_kinematics import LEGS
 from robot_bridge.robot_clock import wall_epoch_ns
 from rosac_common.messages import nanoseconds
 from valve_task.episode import LONGEST_STEP
-from valve_task.tasks.leg_action import LegActionMap
 
 # A goal goes to the servos in ticks of 1.5 mrad.
 GOAL_RAD = 0.002
@@ -26,15 +24,5 @@ def assert_true(transitions, readings, actions, period_s, origin_rad=0.0):
         assert readings.showed(at_s - LONGEST_STEP * period_s, at_s, before), (told, "not its observation")
         held = readings.goals(at_s, origin_rad + np.array(transition.next_observation[: actions.size]))
         assert held is not None, (told, "the servos did not show its next observation at that time")
-        executed = np.array(transition.executed_action)
-        goals = actions.goals(executed, before)
-        wrong = np.abs(held - goals)[_inside(executed, actions)].max(initial=0.0)
+        wrong = np.abs(held - actions.goals(np.array(transition.executed_action), before)).max()
         assert wrong < GOAL_RAD, (told, wrong)
-
-
-def _inside(executed, actions):
-    """Joints whose goals the action tells: at the end of its box they may lie beyond it."""
-    inside = np.abs(executed) < 1.0
-    if isinstance(actions, LegActionMap):  # swings, then extensions: each leg's two motors need both
-        return np.repeat(inside.reshape(2, len(LEGS)).all(axis=0), 2)
-    return inside

@@ -199,9 +199,9 @@ class EpisodeLoop:
             sensor_ages_s: of the reading.
 
         Returns:
-            The transition; None when the step was dropped, because it is not known what was executed or because the
-            step was much shorter or longer than a control period. Dropped steps are counted and the episode goes on.
-            At the end of the episode `record.end_reason` is set.
+            The transition; None when the step was dropped, because it is not known what was executed, because no action
+            asks for it, or because the step was much shorter or longer than a control period. Dropped steps are counted
+            and the episode goes on. At the end of the episode `record.end_reason` is set.
         """
         return self._close(state, executed_rad, sensor_ages_s, EndReason.NONE)
 
@@ -243,6 +243,9 @@ class EpisodeLoop:
             self._last_action = opened.chosen
         else:
             self._last_action = actions.executed_action(opened.chosen, opened.goals_rad, executed_rad)
+            position_rad = self._state.position_rad[: self.task.action_size]
+            # Goals of an earlier command, still in force, may lie where no action leads from here.
+            valid = valid and actions.asks_for(self._last_action, position_rad, executed_rad)
         if not valid:
             self.count("steps_dropped")
             if reason is not EndReason.NONE:

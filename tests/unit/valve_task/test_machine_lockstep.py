@@ -102,13 +102,13 @@ def test_what_the_gate_changed_is_what_was_executed(world):
     w = world().start()
     w.answer(0.1)
     goals = w.out.commands[-1][1].copy()
-    goals[0] = 0.24  # of 0.48
+    goals[0] = 0.12  # of 0.48
     w.execute(goals)
     w.time_ns += w.period_ns
     w.state()
     (transition,) = w.out.transitions
     assert transition.requested_action == pytest.approx(np.full(9, 0.1))
-    assert transition.executed_action[0] == pytest.approx(0.5)
+    assert transition.executed_action[0] == pytest.approx(0.25)
 
 
 def test_a_repeated_state_repeats_the_command(world):

@@ -268,8 +268,9 @@ def test_a_stop_too_early_in_a_step_drops_it(started):
 
 def test_a_refused_command_is_stored_as_what_the_robot_did_instead(started):
     w = started()
+    before = w.position[:9].copy()
     w.answer(0.1)
-    w.execute(np.full(9, 0.048))  # the gate announces the goals before it
+    w.execute(before + 0.048)  # the gate announces the goals before it
     w.now_s += w.period_s
     w.time_ns += w.period_ns
     w.state()
@@ -277,7 +278,20 @@ def test_a_refused_command_is_stored_as_what_the_robot_did_instead(started):
     (transition,) = w.out.transitions
     assert transition.requested_action == pytest.approx(np.full(9, 0.1))
     assert transition.executed_action[0] == pytest.approx(0.1, abs=1e-6)
-    assert transition.executed_action[1] == pytest.approx(0.048 / (np.pi / 3), abs=1e-6)
+    assert transition.executed_action[1] == pytest.approx((before[1] + 0.048) / (np.pi / 3), abs=1e-6)
+
+
+def test_goals_of_an_earlier_command_that_no_action_leads_to_are_not_stored(started):
+    """Further from the joint than its speed limit lets an action ask for: the action would claim another goal."""
+    w = started()
+    w.answer(0.1)
+    w.execute(w.position[:9] + 0.25)
+    w.now_s += w.period_s
+    w.time_ns += w.period_ns
+    w.state()
+    w.machine.tick()
+    assert w.out.transitions == []
+    assert w.loop.record.counters["steps_dropped"] == 1
 
 
 def test_goals_that_a_motor_did_not_hold_are_no_execution(started):

@@ -41,6 +41,8 @@ _INT16, _INT32 = 2**15 - 1, 2**31 - 1
 # Register moving_status: this close to the goal a servo has arrived, this far from its trajectory it does not follow
 # [ticks]. Own figures: the e-manual says "a predefined value".
 _ARRIVED_TICKS, _ASTRAY_TICKS = 10, 100
+# Registers goal_position and present_position, with what lies between.
+_READING_ADDRESS, _READING = 116, struct.Struct("<i12xi")
 # At 100 Hz those of the last minute.
 _READINGS_KEPT = 6000
 
@@ -59,18 +61,20 @@ class Drives:
         self._offset = np.array([*robot.position_offset_rad, *robot.auxiliary_position_offset_rad])
         self._kp = plant.gains_nm_rad.copy()
         self._torque_constant = np.array(robot.servos.torque_constant_nm_a)
-        self._stall_a = robot.servos.stall_current_a
+        self._stall_a = np.array(robot.servos.stall_current_a)
+        # A motor gives nothing at the speed that it reaches without load, a register's default (within 2%, e-manual).
+        limits = [servo.model.register("velocity_limit").default for servo in servos]
+        self._fastest_rad_s = VELOCITY_UNIT_RAD_S * np.array(limits)
+        self._loss_nm_s = self._torque_constant * self._stall_a / self._fastest_rad_s
         self._nominal_voltage_v = robot.servos.voltage_v
-        # Of present_current; of present_load where a model has that instead.
-        self._current_unit = [servo.model.current_unit_a or LOAD_UNIT * self._stall_a[servo.place] for servo in servos]
         count = len(servos)
         self.temperature_c = np.full(count, AMBIENT_C)
         self.voltage_v = np.full(count, self._nominal_voltage_v)
         self._at_limit_s = np.zeros(count)
         self.now_s = 0.0
         self.left_out_s = 0.0  # time that the servos' own clocks have passed and the plant has not
-        # Time on the servos' clock [s], registers present_position and goal_position of each servo.
-        self._readings: collections.deque[tuple[float, list[int], list[int]]] = collections.deque(maxlen=_READINGS_KEPT)
+        # Time on the servos' clock [s] and what each servo held and showed.
+        self._readings: collections.deque[tuple[float, list[bytes]]] = collections.deque(maxlen=_READINGS_KEPT)
         self._read_settings()
         self._fresh = False
         self.refresh()
@@ -133,7 +137,7 @@ class Drives:
         self._homing_ticks = np.array([servo.offset_ticks for servo in servos])
         self._moving_speed = [servo.get("moving_threshold") for servo in servos]
         self.plant.set_gains(self._kp * share)
-        self.plant.set_effort_limits(self._limit_a * self._torque_constant)
+        self.plant.set_effort_limits(self._limit_a * self._torque_constant, self._loss_nm_s)
 
     def randomise(self, seed: int) -> None:
         """Draw the plant's dynamics anew, gains included."""
@@ -223,11 +227,15 @@ class Drives:
             self._read_settings()
         state = self.plant.read()
         ticks = np.rint(self._own_angle(state.position_rad) / RAD_PER_TICK).astype(int) + self._homing_ticks
-        speeds = np.rint(self._direction * state.velocity_rad_s / VELOCITY_UNIT_RAD_S).astype(int).tolist()
-        currents = (self._direction * state.effort_nm / self._torque_constant).tolist()
+        velocity_rad_s = self._direction * state.velocity_rad_s
+        speeds = np.rint(velocity_rad_s / VELOCITY_UNIT_RAD_S).astype(int).tolist()
+        current_a = self._direction * state.effort_nm / self._torque_constant
+        # Of the supply: what drives the current, and what the motor's own turning takes.
+        outputs = np.clip(current_a / self._stall_a + velocity_rad_s / self._fastest_rad_s, -1.0, 1.0).tolist()
         volts = np.rint(self.voltage_v / VOLTAGE_UNIT_V).astype(int).tolist()
         warmth = np.rint(self.temperature_c).astype(int).tolist()
-        for servo, *values in zip(self.servos, ticks.tolist(), speeds, currents, volts, warmth, strict=True):
+        columns = ticks.tolist(), speeds, current_a.tolist(), outputs, volts, warmth
+        for servo, *values in zip(self.servos, *columns, strict=True):
             self._store_present(servo, *values)
 
     def tell_time(self, now_s: float) -> None:
@@ -236,16 +244,18 @@ class Drives:
         for servo in self.servos:
             servo.show_time()
 
-    def _store_present(self, servo: Servo, ticks: int, speed: int, current_a: float, volts: int, warmth: int) -> None:
+    def _store_present(
+        self, servo: Servo, ticks: int, speed: int, current_a: float, output: float, volts: int, warmth: int
+    ) -> None:
         if servo.frozen:
             servo.store_block(144, _PRESENT_FROZEN.pack(volts, warmth))
             return
-        counts = round(current_a / self._current_unit[servo.place])
-        profile = servo.profile
+        shown = current_a / servo.model.current_unit_a if servo.model.current_unit_a else output / LOAD_UNIT
+        counts, profile = round(shown), servo.profile
         data = _PRESENT.pack(
             profile is not None or abs(speed) > self._moving_speed[servo.place],
             _moving_status(servo, ticks),
-            round(FULL_PWM * min(max(current_a / self._stall_a[servo.place], -1.0), 1.0)),
+            round(FULL_PWM * output),
             min(max(counts, -_INT16), _INT16),
             min(max(speed, -_INT32), _INT32),
             min(max(ticks, -_INT32), _INT32),
@@ -274,16 +284,18 @@ class Drives:
 
     def note_reading(self) -> None:
         """The servos are asked together: what they show and hold now."""
-        shown = [servo.get("present_position") for servo in self.servos]
-        held = [servo.get("goal_position") for servo in self.servos]
-        self._readings.append((self._notice.clock_s, shown, held))
+        blocks = [servo.block(_READING_ADDRESS, _READING.size) for servo in self.servos]
+        self._readings.append((self._notice.clock_s, blocks))
 
     def take_readings(self) -> list[tuple[float, list[float], list[float]]]:
         """What was read since the last call, or in the last minute: when [s, on the servos' clock], position and goal
         of each joint [rad]."""
-        readings = list(self._readings)
+        told = []
+        for at_s, blocks in self._readings:
+            held, shown = zip(*map(_READING.unpack, blocks), strict=True)
+            told.append((at_s, self._joints_rad(shown), self._joints_rad(held)))
         self._readings.clear()
-        return [(at_s, self._joints_rad(shown), self._joints_rad(held)) for at_s, shown, held in readings]
+        return told
 
     def _joints_rad(self, ticks: Sequence[int]) -> list[float]:
         return [self._joint_rad(place, count) for place, count in enumerate(ticks)]

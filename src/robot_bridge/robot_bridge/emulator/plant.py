@@ -34,8 +34,8 @@ class Plant(Protocol):
     def set_gains(self, kp_nm_rad: Vector) -> None:
         """Stiffness of the servos [Nm/rad]."""
 
-    def set_effort_limits(self, effort_nm: Vector) -> None:
-        """The most that each servo gives [Nm]."""
+    def set_effort_limits(self, effort_nm: Vector, loss_nm_s: Vector) -> None:
+        """The most that each servo gives at rest [Nm], and what of it each rad/s takes [Nm s]."""
 
     def randomise(self, rng: np.random.Generator) -> None:
         """Draw the dynamics anew."""
@@ -68,7 +68,7 @@ class FreeJoints:
         self._effort, self._goals = np.zeros(count), self._position.copy()
         self._torque_on = np.zeros(count, dtype=bool)
         self._kp = np.array([*robot.kp_nm_rad, *robot.auxiliary_kp_nm_rad])
-        self._limits = np.full(count, np.inf)
+        self._limits, self._loss = np.full(count, np.inf), np.zeros(count)
         self._epoch_ns, self._steps = epoch_ns, 0
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
@@ -76,13 +76,20 @@ class FreeJoints:
 
     def advance(self, duration_s: float) -> None:
         for _ in range(round(duration_s / self.time_step_s)):
-            pull = np.clip(self._kp * (self._goals - self._position), -self._limits, self._limits)
-            self._effort = np.where(self._torque_on, pull, 0.0)
-            # Damping implicitly: stable at any step.
-            moved = self._velocity + self.time_step_s * self._effort / _INERTIA_KG_M2
-            self._velocity = moved / (1.0 + self.time_step_s * _DAMPING_NM_S / _INERTIA_KG_M2)
+            pull = self._kp * (self._goals - self._position)
+            lost = self._loss * self._velocity
+            effort = np.minimum(np.maximum(pull, -self._limits - lost), self._limits - lost)
+            self._effort = np.where(self._torque_on, effort, 0.0)
+            slowest, fastest = self._pushed(-self._limits, self._loss), self._pushed(self._limits, self._loss)
+            driven = np.minimum(np.maximum(self._pushed(pull), slowest), fastest)
+            self._velocity = np.where(self._torque_on, driven, self._pushed(0.0))
             self._position = self._position + self.time_step_s * self._velocity
             self._steps += 1
+
+    def _pushed(self, effort_nm: Vector | float, loss_nm_s: Vector | float = 0.0) -> Vector:
+        """How fast they are a step later [rad/s]. What grows with speed implicitly: stable at any step."""
+        moved = self._velocity + self.time_step_s * effort_nm / _INERTIA_KG_M2
+        return moved / (1.0 + self.time_step_s * (_DAMPING_NM_S + loss_nm_s) / _INERTIA_KG_M2)
 
     def read(self) -> RobotState:
         time_ns = self._epoch_ns + round(self._steps * self.time_step_s * 1e9)
@@ -91,8 +98,8 @@ class FreeJoints:
     def set_gains(self, kp_nm_rad: Vector) -> None:
         self._kp = np.array(kp_nm_rad)
 
-    def set_effort_limits(self, effort_nm: Vector) -> None:
-        self._limits = np.array(effort_nm)
+    def set_effort_limits(self, effort_nm: Vector, loss_nm_s: Vector) -> None:
+        self._limits, self._loss = np.array(effort_nm), np.array(loss_nm_s)
 
     def randomise(self, rng: np.random.Generator) -> None:
         """They have no dynamics to draw."""

@@ -108,6 +108,10 @@ class Servo:
         if name == "firmware_version":
             self._know(value)
 
+    def block(self, address: int, length: int) -> bytes:
+        """Registers that lie side by side."""
+        return bytes(self._table[address : address + length])
+
     def store_block(self, address: int, data: bytes) -> None:
         """Registers that lie side by side, without any rule."""
         self._table[address : address + len(data)] = data

@@ -59,6 +59,7 @@ class MujocoRobot:
         self._pending: collections.deque[tuple[int, Vector, Flags]] = collections.deque()
         self._kp = self.model.actuator_gainprm[self._actuator, 0].copy()
         self._torque_on = np.zeros(len(self._actuator), dtype=bool)
+        self._limits: tuple[Vector, Vector] | None = None
         self.observation_noise = settings.observation_noise
         self._position_range = position_range_rad
         self._velocity_range = velocity_range_rad_s
@@ -169,12 +170,11 @@ class MujocoRobot:
         """Count a joint's position from elsewhere: whole turns less [rad], at the same place."""
         self.data.qpos[self._qpos[joint]] -= angle_rad
 
-    def set_effort_limits(self, effort_nm: Vector) -> None:
-        """The most that each servo gives (joints,) [Nm]; infinite: no limit."""
-        finite = np.isfinite(effort_nm)
-        limits = np.where(finite, effort_nm, 0.0)
-        self.model.actuator_forcelimited[self._actuator] = finite
-        self.model.actuator_forcerange[self._actuator] = np.stack([-limits, limits], axis=1)
+    def set_effort_limits(self, effort_nm: Vector, loss_nm_s: Vector) -> None:
+        """The most that each servo gives at rest (joints,) [Nm], and what of it each rad/s takes (joints,) [Nm s]: a
+        motor that turns is its own generator."""
+        self.model.actuator_forcelimited[self._actuator] = True
+        self._limits = np.array(effort_nm), np.array(loss_nm_s)
 
     def render(self, width: int = 640, height: int = 480, camera: str = "front") -> npt.NDArray[np.uint8]:
         """A picture (height, width, 3).
@@ -197,7 +197,21 @@ class MujocoRobot:
 
     def _integrate(self, steps: int) -> None:
         """Physics steps under the same goals."""
-        mujoco.mj_step(self.model, self.data, steps)
+        if self._limits is None:
+            mujoco.mj_step(self.model, self.data, steps)
+            return
+        for _ in range(steps):
+            self._limit_effort()
+            mujoco.mj_step(self.model, self.data)
+
+    def _limit_effort(self) -> None:
+        """What motors with limits give at this speed; one without torque gives nothing at any."""
+        if self._limits is None:
+            return
+        effort_nm, loss_nm_s = self._limits
+        lost_nm = np.where(self._torque_on, loss_nm_s * self.data.qvel[self._qvel], 0.0)
+        self.model.actuator_forcerange[self._actuator, 0] = -effort_nm - lost_nm
+        self.model.actuator_forcerange[self._actuator, 1] = effort_nm - lost_nm
 
     def _aim(self, goals_rad: Vector) -> None:
         """New goals for the motors."""

@@ -74,6 +74,10 @@ class ActionMap:
             return requested
         return self.action(executed_rad)
 
+    def asks_for(self, action: Action, position_rad: Vector, goals_rad: Vector) -> bool:
+        """Whether that action, seen from that position, asks for those goals, up to rounding."""
+        return bool(np.abs(self.goals(action, position_rad) - goals_rad).max() <= GOAL_TOLERANCE_RAD)
+
     def checked(self, values: npt.ArrayLike) -> tuple[Action, bool]:
         """An action clipped to [-1, 1], and whether it lay outside by more than rounding.
 

@@ -94,6 +94,7 @@ def test_what_bounds_the_torque_in_each_mode(mode, registers, most_a):
     held(host, operating_mode=mode, **registers)
     host.write(1, "goal_position", 3000)
     host.advance(0.0025)
+    host.plant._velocity[0] = 0.0
     assert host.plant.read().effort_nm[0] == pytest.approx(most_a * 1.3)
     assert host.read(1, "present_current") == round(most_a / 2.69e-3)
     assert host.read(1, "present_pwm") == round(885 * most_a / 2.3)
@@ -104,10 +105,32 @@ def test_a_load_is_shown_in_parts_of_the_full_output():
     held(host, pwm_limit=443)
     host.write(1, "goal_position", 3000)
     host.advance(0.0025)
+    host.plant._velocity[0] = 0.0
     assert host.read(1, "present_load") == 501  # 443 of 885
     host.plant._position[0] += 2.0
     host.advance(0.0025)
+    host.plant._velocity[0] = 0.0
     assert host.read(1, "present_load") == -501
+
+
+def test_speed_takes_torque():
+    """All of it at the speed that the motor reaches without load, of which its share of the voltage leaves as much."""
+    host = Host(make_robot())
+    held(host, pwm_limit=443)
+    host.write(1, "goal_position", 3900)
+    speeds = []
+    for _ in range(60):
+        host.advance(0.0025)
+        speeds.append(host.plant.read().velocity_rad_s[0])
+    fastest_rad_s = 330 * 0.229 * 2 * math.pi / 60
+    # 1.3 Nm/A x 2.3 A over 7.9 rad/s for the motor, 0.1 Nms of damping
+    assert max(speeds) == pytest.approx(443 / 885 * fastest_rad_s / (1 + 0.1 * fastest_rad_s / 2.99), rel=0.01)
+    assert host.read(1, "present_pwm") == pytest.approx(443, abs=3)
+    assert host.read(1, "present_current") == pytest.approx(0.1 * max(speeds) / 1.3 / 2.69e-3, abs=3)
+    assert host.write(1, "torque_enable", 0) == Error.NONE
+    host.plant._velocity[0] = 20.0
+    host.advance(0.0025)
+    assert host.plant.read().effort_nm[0] == 0.0
 
 
 # profiles
@@ -275,9 +298,10 @@ def test_torque_on_counts_the_position_within_one_turn_again(host):
 
 def test_the_hand_moves_over_the_bus_as_it_does_without(robot):
     """The same goals, given to the simulation and to servos that turn the same simulation: the same motion, to a tick
-    of goals and registers.
+    of goals and registers, with the same motors: 2.59 Nm at rest, at 5.5 rad/s nothing.
     """
     direct = make_simulation(robot, SimulationSettings(), 0, 0)
+    direct.set_effort_limits(np.full(10, 2.59), np.full(10, 2.59 / (230 * 0.229 * 2 * math.pi / 60)))
     host = Host(robot, make_plant(robot, SimulationSettings(), 0, 0))
     on = np.array([True] * 9 + [False])
     start = direct.read().position_rad

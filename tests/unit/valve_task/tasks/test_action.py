@@ -75,6 +75,22 @@ def test_executed_action_is_the_requested_one_when_its_goals_were_executed(actio
     assert executed == pytest.approx(np.clip(elsewhere / HALF, -1, 1), abs=1e-6)
 
 
+@given(vectors, poses)
+def test_an_action_asks_for_its_own_goals_and_no_others(action, position):
+    goals = MAP.goals(action, position)
+    assert MAP.asks_for(action, position, goals + 9e-6)
+    assert not MAP.asks_for(action, position, goals + np.eye(9)[3] * 2e-5)
+
+
+@given(vectors, poses)
+def test_goals_within_reach_are_asked_for_by_their_inverse_image(action, position):
+    position = np.minimum(np.maximum(position, MAP.low_rad), MAP.high_rad)
+    goals = MAP.goals(action, position)
+    assert MAP.asks_for(MAP.action(goals), position, goals)
+    beyond = position + np.where(position > 0, -1.1, 1.1) * MAX_MOVE
+    assert not MAP.asks_for(MAP.action(beyond), position, beyond)
+
+
 @pytest.mark.parametrize("bad", [np.zeros(8), np.zeros(10), np.zeros((1, 9)), [math.nan] * 9, [math.inf] + [0.0] * 8])
 def test_bad_actions_are_refused(bad):
     with pytest.raises(ActionError, match="shape|not finite"):
