@@ -16,19 +16,21 @@ _BEFORE_S, _AFTER_S = 5e-5, 1.0
 _SAME_RAD = 1e-5
 
 
+def _time_s(reading: tuple[float, list[float], list[float]]) -> float:
+    return reading[0]
+
+
 class ReadingHistory:
     """Readings as `EmulatorProcess.take_readings` tells them, kept for ever."""
 
     def __init__(self) -> None:
-        self._times_s: list[float] = []
-        self._readings: list[tuple[list[float], list[float]]] = []
+        self._readings: list[tuple[float, list[float], list[float]]] = []
 
     def add(self, readings: Iterable[tuple[float, list[float], list[float]]]) -> None:
-        """Later ones: time [s], positions and goals [rad]."""
-        for at_s, positions_rad, goals_rad in readings:
-            # In this order: another thread may look meanwhile.
-            self._readings.append((positions_rad, goals_rad))
-            self._times_s.append(at_s)
+        """More of them: time [s], positions and goals [rad]. Seldom one comes from later than those after it: the
+        servos hear an instruction when answers before it have left the line, unless these are given up."""
+        for reading in readings:
+            bisect.insort(self._readings, reading, key=_time_s)
 
     def goals(self, time_s: float, position_rad: Vector) -> Vector | None:
         """What the servos held when they showed those positions.
@@ -48,8 +50,9 @@ class ReadingHistory:
 
     def _first(self, since_s: float, until_s: float, position_rad: Vector) -> Vector | None:
         """Goals at the first reading between these times that showed those positions."""
-        first, last = bisect.bisect_left(self._times_s, since_s), bisect.bisect_right(self._times_s, until_s)
-        for shown_rad, goals_rad in self._readings[first:last]:
+        first = bisect.bisect_left(self._readings, since_s, key=_time_s)
+        last = bisect.bisect_right(self._readings, until_s, key=_time_s)
+        for _, shown_rad, goals_rad in self._readings[first:last]:
             if np.abs(np.subtract(shown_rad[: len(position_rad)], position_rad)).max() < _SAME_RAD:
                 return np.array(goals_rad[: len(position_rad)])
         return None

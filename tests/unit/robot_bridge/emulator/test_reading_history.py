@@ -23,3 +23,13 @@ def test_the_servos_may_hear_the_instruction_late_and_no_sooner():
 
 def test_other_positions_were_not_shown():
     assert history(2.0, shown_rad=(0.1, 0.201, 9.0)).goals(1.9, SHOWN) is None
+
+
+def test_a_reading_from_later_than_those_after_it_hides_none():
+    found = ReadingHistory()
+    found.add([(0.1 * number, [0.1 * number], [1.0]) for number in range(8)])
+    found.add([(27.0, [9.0], [2.0])])
+    found.add([(0.1 * number, [0.1 * number], [3.0]) for number in range(8, 16)])
+    for number in range(16):
+        assert found.showed(0.1 * number, 0.1 * number + 0.01, np.array([0.1 * number]))
+    assert found.goals(1.2, np.array([1.2])) == [3.0]
