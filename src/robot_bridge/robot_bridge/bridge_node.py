@@ -20,7 +20,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
-from robot_bridge.backend import BackendError, MovableBackend, PosableBackend, RobotState, SimulatedBackend
+from robot_bridge.arming import Arming
+from robot_bridge.backend import BackendError, MovableBackend, RobotState, SimulatedBackend
 from robot_bridge.backends import make_backend
 from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
@@ -79,7 +80,6 @@ class BridgeNode(LifecycleNode):
         check_period(self.settings, self._backend)
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
-        self._loop: MotionLoop | None = None
         self._revival = Revival(self._gate) if self.settings.auto_arm else None
         self._opened = False  # once, so that a failure is none of the first start
         self._tick_timer: Any = None
@@ -93,11 +93,17 @@ class BridgeNode(LifecycleNode):
             # Not here: what a half-made node has opened nobody would close.
             self._start_timer: Any = self.create_timer(_SOON_S, self._autostart, clock=self._steady)
 
+    @property
+    def _loop(self) -> MotionLoop | None:
+        """While the bridge is active."""
+        return self._arming.loop
+
     def _make_interfaces(self) -> None:
         simulated = isinstance(self._backend, SimulatedBackend)
         self._topics = BridgePublishers(self, self.settings, simulated)
         commands = self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
-        self._company = Company(self, commands.topic_name, self._topics.states_topic)
+        company = Company(self, commands.topic_name, self._topics.states_topic)
+        self._arming = Arming(self.settings.robot, self._gate, self._backend, company)
         self.create_subscription(Bool, "safety/stop", self._on_stop, qos.EVENTS)
         self.create_subscription(Empty, "safety/heartbeat", self._on_heartbeat, qos.EVENTS)
         self.create_subscription(Empty, "safety/manager", self._on_manager, qos.EVENTS)
@@ -177,16 +183,15 @@ class BridgeNode(LifecycleNode):
     def _activate(self) -> None:
         lockstep = self.settings.lockstep
         kind = LockstepLoop if lockstep else RealtimeLoop
-        self._loop = kind(
-            self.settings, self._backend, self._gate, self._beats, self._topics.executed, self._publish_state
-        )
-        self._loop.start(time.monotonic())
+        loop = kind(self.settings, self._backend, self._gate, self._beats, self._topics.executed, self._publish_state)
+        self._arming.loop = loop
+        loop.start(time.monotonic())
         period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
         message = "call safety/arm to move the robot"
         if self.settings.auto_arm:
-            armed, message = self._arm()
-            if not armed and self._loop.misplaced():
+            armed, message = self._arming.arm(time.monotonic())
+            if not armed and loop.misplaced():
                 self._revival.begin()
         self.get_logger().info(f"active, {self.settings.time_base}, {self.settings.backend}; {message}")
         self._publish_safety()
@@ -195,7 +200,7 @@ class BridgeNode(LifecycleNode):
         if self._tick_timer is not None:
             self.destroy_timer(self._tick_timer)
             self._tick_timer = None
-        loop, self._loop = self._loop, None
+        loop, self._arming.loop = self._loop, None
         problem = "" if loop is None else loop.end()
         if problem:
             self._say(self.get_logger().fatal, f"it is not known whether torque is off, cut the power: {problem}")
@@ -270,11 +275,13 @@ class BridgeNode(LifecycleNode):
             self._loop.tick(time.monotonic())
             self._publish_safety_on_change()
             if self._revival is not None and self._revival.due(time.monotonic()):
-                self._revive()
+                done = self._arming.revive(time.monotonic())
+                self.get_logger().warning(f"simulated robot set up again: {done}")
+                self._publish_safety_on_change()
 
     @_guarded
     def _on_report(self) -> None:
-        self._look_for_company()
+        self._arming.look_for_others(time.monotonic())
         self._publish_safety()
         self._topics.report(self._gate, self._loop)
 
@@ -284,13 +291,13 @@ class BridgeNode(LifecycleNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.settings.autostart and not self._opened and self._gate.is_active(Cause.BACKEND_FAILED):
             self._start()  # what was missing at the start may be there now
-        response.success, response.message = self._reset()
+        response.success, response.message = self._arming.reset(time.monotonic())
         self._publish_safety_on_change()
         return response
 
     @_guarded
     def _on_arm(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message = self._arm()
+        response.success, response.message = self._arming.arm(time.monotonic())
         self._publish_safety_on_change()
         return response
 
@@ -302,77 +309,9 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_put_back(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._put_back()
+        self._arming.put_back()
         response.success, response.message = True, "the robot stands on its mark"
         return response
-
-    def _revive(self) -> None:
-        """What a person would do, in simulation."""
-        if isinstance(self._backend, MovableBackend):
-            # First: without torque it does not stand for long.
-            self._put_back()
-            self._loop.refresh(time.monotonic())
-        elif isinstance(self._backend, PosableBackend):
-            self._lay_in_range()
-            self._loop.refresh(time.monotonic())
-        reset = self._reset()[1]
-        self.get_logger().warning(f"simulated robot set up again: {reset}; {self._arm()[1]}")
-        self._publish_safety_on_change()
-
-    def _lay_in_range(self) -> None:
-        """Joints that were pushed out of their range without torque would stay there."""
-        robot, position_rad = self.settings.robot, self._loop.state.position_rad
-        low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
-        high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
-        inside_rad = np.clip(position_rad, low, high)
-        if (inside_rad != position_rad).any():
-            self._backend.set_state(inside_rad)
-
-    def _put_back(self) -> None:
-        self._backend.put_back()
-        if self._loop is not None and self._loop.body is not None:
-            self._loop.body.put_back()
-
-    def _reset(self) -> tuple[bool, str]:
-        if self._loop is not None:
-            try:
-                self._loop.recover(time.monotonic())
-            except BackendError as error:
-                return False, f"the robot does not come back: {error}"
-        return self._gate.reset()
-
-    def _look_for_company(self) -> None:
-        """A second bridge stops a robot that moves, whose task hears both; a second commander may be a task that was
-        killed and started again, and is in the way of the next arming only."""
-        problem = self._company.second_bridge()
-        if problem and self._loop is not None and self._gate.torque_on.any():
-            self._gate.stop(Cause.SECOND_GRAPH, True, problem, self._loop.state.position_rad, time.monotonic())
-            self._loop.enforce()
-        elif not problem and not self._company.second_commander():
-            self._gate.stop(Cause.SECOND_GRAPH, False, "")
-
-    def _arm(self) -> tuple[bool, str]:
-        if self._loop is None:
-            return False, "the bridge is not active: configure and activate it"
-        now_s = time.monotonic()
-        company = self._company.second_bridge() or self._company.second_commander()
-        if company and self._gate.state is GateState.DISARMED:
-            self._gate.stop(Cause.SECOND_GRAPH, True, company)
-            self._loop.enforce()
-            return False, company
-        obstacles = self._loop.obstacles(now_s)
-        if obstacles:
-            return False, "; ".join(obstacles)
-        problem = self._loop.arm_problem(now_s)
-        if problem is not None:
-            self._gate.stop(problem[0], True, problem[1])
-            self._loop.enforce()
-            return False, problem[1]
-        before = self._gate.state
-        armed, message = self._gate.arm(self._loop.state.position_rad, now_s)
-        if before is GateState.DISARMED and armed:
-            self._loop.enforce()
-        return armed, message
 
     # publishing
 

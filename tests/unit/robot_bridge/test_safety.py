@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from robot_bridge.arming import Arming
 from robot_bridge.backend import BackendError, ConnectionLostError, ReadError, RobotHealth, RobotState
 from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.dynamixel.settings import BusSettings
@@ -73,6 +74,18 @@ class FakeRobot:
         return {}
 
 
+class Others:
+    """Who else there is, as the test says."""
+
+    bridge = commander = ""
+
+    def second_bridge(self):
+        return self.bridge
+
+    def second_commander(self):
+        return self.commander
+
+
 class Bench:
     """A real-time loop that ticks every 10 ms and is commanded at every tick, unless the task is silent."""
 
@@ -84,13 +97,15 @@ class Bench:
         self.loop = RealtimeLoop(settings, self.robot, self.gate, self.beats, lambda _: None, self.states.append)
         self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
         self.sway_rad = 0.0  # how far the goals go to and fro
+        self.others = Others()
+        self.arming = Arming(robot, self.gate, self.robot, self.others)
+        self.arming.loop = self.loop
         self.loop.start(0.0)
         self.beating = ()
 
     def arm(self):
-        armed, message = self.gate.arm(self.loop.state.position_rad, self.now_s)
+        armed, message = self.arming.arm(self.now_s)
         assert armed, message
-        self.loop.enforce()
 
     def run(self, duration_s):
         for _ in range(round(duration_s / TICK_S)):
@@ -116,9 +131,8 @@ class Bench:
 
     def assert_reset_then_arm(self, cause):
         """Nothing moves until it is reset and armed; the cause is gone after that."""
-        assert not self.gate.arm(self.loop.state.position_rad, self.now_s)[0]
-        self.loop.recover(self.now_s)
-        assert self.gate.reset()[0], self.causes()
+        assert not self.arming.arm(self.now_s)[0]
+        assert self.arming.reset(self.now_s)[0], self.causes()
         self.run(0.1)
         assert self.gate.state is GateState.DISARMED
         assert not self.robot.torque_on.any()
@@ -158,6 +172,32 @@ def test_a_measured_value_beyond_its_limit_stops(bench, cause, field, value):
     getattr(bench.robot, field)[0] = healthy
     bench.run(0.02)
     bench.assert_reset_then_arm(cause)
+
+
+def test_a_second_bridge_stops_a_robot_that_moves(bench):
+    bench.others.bridge = "2 nodes publish joint_states"
+    bench.arming.look_for_others(bench.now_s)
+    assert bench.causes()[Cause.SECOND_GRAPH].detail == "2 nodes publish joint_states"
+    bench.assert_stopped(Cause.SECOND_GRAPH)
+    assert not bench.arming.reset(bench.now_s)[0]
+    bench.others.bridge = ""
+    bench.arming.look_for_others(bench.now_s)
+    bench.assert_reset_then_arm(Cause.SECOND_GRAPH)
+
+
+def test_a_second_commander_is_in_the_way_of_the_next_arming_only(bench):
+    bench.others.commander = "2 nodes publish joint_command"
+    bench.arming.look_for_others(bench.now_s)
+    bench.run(0.1)
+    assert bench.gate.state is GateState.ARMED
+    bench.gate.disarm()
+    bench.loop.enforce()
+    assert bench.arming.arm(bench.now_s) == (False, "2 nodes publish joint_command")
+    assert (bench.gate.state, set(bench.causes())) == (GateState.STOPPED, {Cause.SECOND_GRAPH})
+    assert not bench.robot.torque_on.any()
+    bench.others.commander = ""
+    bench.arming.look_for_others(bench.now_s)
+    bench.assert_reset_then_arm(Cause.SECOND_GRAPH)
 
 
 @pytest.mark.parametrize(("field", "value"), [("position", 0.48 + 0.49), ("velocity", 14.9), ("current", 0.34)])
@@ -482,7 +522,10 @@ class TestBeats:
     def test_a_required_beat_that_was_never_heard_forbids_to_arm(self, robot, name):
         bench, beat = self.made(robot, name)
         assert "was never heard" in beat.problem(bench.now_s)
-        bench.arm()  # as if it had been armed all the same
+        armed, message = bench.arming.arm(bench.now_s)
+        assert (armed, "was never heard" in message) == (False, True)
+        assert bench.gate.arm(bench.loop.state.position_rad, bench.now_s)[0]  # as if it had been armed all the same
+        bench.loop.enforce()
         bench.run(0.01)
         bench.assert_stopped(beat.cause)
 

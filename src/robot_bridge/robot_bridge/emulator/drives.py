@@ -13,14 +13,14 @@ from robot_bridge.backend import Vector
 from robot_bridge.body_state import BodyState
 from robot_bridge.dynamixel.control_table import (
     FULL_PWM,
-    LOAD_UNIT,
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     VOLTAGE_UNIT_V,
     WATCHDOG_UNIT_S,
 )
 from robot_bridge.emulator.plant import MovablePlant, Plant
-from robot_bridge.emulator.rules import CURRENT_BASED_POSITION, POSITION_MODES
+from robot_bridge.emulator.present import show_present
+from robot_bridge.emulator.rules import CURRENT_BASED_POSITION
 from robot_bridge.emulator.servo import RAD_PER_TICK, Notice, Servo
 from robot_bridge.robot import RobotSettings
 
@@ -34,13 +34,6 @@ _OVERLOAD_SHARE = 0.98
 _VOLTAGE, _OVERHEATING, _OVERLOAD = 0, 2, 5  # bits of register hardware_error_status
 # Physics steps between two looks at warmth and watchdogs, when no goal moves by itself.
 _STEPS_AT_ONCE = 8
-# Registers moving .. present_temperature, which lie side by side in every X-series servo.
-_PRESENT_ADDRESS, _PRESENT = 122, struct.Struct("<BBhhiiiiHB")
-_PRESENT_FROZEN = struct.Struct("<HB")  # of a stale encoder: what still changes, from 144
-_INT16, _INT32 = 2**15 - 1, 2**31 - 1
-# Register moving_status: this close to the goal a servo has arrived, this far from its trajectory it does not follow
-# [ticks]. Own figures: the e-manual says "a predefined value".
-_ARRIVED_TICKS, _ASTRAY_TICKS = 10, 100
 # Registers goal_position and present_position, with what lies between.
 _READING_ADDRESS, _READING = 116, struct.Struct("<i12xi")
 # At 100 Hz those of the last minute.
@@ -236,35 +229,13 @@ class Drives:
         warmth = np.rint(self.temperature_c).astype(int).tolist()
         columns = ticks.tolist(), speeds, current_a.tolist(), outputs, volts, warmth
         for servo, *values in zip(self.servos, *columns, strict=True):
-            self._store_present(servo, *values)
+            show_present(servo, self._moving_speed[servo.place], *values)
 
     def tell_time(self, now_s: float) -> None:
         """It is that time of the bus [s]: the servos' own clocks show it, which no machine stops."""
         self._notice.clock_s = now_s + self.left_out_s
         for servo in self.servos:
             servo.show_time()
-
-    def _store_present(
-        self, servo: Servo, ticks: int, speed: int, current_a: float, output: float, volts: int, warmth: int
-    ) -> None:
-        if servo.frozen:
-            servo.store_block(144, _PRESENT_FROZEN.pack(volts, warmth))
-            return
-        shown = current_a / servo.model.current_unit_a if servo.model.current_unit_a else output / LOAD_UNIT
-        counts, profile = round(shown), servo.profile
-        data = _PRESENT.pack(
-            profile is not None or abs(speed) > self._moving_speed[servo.place],
-            _moving_status(servo, ticks),
-            round(FULL_PWM * output),
-            min(max(counts, -_INT16), _INT16),
-            min(max(speed, -_INT32), _INT32),
-            min(max(ticks, -_INT32), _INT32),
-            round(profile.velocity_rad_s / VELOCITY_UNIT_RAD_S) if profile else 0,
-            round(profile.position_rad / RAD_PER_TICK) if profile else servo.get("goal_position"),
-            min(max(volts, 0), 2**16 - 1),
-            min(max(warmth, 0), 255),
-        )
-        servo.store_block(_PRESENT_ADDRESS, data)
 
     def _own_angle(self, position_rad: Vector) -> Vector:
         return self._direction * (position_rad - self._offset)
@@ -327,19 +298,6 @@ class Drives:
                 for servo in self.servos
             ],
         }
-
-
-def _moving_status(servo: Servo, ticks: int) -> int:
-    """Register moving_status of a servo that stands there: arrived, profile in progress, astray, its shape."""
-    if servo.get("operating_mode") not in POSITION_MODES:
-        return 0
-    goal, profile = servo.get("goal_position"), servo.profile
-    status = int(abs(goal - ticks) <= _ARRIVED_TICKS)
-    trajectory = goal
-    if profile is not None:
-        trajectory = profile.position_rad / RAD_PER_TICK
-        status |= 2 | profile.shape << 4
-    return status | (8 if abs(trajectory - ticks) > _ASTRAY_TICKS else 0)
 
 
 def _most_a(servo: Servo, stall_a: float) -> float:
