@@ -11,6 +11,7 @@ import pytest
 from helpers.graph import ROSAC, rosac
 from helpers.patience import PATIENCE_S, until
 from rosac_common.environment import ros_environment
+from sac_learner.cli import main
 from sac_learner.graph.modes import mode_names, mode_parameters
 
 # Not compiled: that takes longer than all of it.
@@ -81,15 +82,26 @@ def test_every_mode_turns_the_valve(mode: str, tmp_path: Path) -> None:
         (["Pendulum-v1", "--set", "sac.replay_capacity=1000000000000", "--steps", "1000000000000"], "available are"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_made(options: list[str], expected: str, tmp_path: Path) -> None:
+def test_bad_input_is_refused_before_anything_is_made(
+    options: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letters.txt").touch()
     directory = () if "--directory" in options or "--resume" in options else ("--directory", "run")
     steps = () if "--steps" in options else ("--steps", "100")
-    result = rosac("gym", *options, *steps, *directory, directory=tmp_path)
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert expected in result.stderr
-    assert "Traceback" not in result.stderr
+    try:
+        code = main(["gym", *options, *steps, *directory])
+    except SystemExit as end:  # argparse
+        code = end.code
+    printed = capsys.readouterr()
+    assert code == 2, printed
+    assert expected in printed.err
+    assert "Traceback" not in printed.err
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "letters.txt"]
 
 
