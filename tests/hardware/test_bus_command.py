@@ -8,7 +8,8 @@ import sys
 
 import pytest
 import serial
-from helpers.bus_tools import HORNS, ROBOTS, assembled_hand, rosac
+from helpers.bus_tools import HORNS, ROBOTS, assembled_hand
+from helpers.in_process import rosac
 from robot_bridge.dynamixel.tools import survey
 from robot_bridge.dynamixel.units import Units
 from robot_bridge.emulator import EmulatorProcess

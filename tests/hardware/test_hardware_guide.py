@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.bus_tools import ROBOTS, assembled_hand, one_new_servo, rosac
+from helpers.bus_tools import ROBOTS, assembled_hand, one_new_servo
+from helpers.in_process import rosac
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.emulator.faults import parse_fault
 from robot_bridge.robot import load_robot

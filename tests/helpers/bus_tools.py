@@ -1,14 +1,10 @@
 """Emulated servos for tests of `rosac bus`; their joints touch nothing, so that they stand where they are."""
 
-import contextlib
 import dataclasses
-import io
-import sys
 from pathlib import Path
 
 from robot_bridge.robot import RobotSettings, load_robot
 from robot_bridge.servos import ServoSettings
-from sac_learner.cli import main
 
 ROBOTS = Path(__file__).parents[2] / "config" / "robots"
 # How far the horns of a hand that somebody has put together are off [ticks].
@@ -48,15 +44,3 @@ def assembled_hand():
     offsets = zip(robot.position_offset_rad, HORNS, strict=True)
     actual = [offset_rad - ticks * RAD_PER_TICK for offset_rad, ticks in offsets]
     return dataclasses.replace(robot, simulation_model="", joint_symmetries=[], position_offset_rad=actual)
-
-
-def rosac(*arguments, typed=""):
-    """(exit code, output, errors) of the command in this process; without `typed`, nobody is at the keyboard."""
-    output, errors = io.StringIO(), io.StringIO()
-    keyboard, sys.stdin = sys.stdin, io.StringIO(typed)
-    try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            code = main([str(argument) for argument in arguments])
-    finally:
-        sys.stdin = keyboard
-    return code, output.getvalue(), errors.getvalue()

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from helpers import in_process
 from helpers.graph import GraphProcess, children, own_parameters, rosac
 from helpers.patience import until
 from sac_learner.learning.replay_log import ReplayLog
@@ -25,10 +26,10 @@ def logged(run: Path) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["up"], ["eval"], ["plot"], ["list"]])
-def test_help_everywhere(command: list[str], tmp_path: Path) -> None:
-    result = rosac(*command, "--help", directory=tmp_path)
-    assert result.returncode == 0
-    assert result.stdout.startswith("usage: rosac")
+def test_help_everywhere(command: list[str]) -> None:
+    code, printed, _ = in_process.rosac(*command, "--help")
+    assert code == 0
+    assert printed.startswith("usage: rosac")
 
 
 @pytest.mark.parametrize(
@@ -51,11 +52,14 @@ def test_help_everywhere(command: list[str], tmp_path: Path) -> None:
         (["dance"], "invalid choice: 'dance'"),
     ],
 )
-def test_bad_input_is_refused_with_the_valid_ones(command: list[str], expected: str, tmp_path: Path) -> None:
-    result = rosac(*command, directory=tmp_path)
-    assert result.returncode == 2
-    assert expected in result.stderr
-    assert "Traceback" not in result.stderr
+def test_bad_input_is_refused_with_the_valid_ones(
+    command: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, complained = in_process.rosac(*command)
+    assert code == 2
+    assert expected in complained
+    assert "Traceback" not in complained
     assert not (tmp_path / "runs").exists()
 
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers.bus_tools import rosac
 from helpers.commander import PARAMETERS, Commander, bridge
 from helpers.graph import ROSAC
+from helpers.in_process import rosac
 from helpers.patience import PATIENCE_S
 from helpers.ros import NodeProcess, ros_node, spin_until
 from rclpy.node import Node
@@ -137,10 +137,10 @@ def test_nobody_there(command: str) -> None:
     ],
 )
 def test_nonsense_is_refused(arguments: list[str], expected: str) -> None:
-    result = subprocess.run([*ROSAC, *arguments], env=ros_environment(), capture_output=True, text=True)
-    assert result.returncode == 2
-    assert expected in result.stderr
-    assert "Traceback" not in result.stderr
+    code, _, complained = rosac(*arguments)
+    assert code == 2
+    assert expected in complained
+    assert "Traceback" not in complained
 
 
 def test_each_robot_is_stopped_in_its_own_namespace() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
-from helpers.bus_tools import rosac
 from helpers.graph import ROSAC, GraphProcess, children, own_parameters
+from helpers.in_process import rosac
 from helpers.patience import PATIENCE_S, until
 from helpers.ros import ros_node, spin_until
 from rclpy.node import Node

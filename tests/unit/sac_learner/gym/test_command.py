@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from helpers import in_process
 from helpers.graph import ROSAC, rosac
 from helpers.patience import PATIENCE_S, until
 from rosac_common.environment import ros_environment
-from sac_learner.cli import main
 from sac_learner.graph.modes import mode_names, mode_parameters
 
 # Not compiled: that takes longer than all of it.
@@ -87,21 +87,16 @@ def test_bad_input_is_refused_before_anything_is_made(
     expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letters.txt").touch()
     directory = () if "--directory" in options or "--resume" in options else ("--directory", "run")
     steps = () if "--steps" in options else ("--steps", "100")
-    try:
-        code = main(["gym", *options, *steps, *directory])
-    except SystemExit as end:  # argparse
-        code = end.code
-    printed = capsys.readouterr()
-    assert code == 2, printed
-    assert expected in printed.err
-    assert "Traceback" not in printed.err
+    code, printed, complained = in_process.rosac("gym", *options, *steps, *directory)
+    assert code == 2, printed + complained
+    assert expected in complained
+    assert "Traceback" not in complained
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "letters.txt"]
 
 
