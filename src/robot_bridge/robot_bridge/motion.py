@@ -27,6 +27,7 @@ from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command
 from robot_bridge.monitor import Beats, FrozenReadings, JointMonitor
+from robot_bridge.period_statistics import PeriodStatistics
 from robot_bridge.settings import BridgeSettings
 
 # One short reading each time; ten servos are through in a second.
@@ -52,29 +53,6 @@ class Executed(NamedTuple):
     torque_on: Flags
     since_ns: int = 0  # robot time of the first reading with these goals in force
     until_ns: int = 0  # and of the newest one
-
-
-class PeriodStatistics:
-    """Mean and longest time between events since the last :meth:`take`."""
-
-    def __init__(self) -> None:
-        self._last_s: float | None = None
-        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
-
-    def add(self, now_s: float) -> None:
-        """An event happens."""
-        if self._last_s is not None:
-            period_s = now_s - self._last_s
-            self._count += 1
-            self._sum_s += period_s
-            self._longest_s = max(self._longest_s, period_s)
-        self._last_s = now_s
-
-    def take(self) -> tuple[int, float, float]:
-        """Number of periods, their mean and the longest [s] (0 when there was none)."""
-        result = self._count, self._sum_s / max(self._count, 1), self._longest_s
-        self._count, self._sum_s, self._longest_s = 0, 0.0, 0.0
-        return result
 
 
 class MotionLoop(abc.ABC):

@@ -236,16 +236,9 @@ class EpisodeLoop:
     def _close(
         self, state: RobotState, executed_rad: Vector | None, sensor_ages_s: Array, reason: EndReason
     ) -> Transition | None:
-        opened, before, actions = self._open, self.observation, self.task.actions
+        opened, before = self._open, self.observation
         self._open = None
-        valid = executed_rad is not None and self._lasted_one_period(state)
-        if executed_rad is None:
-            self._last_action = opened.chosen
-        else:
-            self._last_action = actions.executed_action(opened.chosen, opened.goals_rad, executed_rad)
-            position_rad = self._state.position_rad[: self.task.action_size]
-            # Goals of an earlier command, still in force, may lie where no action leads from here.
-            valid = valid and actions.asks_for(self._last_action, position_rad, executed_rad)
+        valid = self._note_executed(opened, executed_rad) and self._lasted_one_period(state)
         if not valid:
             self.count("steps_dropped")
             if reason is not EndReason.NONE:
@@ -279,6 +272,16 @@ class EpisodeLoop:
         )
         self.next_sequence += 1
         return transition
+
+    def _note_executed(self, opened: _OpenStep, executed_rad: Vector | None) -> bool:
+        """Remember what was done as the last action. Returns whether that is known, and an action asks for it: goals of
+        an earlier command, still in force, may lie where none leads from here."""
+        if executed_rad is None:
+            self._last_action = opened.chosen
+            return False
+        actions, position_rad = self.task.actions, self._state.position_rad[: self.task.action_size]
+        self._last_action = actions.executed_action(opened.chosen, opened.goals_rad, executed_rad)
+        return actions.asks_for(self._last_action, position_rad, executed_rad)
 
     def _lasted_one_period(self, state: RobotState) -> bool:
         periods = (state.time_ns - self._state.time_ns) * 1e-9 / self.task.control_period_s
