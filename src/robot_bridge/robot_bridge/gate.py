@@ -276,10 +276,11 @@ class SafetyGate:
         return self._legs.problem(goals[: self._required], measured_rad[: self._required])
 
     def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
-        """Clamp to range, then to what the speed limit allows: a joint out of range comes back at limited speed."""
+        """Clamp to what the speed limit allows, then to range, out of which a servo takes no goal: a joint that was
+        pushed out comes back as the servo pulls it."""
         move = self._speed * interval_s
-        allowed = np.minimum(np.maximum(goals, self._low), self._high)
-        allowed = np.minimum(np.maximum(allowed, measured - move), measured + move)
+        allowed = np.minimum(np.maximum(goals, measured - move), measured + move)
+        allowed = np.minimum(np.maximum(allowed, self._low), self._high)
         excess = np.abs(goals - allowed)
         beyond = torque & (excess > self._limits.goal_tolerance_rad)
         if not beyond.any():

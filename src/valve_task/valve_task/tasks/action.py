@@ -23,7 +23,8 @@ class ActionError(ValueError):
 
 
 class ActionMap:
-    """Maps the action box to joint goals: centre + action x half range, then range clip, then speed clip.
+    """Maps the action box to joint goals: centre + action x half range, then range clip, then speed clip, but never out
+    of the robot's range, where servos take no goals.
 
     Args:
         settings: centre and half range of each joint.
@@ -51,13 +52,21 @@ class ActionMap:
         if (self.low_rad >= self.high_rad).any():
             joint = robot.joint_names[int(np.argmax(self.low_rad >= self.high_rad))]
             raise SettingsError(f"joint '{joint}': the action range lies outside the robot's position range")
+        self._limit_to(robot, control_period_s)
+
+    def _limit_to(self, robot: RobotSettings, control_period_s: float) -> None:
+        self._least_rad, self._most_rad = np.array(robot.position_min_rad), np.array(robot.position_max_rad)
         self._max_move = np.array(robot.speed_limit_rad_s) * control_period_s
 
     def goals(self, action: npt.NDArray[np.floating], position_rad: Vector) -> Vector:
         """Joint goals [rad] of an action in [-1, 1], seen from the joints' present position; shapes (n,)."""
-        goals = self._centre + action * self._half_range
-        goals = np.minimum(np.maximum(goals, self.low_rad), self.high_rad)
-        return np.minimum(np.maximum(goals, position_rad - self._max_move), position_rad + self._max_move)
+        return self._clipped(self._centre + action * self._half_range, position_rad)
+
+    def _clipped(self, goals_rad: Vector, position_rad: Vector) -> Vector:
+        """As the safety gate will let them pass."""
+        goals = np.minimum(np.maximum(goals_rad, self.low_rad), self.high_rad)
+        goals = np.minimum(np.maximum(goals, position_rad - self._max_move), position_rad + self._max_move)
+        return np.minimum(np.maximum(goals, self._least_rad), self._most_rad)
 
     def action(self, goals_rad: Vector) -> Action:
         """The action in [-1, 1] whose unclipped goals come closest: the inverse image of executed goals."""

@@ -34,7 +34,7 @@ class LegActionMap(ActionMap):
         self._centre = np.repeat([0.0, settings.extension_centre_rad], legs)
         self._half_range = np.repeat([settings.swing_range_rad, settings.extension_range_rad], legs)
         self.low_rad, self.high_rad = np.array(robot.position_min_rad), np.array(robot.position_max_rad)
-        self._max_move = np.array(robot.speed_limit_rad_s) * control_period_s
+        self._limit_to(robot, control_period_s)
 
     def commanded_rad(self, action: npt.NDArray[np.floating]) -> Vector:
         """Swings and extensions (8,) [rad] that an action asks for."""
@@ -42,9 +42,7 @@ class LegActionMap(ActionMap):
 
     def goals(self, action: npt.NDArray[np.floating], position_rad: Vector) -> Vector:
         commanded = self.commanded_rad(action)
-        goals = motor_angles(commanded[: len(LEGS)], commanded[len(LEGS) :])
-        goals = np.minimum(np.maximum(goals, self.low_rad), self.high_rad)
-        return np.minimum(np.maximum(goals, position_rad - self._max_move), position_rad + self._max_move)
+        return self._clipped(motor_angles(commanded[: len(LEGS)], commanded[len(LEGS) :]), position_rad)
 
     def action(self, goals_rad: Vector) -> Action:
         commanded = np.concatenate(swing_extension(goals_rad))

@@ -17,6 +17,8 @@ from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.dynamixel.units import RAD_PER_TICK
 from robot_bridge.emulator.bus import EmulatedBus
 from robot_bridge.emulator.plant import FreeJoints
+from robot_bridge.gate import SafetyGate
+from robot_bridge.gate_types import Command
 from robot_bridge.monitor import JointMonitor
 
 SETTINGS = BusSettings(port="emulator", reply_timeout_s=0.1)
@@ -192,6 +194,24 @@ def test_goals_beyond_what_the_robot_file_allows_never_reach_the_servos(driver, 
     limits = [*servo_robot.position_max_rad, *([np.pi] * len(servo_robot.auxiliary_joint_names))]
     goals = [servo["goal_rad"] for servo in servos(driver)]
     assert (np.array(goals) <= np.array(limits) + RAD_PER_TICK).all()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_servos_hold_what_the_gate_lets_pass(driver, servo_robot, side):
+    """Also for joints that were pushed out of their range, further than the speed limit brings them back: what is told
+    as executed must be what the servos hold."""
+    gate, names = SafetyGate(servo_robot, 1.0, 1.0), servo_robot.all_joint_names
+    position_rad = driver.read().position_rad
+    assert gate.arm(position_rad, 0.0)[0]
+    edge_rad = np.array([*servo_robot.position_max_rad, *servo_robot.auxiliary_position_max_rad])
+    if side < 0:
+        edge_rad = np.array([*servo_robot.position_min_rad, *servo_robot.auxiliary_position_min_rad])
+    for outside_rad in (0.0, 0.05, 0.3):
+        passed = gate.check(Command(names, position_rad.tolist()), edge_rad + side * outside_rad, CYCLE_S, 0.0)
+        driver.write(passed.goals_rad, passed.torque_on)
+        held_rad = [servo["goal_rad"] for servo in driver.emulator.status()["servos"]]
+        own = len(servo_robot.joint_names)  # a valve turns on and on, its servo counts within a turn
+        np.testing.assert_allclose(held_rad[:own], passed.goals_rad[:own], atol=0.51 * RAD_PER_TICK)
 
 
 def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):

@@ -45,7 +45,10 @@ def test_range_clip_is_the_narrower_of_action_and_robot_range():
 @given(vectors, poses)
 def test_goals_obey_range_and_speed(action, position):
     goals = MAP.goals(action, position)
-    assert (np.abs(goals - position) <= MAX_MOVE + 1e-12).all()
+    least, most = np.array(ROBOT.position_min_rad), np.array(ROBOT.position_max_rad)
+    assert ((goals >= least) & (goals <= most)).all()
+    outside = np.maximum(np.maximum(least - position, position - most), 0.0)
+    assert (np.abs(goals - position) <= np.maximum(MAX_MOVE, outside) + 1e-12).all()
     inside = (position >= MAP.low_rad) & (position <= MAP.high_rad)
     assert (goals[inside] >= MAP.low_rad[inside]).all()
     assert (goals[inside] <= MAP.high_rad[inside]).all()
