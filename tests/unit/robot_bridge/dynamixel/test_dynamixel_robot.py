@@ -209,6 +209,7 @@ def test_servos_hold_what_the_gate_lets_pass(driver, servo_robot, side):
     for outside_rad in (0.0, 0.05, 0.3):
         passed = gate.check(Command(names, position_rad.tolist()), edge_rad + side * outside_rad, CYCLE_S, 0.0)
         driver.write(passed.goals_rad, passed.torque_on)
+        driver.read()  # nobody answers a write
         held_rad = [servo["goal_rad"] for servo in driver.emulator.status()["servos"]]
         own = len(servo_robot.joint_names)  # a valve turns on and on, its servo counts within a turn
         np.testing.assert_allclose(held_rad[:own], passed.goals_rad[:own], atol=0.51 * RAD_PER_TICK)
