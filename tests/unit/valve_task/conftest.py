@@ -123,6 +123,13 @@ class World:
 
     # real time
 
+    def elapse(self):
+        """Real time: one control period passes, a state comes, the timer ticks; nothing more is executed."""
+        self.now_s += self.period_s
+        self.time_ns += self.period_ns
+        self.state()
+        self.machine.tick()
+
     def period(self, action=None, states=1):
         """Real time: a command that waits is executed, one control period passes, a state comes, the timer ticks."""
         if self.out.commands and self.out.commands[-1][0] == self.time_ns:

@@ -271,10 +271,7 @@ def test_a_refused_command_is_stored_as_what_the_robot_did_instead(started):
     before = w.position[:9].copy()
     w.answer(0.1)
     w.execute(before + 0.048)  # the gate announces the goals before it
-    w.now_s += w.period_s
-    w.time_ns += w.period_ns
-    w.state()
-    w.machine.tick()
+    w.elapse()
     (transition,) = w.out.transitions
     assert transition.requested_action == pytest.approx(np.full(9, 0.1))
     assert transition.executed_action[0] == pytest.approx(0.1, abs=1e-6)
@@ -286,10 +283,7 @@ def test_goals_of_an_earlier_command_that_no_action_leads_to_are_not_stored(star
     w = started()
     w.answer(0.1)
     w.execute(w.position[:9] + 0.25)
-    w.now_s += w.period_s
-    w.time_ns += w.period_ns
-    w.state()
-    w.machine.tick()
+    w.elapse()
     assert w.out.transitions == []
     assert w.loop.record.counters["steps_dropped"] == 1
 
@@ -301,10 +295,7 @@ def test_goals_that_a_motor_did_not_hold_are_no_execution(started):
     w.execute()
     w.execute(np.where(np.arange(9) == 4, np.nan, w.out.commands[-1][1]))
     w.position = np.nan_to_num(w.position)
-    w.now_s += w.period_s
-    w.time_ns += w.period_ns
-    w.state()
-    w.machine.tick()
+    w.elapse()
     assert w.out.transitions == []
     assert w.loop.record.counters["steps_dropped"] == 1
 
@@ -312,10 +303,7 @@ def test_goals_that_a_motor_did_not_hold_are_no_execution(started):
 def test_an_unknown_execution_is_dropped(started):
     w = started()
     w.answer(0.1)
-    w.now_s += w.period_s
-    w.time_ns += w.period_ns
-    w.state()
-    w.machine.tick()
+    w.elapse()
     assert w.out.transitions == []
     assert w.loop.record.counters["steps_dropped"] == 1
 
