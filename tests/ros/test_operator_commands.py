@@ -178,6 +178,7 @@ def test_a_stop_that_nobody_confirms_is_a_failure() -> None:
 def test_what_the_task_asks_for_is_shown_and_answered() -> None:
     with bridge(), ros_node("task") as node:
         requests = node.create_publisher(String, "operator/request", qos.LATCHED)
+        requests.publish(String(data=""))
 
         def answer(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             response.success, response.message = asked, "the reset begins" if asked else "nothing is asked"
@@ -201,6 +202,32 @@ def test_what_the_task_asks_for_is_shown_and_answered() -> None:
 
             assert any(shown() for _ in range(10))
             assert rosac("done", *PATIENT) == (0, "the reset begins\n", "")
+
+
+@pytest.mark.parametrize("command", ["reset", "arm", "done"])
+def test_nothing_is_asked_of_a_node_that_may_not_know_where_to_answer(command: str) -> None:
+    """Fast DDS drops the answer then, and the robot would be armed without the operator knowing."""
+    service, topic, message = {
+        "reset": ("safety/reset", "safety/state", SafetyState()),
+        "arm": ("safety/arm", "safety/state", SafetyState()),
+        "done": ("operator/done", "operator/request", String()),
+    }[command]
+    calls: list[bool] = []
+
+    def answer(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        calls.append(True)
+        response.success, response.message = True, "as you like"
+        return response
+
+    with ros_node("node") as node:
+        latched = node.create_publisher(type(message), topic, qos.LATCHED)
+        node.create_service(Trigger, service, answer)
+        with spun(node):
+            code, said, complained = rosac(command, "--timeout-s", "4")
+            assert (code, said, calls) == (1, "", []), complained
+            latched.publish(message)
+            assert rosac(command, *PATIENT) == (0, "as you like\n", "")
+    assert len(calls) == 1
 
 
 def test_watch_shows_changes_and_the_end_of_the_bridge() -> None:

@@ -93,6 +93,7 @@ class TaskNode(Node):
         self._transitions = self.create_publisher(TransitionMsg, "replay", qos.REPLAY)
         self._episodes = self.create_publisher(EpisodeSummary, "episode", qos.EPISODES)
         self._operator = self.create_publisher(String, "operator/request", qos.LATCHED)
+        self.ask_operator("")  # who hears it knows that nothing is asked, and is known to this node
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.EVENTS)
         self.create_subscription(JointState, "joint_states", self._on_state, qos.NEWEST)
         self.create_subscription(ExecutedCommand, "joint_command/executed", self._on_executed, qos.NEWEST)

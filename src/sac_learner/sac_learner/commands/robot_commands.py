@@ -21,7 +21,7 @@ _TIMEOUT_S = 10.0
 _REPEAT_S = 0.1
 # The bridge reports once a second.
 _SILENCE_S = 5.0
-# A question of the task arrives about when the safety state does.
+# What the task asks for, if anything, arrives about when the safety state does.
 _REQUEST_S = 1.0
 _SUPPLY = "If the robot moves, use the switch in its supply."
 
@@ -131,7 +131,7 @@ def _safety(link: RobotLink, options: argparse.Namespace) -> None:
     if not link.spin_until(lambda: link.safety is not None, options.timeout_s):
         raise _FailedError(_nobody(link, options, "safety/state"))
     if link.has_task:
-        link.spin_until(lambda: bool(link.request), _REQUEST_S)
+        link.spin_until(lambda: link.request_count > 0, _REQUEST_S)
     _show(link)
     shown = _text(link)
     while options.watch:

@@ -18,6 +18,8 @@ from rosac_common import qos
 _SAFETY_TYPE = "sac_interfaces/msg/SafetyState"
 # Other nodes' arrival wakes no executor: this often is looked whether they are there.
 _LOOK_S = 0.01
+_BRIDGE_SERVICES = ("safety/reset", "safety/arm")
+_TASK_SERVICES = ("operator/done",)
 
 
 class RobotLink:
@@ -45,6 +47,9 @@ class RobotLink:
         self.safety_count = 0  # messages heard
         self.safety_s = 0.0  # when the newest was heard, on the steady clock
         self.request = ""  # what the task asks of the operator; empty: nothing
+        self.request_count = 0  # messages heard, the empty ones, too
+        # Before the subscriptions: DDS tells of them in this order, so whoever sends us a state knows where answers go.
+        self._services = {name: self._node.create_client(Trigger, name) for name in _BRIDGE_SERVICES + _TASK_SERVICES}
         self._stop = self._node.create_publisher(Bool, "safety/stop", qos.EVENTS)
         self._robot = (
             self._node.create_subscription(SafetyState, "safety/state", self._on_safety, qos.LATCHED),
@@ -86,13 +91,21 @@ class RobotLink:
         self._stop.publish(Bool(data=pressed))
 
     def call(self, service: str, timeout_s: float) -> Trigger.Response | None:
-        """Ask for a service; None when nobody offers it within this time [s].
+        """Ask for safety/reset, safety/arm or operator/done, once; None when nobody is there within this time [s].
+
+        A node may offer a service before it knows of this client: Fast DDS then waits for 0.1 s and drops the answer
+        ("client will not receive response"). So it is not asked before its latched state has come.
 
         Raises:
             TimeoutError: somebody offers it and did not answer within this time.
         """
-        client = self._node.create_client(Trigger, service)
-        if not self.spin_until(client.service_is_ready, timeout_s):
+        client = self._services[service]
+
+        def is_there() -> bool:
+            heard = self.request_count if service in _TASK_SERVICES else self.safety_count
+            return heard > 0 and client.service_is_ready()
+
+        if not self.spin_until(is_there, timeout_s):
             return None
         future = client.call_async(Trigger.Request())
         if not self.spin_until(future.done, timeout_s):
@@ -125,3 +138,4 @@ class RobotLink:
 
     def _on_request(self, message: String) -> None:
         self.request = message.data
+        self.request_count += 1
