@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -73,14 +74,15 @@ def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
         assert "resume:=true" in process.output()
     before = logged(run)
     assert 0 < len(before) < 1500
-    result = rosac("train", "dclaw_valve", "run:=r", "resume:=true", directory=tmp_path)
+    result = rosac("train", "dclaw_valve", "run:=r", "resume:=true", "--episodes", "3", directory=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     after = logged(run)
     assert len(after) == len(set(after)) == 1500
     assert after[: len(before)] == before, "the log was rewritten"
     rows = read_episodes(run / "episodes.csv")
     assert len({(row["session_id"], row["episode"]) for row in rows}) == len(rows)
-    assert (run / "evaluation.json").exists()
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert [evaluation[policy]["episodes"] for policy in ("trained", "untrained")] == [3, 3]
     refused = rosac("eval", "r", "steps:=3", directory=tmp_path)
     assert refused.returncode == 2
     assert "steps: an evaluation takes that from the run" in refused.stderr

@@ -14,6 +14,8 @@ from sac_learner.commands import robot_commands
 
 # Launch arguments that make a run what it is.
 _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed"}
+# Of an evaluation. Source: own choice; a success rate of 90% has a standard error of 4% then.
+_EPISODES = 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("stack", help="what to run; `rosac list` shows the stacks")
         command.add_argument("arguments", nargs="*", metavar="name:=value", help="launch arguments, as for ros2 launch")
         command.set_defaults(function=function)
+        if name == "train":
+            _add_episodes(command, "of each final evaluation, of the trained policy and of the untrained one")
     robot_commands.add_options(commands)
     command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
     _add_run(command)
@@ -82,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what differs from the run, such as terrain:=stairs. namespace:=NAME (namespace:= for none) is where a "
         "joystick or a safety stop is heard; by default a robot on a port has the run's, a simulated one its own",
     )
-    command.add_argument("--episodes", type=_positive, default=50, help="how many episodes (default 50)")
+    _add_episodes(command, "how many episodes")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
     command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
     command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
@@ -123,6 +127,12 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--runs", type=Path, default=Path("runs"), help="directory that holds the runs")
 
 
+def _add_episodes(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument(
+        "--episodes", type=_positive, default=_EPISODES, metavar="N", help=f"{text} (default {_EPISODES})"
+    )
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -135,7 +145,7 @@ def _train(options: argparse.Namespace, console: object) -> int:
     from sac_learner.graph.stacks import find_stack, parse_arguments
 
     stack = find_stack(options.stack)
-    return train(stack, parse_arguments(stack, options.arguments), console)
+    return train(stack, parse_arguments(stack, options.arguments), options.episodes, console)
 
 
 def _up(options: argparse.Namespace, console: object) -> int:

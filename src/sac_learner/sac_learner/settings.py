@@ -10,8 +10,7 @@ from rosac_common.settings import setting
 
 from sac_learner.learning.intake import IntakeSettings
 from sac_learner.learning.pacing import PacingSettings
-from sac_learner.sac.relabelling import RelabellingSettings
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.settings import RelabellingSettings, SacSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,22 +25,20 @@ from sac_learner.runs.plots import plot_run
 from sac_learner.runs.run_directory import Run, prepare
 from sac_learner.runs.strip import StripUnavailable, record_strip
 
-# Episodes of the final evaluation.
-FINAL_EPISODES = 50
-
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM."""
 
 
-def train(stack: Stack, given: Mapping[str, str], console: Console) -> int:
-    """Train, evaluate and report; returns the exit code. Ctrl-C leaves a run that resume:=true continues."""
+def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Console) -> int:
+    """Train, evaluate over so many episodes and report; returns the exit code. Ctrl-C leaves a run that resume:=true
+    continues."""
     run, graph = prepare(stack, given, datetime.datetime.now(), check_that_it_is_alone)
     console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
     signals = _signals()
     try:
         _learn(run, graph, console)
-        report(run, console)
+        report(run, episodes, console)
     except (Interrupted, RuntimeError):
         if not signals:
             raise
@@ -92,16 +90,16 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
         supervisor.stop()
 
 
-def report(run: Run, console: Console) -> None:
+def report(run: Run, episodes: int, console: Console) -> None:
     """Evaluate the trained policy and the same one untrained; write evaluation.json, plots and the picture strip."""
 
     def note(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
-    note(f"evaluating over {FINAL_EPISODES} episodes ...")
+    note(f"evaluating over {episodes} episodes of each policy ...")
     results: dict[str, Evaluation] = {}
     for label, policy in (("trained", run.files.policy), ("untrained", run.files.untrained_policy)):
-        results[label] = evaluate(run, policy, FINAL_EPISODES, {}, note)
+        results[label] = evaluate(run, policy, episodes, {}, note)
         note(f"{label:>9}: {results[label]}")
     write_json(run.files.evaluation, {label: result.to_json() for label, result in results.items()})
     for path in plot_run(run):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from rosac_common.settings import from_mapping
 
-from sac_learner.sac.relabelling import RelabellingSettings
+from sac_learner.sac.settings import RelabellingSettings
 
 Array = npt.NDArray[np.float32]
 

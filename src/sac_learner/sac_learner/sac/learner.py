@@ -27,8 +27,8 @@ from sac_learner.sac.gradients import (
 )
 from sac_learner.sac.networks import GaussianPolicy, TwinCritic, flatten_parameters
 from sac_learner.sac.optimiser import Adam
-from sac_learner.sac.relabelling import Relabelling, RelabellingSettings
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.relabelling import Relabelling
+from sac_learner.sac.settings import RelabellingSettings, SacSettings
 from sac_learner.sac.symmetry import Symmetries
 
 _CPU = torch.device("cpu")

@@ -7,30 +7,14 @@ the error another, and with it the reward.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import torch
-from rosac_common.settings import SettingsError, setting
+from rosac_common.settings import SettingsError
 from torch import Tensor
 
 from sac_learner.sac.gradients import TensorBatch
-
-
-@dataclasses.dataclass(frozen=True)
-class RelabellingSettings:
-    """What a task says about its target, for sac.target_relabelling; the stacks take it from the task."""
-
-    angle_places: list[int] = setting(
-        [],
-        "Places in the observation of the cosine and the sine of the angle, and of the error: target minus angle, "
-        "wrapped to [-pi, pi]. Empty: the task has no such target.",
-        minimum=0,
-    )
-    turns_rad: list[float] = setting([], "Angles between equal parts, 0 among them [rad].")
-    reward_per_rad: float = setting(0.0, "What the reward holds for each rad of |error|. Source: the task's reward.")
-    bonus_below_rad: list[float] = setting([], "|error| below which the reward holds a bonus [rad].", minimum=0.0)
-    bonus: list[float] = setting([], "Those bonuses. Source: the task's reward.")
+from sac_learner.sac.settings import RelabellingSettings
 
 
 class Relabelling:

@@ -1,4 +1,4 @@
-"""The settings of Soft Actor-Critic; the defaults are the paper's."""
+"""The settings of Soft Actor-Critic; the defaults are the paper's. No PyTorch here: actor and help texts need none."""
 
 from __future__ import annotations
 
@@ -140,3 +140,19 @@ class SacSettings:
     def start_steps(self) -> int:
         """Transitions after which updates are due."""
         return max(self.initial_random_steps, self.min_pool_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class RelabellingSettings:
+    """What a task says about its target, for sac.target_relabelling; the stacks take it from the task."""
+
+    angle_places: list[int] = setting(
+        [],
+        "Places in the observation of the cosine and the sine of the angle, and of the error: target minus angle, "
+        "wrapped to [-pi, pi]. Empty: the task has no such target.",
+        minimum=0,
+    )
+    turns_rad: list[float] = setting([], "Angles between equal parts, 0 among them [rad].")
+    reward_per_rad: float = setting(0.0, "What the reward holds for each rad of |error|. Source: the task's reward.")
+    bonus_below_rad: list[float] = setting([], "|error| below which the reward holds a bonus [rad].", minimum=0.0)
+    bonus: list[float] = setting([], "Those bonuses. Source: the task's reward.")

@@ -88,7 +88,7 @@ class Task(abc.ABC):
 
     @property
     def relabelling(self) -> dict[str, Any]:
-        """What else the target could have been, as `sac_learner.sac.relabelling.RelabellingSettings` has it. Empty:
+        """What else the target could have been, as `sac_learner.sac.settings.RelabellingSettings` has it. Empty:
         nothing that the robot would not notice."""
         return {}
 

@@ -7,8 +7,8 @@ import torch
 from rosac_common.settings import SettingsError, from_mapping
 from sac_learner.sac.gradients import TensorBatch
 from sac_learner.sac.learner import SacLearner
-from sac_learner.sac.relabelling import Relabelling, RelabellingSettings
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.relabelling import Relabelling
+from sac_learner.sac.settings import RelabellingSettings, SacSettings
 
 THIRDS = {
     "angle_places": [1, 2, 4],

@@ -8,7 +8,8 @@ from robot_bridge.backend import RobotState
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError, from_mapping
 from sac_learner.sac.gradients import TensorBatch
-from sac_learner.sac.relabelling import Relabelling, RelabellingSettings
+from sac_learner.sac.relabelling import Relabelling
+from sac_learner.sac.settings import RelabellingSettings
 from valve_task.env import RobotTaskEnv
 from valve_task.tasks import tasks_of
 
