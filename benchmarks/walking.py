@@ -20,7 +20,7 @@ import yaml
 from learned import plot_curves, train
 from robot_bridge.simulation.terrain import TERRAINS
 from rosac_common.transition import EndReason
-from sac_learner.commands.train import write_json
+from sac_learner.commands.json_file import write_json
 from sac_learner.policy import PolicyNetwork, load_policy
 from sac_learner.runs.episode_table import read_episodes
 from sac_learner.runs.plots import success_curve

@@ -158,7 +158,7 @@ def _up(options: argparse.Namespace, console: object) -> int:
 
 def _eval(options: argparse.Namespace, console: object) -> int:
     from sac_learner.commands.evaluation import evaluate
-    from sac_learner.commands.train import write_json
+    from sac_learner.commands.json_file import write_json
     from sac_learner.graph.stacks import ArgumentError, find_stack, parse_arguments
     from sac_learner.runs.run_directory import find_run
 

@@ -28,7 +28,7 @@ from rosac_common.settings import leaves
 
 from sac_learner.atomic_file import write_atomic
 from sac_learner.commands import bus_display as display
-from sac_learner.commands.train import write_json
+from sac_learner.commands.json_file import write_json
 from sac_learner.graph.robot_files import find_robot_file, load_servo_robot
 
 _REPLY_TIMEOUT_S = BusSettings().reply_timeout_s

@@ -1,29 +1,24 @@
-"""A training run from start to report: graph, progress, evaluation, plots."""
+"""A training run from start to report, and a graph alone."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 from sac_interfaces.msg import LearnerStatus
 
 from sac_learner.commands.alone import check_that_it_is_alone
-from sac_learner.commands.evaluation import Evaluation, evaluate
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
 from sac_learner.commands.progress import Progress
 from sac_learner.commands.robot_link import RobotLink
 from sac_learner.graph.stacks import Graph, Stack
 from sac_learner.graph.supervisor import Supervisor
-from sac_learner.runs.plots import plot_run
 from sac_learner.runs.run_directory import Run, prepare
-from sac_learner.runs.strip import StripUnavailable, record_strip
 
 
 class Interrupted(Exception):
@@ -38,6 +33,8 @@ def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Consol
     signals = _signals()
     try:
         _learn(run, graph, console)
+        from sac_learner.commands.report import report  # a second of imports, which the robot need not wait for
+
         report(run, episodes, console)
     except (Interrupted, RuntimeError):
         if not signals:
@@ -88,31 +85,6 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
         return 0
     finally:
         supervisor.stop()
-
-
-def report(run: Run, episodes: int, console: Console) -> None:
-    """Evaluate the trained policy and the same one untrained; write evaluation.json, plots and the picture strip."""
-
-    def note(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
-
-    note(f"evaluating over {episodes} episodes of each policy ...")
-    results: dict[str, Evaluation] = {}
-    for label, policy in (("trained", run.files.policy), ("untrained", run.files.untrained_policy)):
-        results[label] = evaluate(run, policy, episodes, {}, note)
-        note(f"{label:>9}: {results[label]}")
-    write_json(run.files.evaluation, {label: result.to_json() for label, result in results.items()})
-    for path in plot_run(run):
-        note(f"wrote {path}")
-    try:
-        note(f"wrote {record_strip(run, run.files.policy, run.files.strip)}")
-    except StripUnavailable as error:
-        note(f"no picture strip: {error}")
-
-
-def write_json(path: Path, document: Mapping[str, object]) -> None:
-    """A JSON file for people and scripts."""
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _signals() -> list[str]:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rosac_common.settings import SettingsError, from_mapping, leaves
 
 from sac_learner.commands.display import Display, RemainingTime
+from sac_learner.commands.json_file import write_json
 from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.gym.settings import GymSettings
 
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             _say_how_to_resume(options, console, interrupted[0])
             return 130
         if options.json:
-            options.json.write_text(json.dumps(training.result(), indent=2) + "\n", encoding="utf-8")
+            write_json(options.json, training.result())
     finally:
         training.close()
     return 0

@@ -28,7 +28,7 @@ def test_ctrl_c_that_rclpy_loses_is_still_ctrl_c(run, monkeypatch):
             raise RuntimeError("Unable to convert call argument '0' to Python object") from None
 
     monkeypatch.setattr(train, "_learn", learn)
-    assert train.train(run, {}, Console()) == 130
+    assert train.train(run, {}, 1, Console()) == 130
 
 
 def test_an_error_stays_an_error(run, monkeypatch):
@@ -37,4 +37,4 @@ def test_an_error_stays_an_error(run, monkeypatch):
 
     monkeypatch.setattr(train, "_learn", learn)
     with pytest.raises(RuntimeError, match="does not start"):
-        train.train(run, {}, Console())
+        train.train(run, {}, 1, Console())
