@@ -128,6 +128,7 @@ SYMMETRIES = Symmetries.from_signed([1, 2, 3, -1, -2, -3], [1, 2, -1, -2], *SIZE
 VARIANTS = {
     "sac": {},
     "efficient": {"critic_normalisation": "layer", "symmetry_augmentation": True},
+    "batch_norm": {"critic_normalisation": "batch", "tau": 1.0, "adam_beta_1": 0.5},
     "delayed_actor": {"actor_interval": 2},
     "bfloat16": {"products": "bfloat16"},
 }

@@ -5,15 +5,19 @@ The policy's tensors are [B, n], those of the critics [2, B, n]: one batched pro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sac_learner.sac.networks import LAYER_NORM_EPSILON, TwinCritic
+from sac_learner.sac.networks import BATCH_NORM_EPSILON, LAYER_NORM_EPSILON, TwinCritic
 
 _norm, _norm_backward = torch.ops.aten.native_layer_norm, torch.ops.aten.native_layer_norm_backward
 relu_backward = torch.ops.aten.threshold_backward
+
+
+Moments = Sequence[tuple[Tensor, Tensor]]  # mean and variance of what each layer takes
 
 
 class Layers(NamedTuple):
@@ -24,9 +28,9 @@ class Layers(NamedTuple):
 
 
 class Normalised(NamedTuple):
-    """What the way back through LayerNorm needs: its input, mean and 1/std."""
+    """What the way back through a normalisation needs: its input, mean and 1/std."""
 
-    sums: Tensor
+    raw: Tensor
     mean: Tensor
     inverse_std: Tensor
 
@@ -36,7 +40,7 @@ class Outcome(NamedTuple):
 
     values: Tensor  # float32
     inputs: list[Tensor]  # of each layer, in the type of the products
-    normalised: list[Normalised]  # of each hidden layer, or empty
+    normalised: list[Normalised]  # LayerNorm: of each hidden layer; BatchNorm: of what each layer takes; or empty
 
     def rows(self, first: int) -> Outcome:
         """The part from that row on."""
@@ -52,19 +56,41 @@ def through_policy(policy: Layers, rows: Tensor, products: torch.dtype) -> Outco
     return Outcome(torch.addmm(last_bias, inputs[-1].float(), last_weight), inputs, [])
 
 
-def through_critics(critic: Layers, joined: Tensor, layer_norm: bool, products: torch.dtype) -> Outcome:
-    """Values [2, B] of observations and actions side by side [B, O + A]."""
+def through_critics(
+    critic: Layers, joined: Tensor, normalisation: str, products: torch.dtype, moments: Moments = ()
+) -> tuple[Outcome, Moments]:
+    """Values [2, B] of observations and actions side by side [B, O + A]; with BatchNorm also the moments that it used:
+    those given or, without, those of this batch."""
     *inner, (last_weight, last_bias) = zip(critic.weights, critic.biases, strict=True)
-    inputs, normalised = [joined.to(products).expand(TwinCritic.COUNT, *joined.shape)], []
+    normalised: list[Normalised] = []
+    used: list[tuple[Tensor, Tensor]] = []
+
+    def taken(values: Tensor) -> Tensor:
+        """What the next layer takes."""
+        if normalisation == "batch":
+            if moments:
+                mean, variance = moments[len(used)]
+            else:
+                variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
+            used.append((mean, variance))
+            normalised.append(Normalised(values, mean, torch.rsqrt(variance + BATCH_NORM_EPSILON)))
+            values = _batch_normalised(normalised[-1])
+        return values.to(products)
+
+    inputs = [taken(joined.unsqueeze(0)).expand(TwinCritic.COUNT, *joined.shape)]
     for weight, bias in inner:
-        sums = hidden = _sums(inputs[-1], weight, bias, products)
-        if layer_norm:
+        hidden = sums = _sums(inputs[-1], weight, bias, products)
+        if normalisation == "layer":
             hidden, mean, inverse_std = _norm(sums, sums.shape[-1:], None, None, LAYER_NORM_EPSILON)
             normalised.append(Normalised(sums, mean, inverse_std))
-        inputs.append(hidden.relu().to(products))
+        inputs.append(taken(hidden.relu()))
     # A batched product with one output column is slow on CPUs.
     values = (inputs[-1].float() * last_weight.transpose(1, 2)).sum(2) + last_bias.squeeze(2)
-    return Outcome(values, inputs, normalised)
+    return Outcome(values, inputs, normalised), used
+
+
+def _batch_normalised(kept: Normalised) -> Tensor:
+    return (kept.raw - kept.mean) * kept.inverse_std
 
 
 def _sums(inputs: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -> Tensor:
@@ -74,39 +100,61 @@ def _sums(inputs: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -
     return inputs @ weight.to(products) + bias  # in float32, and fused with what follows where it is compiled
 
 
-def to_parameters(network: Layers, passed: Outcome, d_values: Tensor, products: torch.dtype) -> Tensor:
-    """Gradients of all parameters as one vector, weights first, from those of the values [(2,) B, outputs]."""
+def to_parameters(
+    network: Layers, passed: Outcome, d_values: Tensor, products: torch.dtype, normalisation: str = "none"
+) -> Tensor:
+    """Gradients of all parameters as one vector, weights first, from those of the values [(2,) B, outputs]; BatchNorm's
+    moments were those of the batch."""
     last_inputs = passed.inputs[-1].float()
     to_weights = [(last_inputs * d_values).sum(-2) if d_values.shape[-1] == 1 else last_inputs.mT @ d_values]
     to_biases = [d_values.sum(-2)]
     back = d_values
     for layer in reversed(range(len(passed.inputs) - 1)):
-        back = _back(network, passed, back, layer, products)
+        back = _to_inputs(network, passed, back, layer, products)
+        if normalisation == "batch":
+            kept = passed.normalised[layer + 1]
+            through_variance = (back * _batch_normalised(kept)).mean(1, keepdim=True)
+            back = back - back.mean(1, keepdim=True) - _batch_normalised(kept) * through_variance
+        back = _to_sums(passed, back, layer, normalisation)
         to_biases.insert(0, back.sum(-2))
         back = back.to(products)
         to_weights.insert(0, (passed.inputs[layer].mT @ back).float())
     return torch.cat([gradient.reshape(-1) for gradient in (*to_weights, *to_biases)])
 
 
-def to_action(critic: Layers, passed: Outcome, observation_size: int, products: torch.dtype) -> Tensor:
-    """Gradient of the sum over the batch of the smaller value with respect to the actions [B, A]."""
+def to_action(
+    critic: Layers, passed: Outcome, observation_size: int, products: torch.dtype, normalisation: str
+) -> Tensor:
+    """Gradient of the sum over the batch of the smaller value with respect to the actions [B, A]; BatchNorm's moments
+    were the running ones."""
     first = (passed.values[0] <= passed.values[1]).float()
     back = torch.stack((first, 1.0 - first)).unsqueeze(2)
     for layer in reversed(range(len(passed.inputs) - 1)):
-        back = _back(critic, passed, back, layer, products).to(products)
+        back = _to_inputs(critic, passed, back, layer, products)
+        back = _to_sums(passed, back, layer, normalisation).to(products)
     to_actions = critic.weights[0][:, observation_size:].to(products)
-    return torch.bmm(back, to_actions.mT).float().sum(0)
+    back = torch.bmm(back, to_actions.mT).float()
+    if normalisation == "batch":
+        back = back * passed.normalised[0].inverse_std[..., observation_size:]
+    return back.sum(0)
 
 
-def _back(network: Layers, passed: Outcome, back: Tensor, layer: int, products: torch.dtype) -> Tensor:
-    """Gradient of a hidden layer's sums from that of the next layer's sums, or of the values."""
+def _to_inputs(network: Layers, passed: Outcome, back: Tensor, layer: int, products: torch.dtype) -> Tensor:
+    """Gradient of what the layer after a hidden one took from that of the next layer's sums, or of the values."""
     weight = network.weights[layer + 1]
     if layer + 2 < len(passed.inputs):
-        back = (back @ weight.to(products).mT).float()
-    else:  # the output layer stays in float32; one output of a critic is no product
-        back = back * weight.mT if weight.shape[-1] == 1 else back @ weight.mT
+        return (back @ weight.to(products).mT).float()
+    # The output layer stays in float32; one output of a critic is no product.
+    return back * weight.mT if weight.shape[-1] == 1 else back @ weight.mT
+
+
+def _to_sums(passed: Outcome, back: Tensor, layer: int, normalisation: str) -> Tensor:
+    """Gradient of a hidden layer's sums from that of what the next layer took."""
+    if normalisation == "batch":
+        kept = passed.normalised[layer + 1]
+        return relu_backward(back * kept.inverse_std, kept.raw, 0)
     back = relu_backward(back, passed.inputs[layer + 1].float(), 0)
-    if not passed.normalised:
-        return back
-    sums, mean, inverse_std = passed.normalised[layer]
-    return _norm_backward(back, sums, sums.shape[-1:], mean, inverse_std, None, None, [True, False, False])[0]
+    if normalisation == "layer":
+        sums, mean, inverse_std = passed.normalised[layer]
+        return _norm_backward(back, sums, sums.shape[-1:], mean, inverse_std, None, None, [True, False, False])[0]
+    return back

@@ -57,11 +57,19 @@ class Networks:
         return self.log_alpha.requires_grad
 
 
+class Descent(NamedTuple):
+    """What a step of one optimiser needs."""
+
+    gradient: Tensor  # of all parameters, as one vector
+    metrics: Metrics
+    statistics: Tensor | None = None  # of the critics' BatchNorm, to be tracked with the step (`TwinCritic.track`)
+
+
 class Gradients(Protocol):
     """One update is: `critic`, step of the critics, `actor`, step of policy and temperature."""
 
-    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
-        """Gradient of the critics' loss as one vector.
+    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> Descent:
+        """Down the critics' loss.
 
         Args:
             batch: transitions.
@@ -70,9 +78,9 @@ class Gradients(Protocol):
                 that at the observation [1 or 2, B, A].
         """
 
-    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
-        """Gradient of the losses of policy and temperature (if learned) as one vector, log_alpha last; the same
-        arguments, after the step of the critics."""
+    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> Descent:
+        """Down the losses of policy and temperature (if learned), log_alpha last; the same arguments, after the step of
+        the critics."""
 
 
 class PlainGradients:
@@ -81,25 +89,29 @@ class PlainGradients:
     def __init__(self, settings: SacSettings, networks: Networks) -> None:
         self._settings, self._networks = settings, networks
 
-    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
-        networks, settings = self._networks, self._settings
+    def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> Descent:
+        networks, settings, statistics = self._networks, self._settings, None
         with torch.no_grad():
             next_action, next_log_prob = sample_action(*networks.policy(batch.next_observation), noise[0])
-            target = critic_target(
-                batch.reward,
-                batch.bootstrap,
-                networks.target_critic(batch.next_observation, next_action),
-                next_log_prob,
-                alpha,
-                discount=settings.discount,
-                reward_scale=settings.reward_scale,
-            )
-        q = networks.critic(batch.observation, batch.action)
+        following = batch.next_observation, next_action
+        if networks.critic.normalisation == "batch":
+            q, next_q, statistics = networks.critic.joint(batch.observation, batch.action, *following)
+        else:
+            q, next_q = networks.critic(batch.observation, batch.action), networks.target_critic(*following)
+        target = critic_target(
+            batch.reward,
+            batch.bootstrap,
+            next_q.detach(),
+            next_log_prob,
+            alpha,
+            discount=settings.discount,
+            reward_scale=settings.reward_scale,
+        )
         loss = critic_loss(q, target)
         gradient = _joined(torch.autograd.grad(loss, list(networks.critic.parameters())))
-        return gradient, {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}
+        return Descent(gradient, {"critic_loss": loss.detach(), "q_mean": q.detach().mean()}, statistics)
 
-    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> tuple[Tensor, Metrics]:
+    def actor(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> Descent:
         networks = self._networks
         action, log_prob = sample_action(*networks.policy(batch.observation), noise[1])
         loss = total = actor_loss(networks.critic(batch.observation, action), log_prob, alpha)
@@ -109,7 +121,8 @@ class PlainGradients:
             total = loss + temperature_loss(networks.log_alpha, log_prob.detach(), networks.target_entropy, variable)
             parameters.append(networks.log_alpha)
         gradient = _joined(torch.autograd.grad(total, parameters))
-        return gradient, {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
+        metrics = {"actor_loss": loss.detach(), "entropy": -log_prob.detach().mean(), "temperature": alpha}
+        return Descent(gradient, metrics)
 
 
 def _joined(gradients: tuple[Tensor, ...]) -> Tensor:
@@ -133,15 +146,18 @@ def check_gradients(
         batch, noise = _fixed_batch(networks, batch_size, scale)
         alpha = torch.tensor(0.3, device=networks.log_alpha.device)
         for name in ("critic", "actor"):
-            expected, expected_metrics = getattr(plain, name)(batch, alpha, noise)
-            got, got_metrics = getattr(other, name)(batch, alpha, noise)
-            expected = {"gradient": expected, **expected_metrics}
-            for key, value in {"gradient": got, **got_metrics}.items():
+            expected, got = (_by_name(getattr(each, name)(batch, alpha, noise)) for each in (plain, other))
+            for key, value in got.items():
                 size = expected[key].norm().clamp_min(1e-6 if key == "gradient" else _SMALL_METRIC)
                 error = float((value - expected[key]).norm() / size)
                 if not error <= tolerance:
                     return f"{name} {key} differs by {error:.2g} of its size, limit {tolerance:g}"
     return ""
+
+
+def _by_name(descent: Descent) -> Metrics:
+    named = {"gradient": descent.gradient, **descent.metrics}
+    return named if descent.statistics is None else {**named, "statistics": descent.statistics}
 
 
 def _fixed_batch(networks: Networks, batch_size: int, scale: float) -> tuple[TensorBatch, Tensor]:

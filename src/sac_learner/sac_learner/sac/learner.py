@@ -73,7 +73,7 @@ class SacLearner:
         start = torch.Generator().manual_seed(weights_seed)
         sizes = (observation_size, action_size, settings.hidden_sizes)
         self.policy = GaussianPolicy(*sizes, (settings.log_std_min, settings.log_std_max), start).to(self.device)
-        self.critic = TwinCritic(*sizes, settings.critic_normalisation == "layer", start).to(self.device)
+        self.critic = TwinCritic(*sizes, settings.critic_normalisation, start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.generator = torch.Generator(self.device).manual_seed(noise_seed)  # of all noise
         learned = settings.temperature_mode == "learned"
@@ -82,8 +82,9 @@ class SacLearner:
         self.log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self.device), requires_grad=learned)
         # Policy and temperature step together; Adam treats every element alone, so this equals two optimisers.
         actor_parameters = nn.ParameterList([*self.policy.parameters(), *([self.log_alpha] if learned else [])])
-        self._actor_adam = Adam(flatten_parameters(actor_parameters), settings.learning_rate)
-        self._critic_adam = Adam(flatten_parameters(self.critic), settings.learning_rate)
+        step = (settings.learning_rate, settings.adam_beta_1)
+        self._actor_adam = Adam(flatten_parameters(actor_parameters), *step)
+        self._critic_adam = Adam(flatten_parameters(self.critic), *step)
         self._targets = flatten_parameters(self.target_critic)
         self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
         relabels = Relabelling.from_settings(relabelling, observation_size, self.device)
@@ -122,12 +123,15 @@ class SacLearner:
         noise = batch.action.new_empty(1 + steps_actor, *batch.action.shape)
         for part in noise:
             part.normal_(generator=self.generator)
-        gradient, metrics = self._gradients.critic(batch, alpha, noise)
-        self._critic_adam.step(gradient)
+        down = self._gradients.critic(batch, alpha, noise)
+        metrics = down.metrics
+        self._critic_adam.step(down.gradient)
+        if down.statistics is not None:
+            self.critic.track(down.statistics)
         if steps_actor:
-            gradient, more = self._gradients.actor(batch, alpha, noise)
-            self._actor_adam.step(gradient)
-            metrics = metrics | more
+            down = self._gradients.actor(batch, alpha, noise)
+            self._actor_adam.step(down.gradient)
+            metrics = metrics | down.metrics
         smooth_targets(self._targets, self._critic_adam.parameters, self.settings.tau)
         return metrics
 
@@ -169,6 +173,7 @@ class SacLearner:
         modules = {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
         for name, module in modules.items():
             tensors |= {f"{name}.{key}": value.detach() for key, value in module.named_parameters()}
+        tensors |= {f"critic.{key}": value for key, value in self.critic.named_buffers()}
         for name, optimiser in (("critic_adam", self._critic_adam), ("actor_adam", self._actor_adam)):
             tensors |= {f"{name}.{key}": value for key, value in optimiser.state().items()}
         return tensors

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 # Source: arXiv 1412.6980, also the defaults of TensorFlow 1, which the paper's code used.
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+_BETA_2, _EPSILON = 0.999, 1e-8
 # A GPU gives each vector to very few of its processors, one for 65,536 elements (kChunkSize of MultiTensorApply.cuh in
 # PyTorch), but takes up to 36 vectors in one launch. So there the vector is cut.
 _GPU_PIECES = 32
@@ -21,10 +21,12 @@ _PIECE_UNIT = 64
 class Adam:
     """Steps a vector in place."""
 
-    def __init__(self, parameters: Tensor, learning_rate: float, pieces: int | None = None) -> None:
-        """Args: pieces: into which the vector is cut; None: what suits its device."""
+    def __init__(
+        self, parameters: Tensor, learning_rate: float, beta_1: float = 0.9, pieces: int | None = None
+    ) -> None:
+        """Args: beta_1: decay of the mean gradient; pieces: into which the vector is cut; None: as suits its device."""
         self.parameters = parameters
-        self._learning_rate = learning_rate
+        self._learning_rate, self._beta_1 = learning_rate, beta_1
         self._mean, self._square = torch.zeros_like(parameters), torch.zeros_like(parameters)
         self._step = torch.zeros((), device=parameters.device)
         if pieces is None:
@@ -46,8 +48,8 @@ class Adam:
             [],
             self._steps,
             lr=self._learning_rate,
-            beta1=_BETAS[0],
-            beta2=_BETAS[1],
+            beta1=self._beta_1,
+            beta2=_BETA_2,
             weight_decay=0.0,
             eps=_EPSILON,
             amsgrad=False,

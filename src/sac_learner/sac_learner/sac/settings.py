@@ -17,6 +17,12 @@ class SacSettings:
         minimum=1e-8,
         maximum=1.0,
     )
+    adam_beta_1: float = setting(
+        0.9,
+        "Decay of Adam's mean gradient. Source: arXiv 1412.6980, and TensorFlow's default, the paper's; 0.5 in CrossQ.",
+        minimum=0.0,
+        maximum=0.999,
+    )
     discount: float = setting(0.99, "Discount factor per control step. Source: App. D.", minimum=0.0, maximum=1.0)
     tau: float = setting(
         0.005,
@@ -75,9 +81,10 @@ class SacSettings:
     )
     critic_normalisation: str = setting(
         "none",
-        "layer: LayerNorm in each hidden layer of the critics, before the ReLU, without gain and offset. Source: none "
-        "in the paper; arXiv 2302.02948 (RLPD).",
-        choices=("none", "layer"),
+        "layer: LayerNorm in each hidden layer of the critics, before the ReLU, without gain and offset; batch: "
+        "BatchNorm of what each of their layers takes, over transitions and successors together, and no target critics "
+        "(tau 1). Source: none in the paper; arXiv 2302.02948 (RLPD); arXiv 1902.05605 (CrossQ).",
+        choices=("none", "layer", "batch"),
     )
     actor_interval: int = setting(
         1,
@@ -130,6 +137,10 @@ class SacSettings:
         if self.replay_capacity < self.batch_size:
             raise SettingsError(
                 f"'replay_capacity' is {self.replay_capacity}; it must be at least batch_size ({self.batch_size})"
+            )
+        if self.critic_normalisation == "batch" and self.tau != 1.0:
+            raise SettingsError(
+                f"'tau' is {self.tau}; it must be 1.0 with critic_normalisation: batch, which has no target critics"
             )
         if self.log_std_min >= self.log_std_max:
             raise SettingsError(

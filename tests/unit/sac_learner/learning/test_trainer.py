@@ -326,6 +326,7 @@ def test_checkpoint_without_its_log_is_refused(tmp_path):
         ({"device": "gpu9"}, "'device' is 'gpu9'"),
         ({"device": "cuda:9"}, "'device' is 'cuda:9', found "),
         ({"sac__replay_capacity": 7}, r"'replay_capacity' is 7; it must be at least batch_size \(8\)"),
+        ({"sac__critic_normalisation": "batch"}, r"'tau' is 0.005; it must be 1.0 with critic_normalisation: batch"),
     ],
 )
 def test_missing_or_impossible_settings_are_named(tmp_path, changes, problem):

@@ -25,6 +25,8 @@ VARIANTS = [
     {},
     {"gradients": "plain"},
     {"critic_normalisation": "layer"},
+    {"critic_normalisation": "batch", "tau": 1.0},
+    {"gradients": "plain", "critic_normalisation": "batch", "tau": 1.0, "adam_beta_1": 0.5},
     {"actor_interval": 3},
     {"temperature_mode": "fixed"},
     {"temperature_mode": "fixed", "fixed_temperature": 0.0},

@@ -25,6 +25,7 @@ VARIANTS = [
     {"hidden_sizes": [16]},
     {"hidden_sizes": [24, 16, 8]},
     {"critic_normalisation": "layer"},
+    {"critic_normalisation": "batch", "tau": 1.0},
     {"temperature_mode": "fixed"},
     {"temperature_loss": "log_alpha"},
     {"log_std_min": -0.05, "log_std_max": 0.05},
@@ -44,6 +45,8 @@ def learner(changes):
     for module in (made.policy, made.critic, made.target_critic):
         for bias in module.biases:
             bias.data.normal_(std=0.3, generator=generator)
+    for buffer in made.critic.buffers():
+        buffer.uniform_(0.5, 2.0, generator=generator)
     return made
 
 
@@ -75,7 +78,10 @@ def cases(*compiled):
 
 @pytest.mark.parametrize(
     ("changes", "compiler"),
-    cases({"critic_normalisation": "layer", "hidden_sizes": [24, 16, 8], "temperature_mode": "fixed"}),
+    cases(
+        {"critic_normalisation": "layer", "hidden_sizes": [24, 16, 8], "temperature_mode": "fixed"},
+        {"critic_normalisation": "batch", "tau": 1.0, "hidden_sizes": [24, 16, 8]},
+    ),
     ids=str,
 )
 def test_derived_gradients_equal_automatic_differentiation(changes, compiler):
@@ -86,12 +92,15 @@ def test_derived_gradients_equal_automatic_differentiation(changes, compiler):
     for seed in range(3):
         batch, noise = drawn(seed)
         for name in ("critic", "actor"):
-            expected, expected_metrics = getattr(plain, name)(batch, torch.tensor(0.2), noise)
-            got, metrics = getattr(fast, name)(batch, torch.tensor(0.2), noise)
-            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-6)
-            assert metrics.keys() == expected_metrics.keys()
-            for key, value in metrics.items():
-                torch.testing.assert_close(value, expected_metrics[key], rtol=1e-4, atol=1e-5)
+            expected = getattr(plain, name)(batch, torch.tensor(0.2), noise)
+            got = getattr(fast, name)(batch, torch.tensor(0.2), noise)
+            torch.testing.assert_close(got.gradient, expected.gradient, rtol=1e-3, atol=1e-6)
+            assert got.metrics.keys() == expected.metrics.keys()
+            for key, value in got.metrics.items():
+                torch.testing.assert_close(value, expected.metrics[key], rtol=1e-4, atol=1e-5)
+            assert (got.statistics is None) == (name == "actor" or changes.get("critic_normalisation") != "batch")
+            if got.statistics is not None:
+                torch.testing.assert_close(got.statistics, expected.statistics, rtol=1e-4, atol=1e-5)
 
 
 def test_training_with_either_gradients_goes_the_same_way():
@@ -130,7 +139,7 @@ def test_products_in_bfloat16_are_near(changes, compiler):
             for parameter in module.parameters():
                 parameter.mul_(1.5)
     for name in ("critic", "actor"):  # the rounded copies follow the parameters
-        expected, got = (getattr(each, name)(batch, torch.tensor(0.2), noise)[0] for each in (plain, fast))
+        expected, got = (getattr(each, name)(batch, torch.tensor(0.2), noise).gradient for each in (plain, fast))
         assert float((got - expected).norm() / expected.norm()) < BFLOAT16_GRADIENT_TOLERANCE
     assert not torch.equal(before[0], networks.critic.weights[0])
 
@@ -222,8 +231,8 @@ def test_a_compiled_update_is_that_of_the_written_gradients_but_for_rounding():
 
 def compiled_wrongly(function, arguments):
     def call(*given):
-        gradient, *others = function(*given)
-        return gradient * 1.01, *others
+        descent, kept = function(*given)
+        return descent._replace(gradient=descent.gradient * 1.01), kept
 
     return call
 

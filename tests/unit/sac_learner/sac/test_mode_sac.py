@@ -5,6 +5,7 @@ from sac_learner.graph.modes import mode_parameters
 # What is not in the paper's algorithm: off at these values, whatever the defaults become.
 OFF = {
     "initial_temperature": 1.0,
+    "adam_beta_1": 0.9,
     "critic_normalisation": "none",
     "actor_interval": 1,
     "symmetry_augmentation": False,

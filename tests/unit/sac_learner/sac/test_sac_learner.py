@@ -41,25 +41,43 @@ def plain_update(learner, batch, noises):
         x = x @ layers[-1][0] + layers[-1][1]
         return x[:, :2], torch.clamp(x[:, 2:], s.log_std_min, s.log_std_max)
 
-    def critic(module, i, x, a):
-        h = torch.cat([x, a], 1)
-        for weight, bias in list(zip(module.weights, module.biases, strict=True))[:-1]:
+    batch_norm = s.critic_normalisation == "batch"
+
+    def critic(module, i, x, a, running=()):
+        def normalised(h, layer):
+            if not batch_norm:
+                return h
+            mean, variance = running[layer] if running else (h.mean(0), h.var(0, correction=0))
+            moments[i].append((mean.detach(), variance.detach()))
+            return (h - mean) / torch.sqrt(variance + 1e-3)
+
+        moments[i] = []
+        h = normalised(torch.cat([x, a], 1), 0)
+        for layer, (weight, bias) in enumerate(list(zip(module.weights, module.biases, strict=True))[:-1]):
             h = h @ weight[i] + bias[i]
             if s.critic_normalisation == "layer":
                 h = (h - h.mean(1, keepdim=True)) / torch.sqrt(h.var(1, correction=0, keepdim=True) + 1e-5)
-            h = torch.relu(h)
+            h = normalised(torch.relu(h), layer + 1)
         return (h @ module.weights[-1][i] + module.biases[-1][i])[:, 0]
 
-    alpha = s.initial_temperature
+    alpha, moments = s.initial_temperature, {}
     next_action, next_log_prob = sample_action(*policy(next_observation), noises[0])
-    next_q = torch.min(*[critic(learner.target_critic, i, next_observation, next_action) for i in range(2)])
+    if batch_norm:
+        both = torch.cat([observation, next_observation]), torch.cat([action, next_action])
+        halves = [critic(learner.critic, i, *both).split(64) for i in range(2)]
+        qs, next_q = [half[0] for half in halves], torch.min(halves[0][1], halves[1][1])
+    else:
+        next_q = torch.min(*[critic(learner.target_critic, i, next_observation, next_action) for i in range(2)])
+        qs = [critic(learner.critic, i, observation, action) for i in range(2)]
+    # What starts at mean 0 and variance 1 has gone a hundredth of the way.
+    running = [[(0.01 * m, 0.99 + 0.01 * v) for m, v in moments[i]] if batch_norm else () for i in range(2)]
     target = (s.reward_scale * reward + s.discount * bootstrap * (next_q - alpha * next_log_prob)).detach()
-    losses = [0.5 * ((critic(learner.critic, i, observation, action) - target) ** 2).mean() for i in range(2)]
+    losses = [0.5 * ((q - target) ** 2).mean() for q in qs]
     critic_gradients = torch.autograd.grad(sum(losses), list(learner.critic.parameters()))
 
     def actor_gradients():
         new_action, log_prob = sample_action(*policy(observation), noises[1])
-        q = torch.min(*[critic(learner.critic, i, observation, new_action) for i in range(2)])
+        q = torch.min(*[critic(learner.critic, i, observation, new_action, running[i]) for i in range(2)])
         return torch.autograd.grad((alpha * log_prob - q).mean(), list(learner.policy.parameters()))
 
     return critic_gradients, actor_gradients
@@ -69,7 +87,15 @@ OWN_SCALES = {"reward_scale": 0.1, "initial_temperature": 0.3, "discount": 0.9}
 
 
 @pytest.mark.parametrize("gradients", ["derived", "plain"])
-@pytest.mark.parametrize("changes", [{}, OWN_SCALES, {**OWN_SCALES, "critic_normalisation": "layer"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        OWN_SCALES,
+        {**OWN_SCALES, "critic_normalisation": "layer"},
+        {**OWN_SCALES, "critic_normalisation": "batch", "tau": 1.0},
+    ],
+)
 def test_first_update_equals_an_independent_one(gradients, changes):
     learner = SacLearner(settings(gradients=gradients, **changes), *SIZES, seed=3)
     assert not learner.fallback
@@ -97,7 +123,8 @@ def test_first_update_equals_an_independent_one(gradients, changes):
     for (name, parameter), gradient in zip(learner.critic.named_parameters(), critic_gradients, strict=True):
         step = -3e-4 * gradient / (gradient.abs() + 1e-8)
         torch.testing.assert_close(parameter - before[f"critic.{name}"], step, rtol=0.02, atol=2e-6)
-        smoothed = before[f"target_critic.{name}"] + 0.005 * (parameter - before[f"target_critic.{name}"])
+        tau = learner.settings.tau
+        smoothed = before[f"target_critic.{name}"] + tau * (parameter - before[f"target_critic.{name}"])
         torch.testing.assert_close(dict(learner.target_critic.named_parameters())[name].data, smoothed.data)
 
 
