@@ -128,19 +128,19 @@ SYMMETRIES = Symmetries.from_signed([1, 2, 3, -1, -2, -3], [1, 2, -1, -2], *SIZE
 VARIANTS = {
     "sac": {},
     "efficient": {"critic_normalisation": "layer", "symmetry_augmentation": True},
-    "batch_norm": {"critic_normalisation": "batch", "tau": 1.0, "adam_beta_1": 0.5},
+    "batch_norm": {"critic_normalisation": "batch", "tau": 1.0, "adam_beta_1": 0.5, "updates": 2 * UPDATES},
     "delayed_actor": {"actor_interval": 2},
     "bfloat16": {"products": "bfloat16"},
 }
 
 
-def train(seed: int = 0, **changes: object) -> tuple[SacLearner, list[float]]:
+def train(seed: int = 0, updates: int = UPDATES, **changes: object) -> tuple[SacLearner, list[float]]:
     """Train, at last with a tenth of the learning rate; the learner and its entropies in that last part."""
     torch.set_num_threads(1)
     memory, rng = filled_memory(seed), np.random.default_rng(seed)
     settings = from_mapping(SacSettings, {**SETTINGS, **changes})
     coarse = SacLearner(settings, *SIZES, seed=seed, symmetries=SYMMETRIES)
-    for _ in range(UPDATES):
+    for _ in range(updates):
         coarse.update(memory.sample(settings.batch_size, rng))
     settings = dataclasses.replace(settings, learning_rate=settings.learning_rate / 10)
     fine = SacLearner(settings, *SIZES, seed=seed, symmetries=SYMMETRIES)
