@@ -42,6 +42,6 @@ def critic_loss(q: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def smooth_targets(target: Tensor, parameters: Tensor, tau: float) -> None:
-    """target += tau * (parameters - target), in place."""
+def smooth(target: Tensor, parameters: Tensor, tau: float) -> None:
+    """target += tau * (parameters - target), in place: target critics, and an averaged policy."""
     target.lerp_(parameters, tau)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sac_learner.policy import LOG_STD_LIMITS, NOISE_CORRELATION
 from sac_learner.sac.batch import Batch
 from sac_learner.sac.compiled import compile_for_cpu
-from sac_learner.sac.critic import smooth_targets
+from sac_learner.sac.critic import smooth
 from sac_learner.sac.derived import Compile, DerivedGradients
 from sac_learner.sac.gradients import (
     BFLOAT16_GRADIENT_TOLERANCE,
@@ -75,6 +75,8 @@ class SacLearner:
         self.policy = GaussianPolicy(*sizes, (settings.log_std_min, settings.log_std_max), start).to(self.device)
         self.critic = TwinCritic(*sizes, settings.critic_normalisation, start).to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        smoothed = settings.policy_smoothing < 1.0
+        self.acting_policy = copy.deepcopy(self.policy).requires_grad_(False) if smoothed else self.policy
         self.generator = torch.Generator(self.device).manual_seed(noise_seed)  # of all noise
         learned = settings.temperature_mode == "learned"
         alpha = settings.initial_temperature if learned else settings.fixed_temperature
@@ -86,6 +88,7 @@ class SacLearner:
         self._actor_adam = Adam(flatten_parameters(actor_parameters), *step)
         self._critic_adam = Adam(flatten_parameters(self.critic), *step)
         self._targets = flatten_parameters(self.target_critic)
+        self._acting = flatten_parameters(self.acting_policy) if smoothed else None
         self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
         relabels = Relabelling.from_settings(relabelling, observation_size, self.device)
         self._relabelling = relabels if settings.target_relabelling else None
@@ -132,14 +135,16 @@ class SacLearner:
             down = self._gradients.actor(batch, alpha, noise)
             self._actor_adam.step(down.gradient)
             metrics = metrics | down.metrics
-        smooth_targets(self._targets, self._critic_adam.parameters, self.settings.tau)
+            if self._acting is not None:
+                smooth(self._acting, self._actor_adam.parameters[: len(self._acting)], self.settings.policy_smoothing)
+        smooth(self._targets, self._critic_adam.parameters, self.settings.tau)
         return metrics
 
     def policy_tensors(self) -> dict[str, np.ndarray]:
-        """The policy as `PolicyWeights.tensors` (copies, float32)."""
+        """The acting policy as `PolicyWeights.tensors` (copies, float32)."""
         names = [f"hidden.{i}" for i in range(len(self.settings.hidden_sizes))] + ["output"]
         tensors = {}
-        for name, weight, bias in zip(names, self.policy.weights, self.policy.biases, strict=True):
+        for name, weight, bias in zip(names, self.acting_policy.weights, self.acting_policy.biases, strict=True):
             tensors[f"{name}.weight"] = weight.detach().cpu().numpy().T.copy()
             tensors[f"{name}.bias"] = bias.detach().cpu().numpy().copy()
         tensors[LOG_STD_LIMITS] = np.array(self.policy.log_std_limits, dtype=np.float32)
@@ -171,6 +176,8 @@ class SacLearner:
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {"log_alpha": self.log_alpha.detach()}
         modules = {"policy": self.policy, "critic": self.critic, "target_critic": self.target_critic}
+        if self._acting is not None:
+            modules["acting_policy"] = self.acting_policy
         for name, module in modules.items():
             tensors |= {f"{name}.{key}": value.detach() for key, value in module.named_parameters()}
         tensors |= {f"critic.{key}": value for key, value in self.critic.named_buffers()}

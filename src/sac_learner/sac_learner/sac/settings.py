@@ -93,6 +93,13 @@ class SacSettings:
         minimum=1,
         maximum=1000,
     )
+    policy_smoothing: float = setting(
+        1.0,
+        "The policy that acts follows the trained one at each of its updates: acting += policy_smoothing * (trained - "
+        "acting); 1: it is the trained one. Source: 1 in the paper; averages of weights, arXiv 1803.05407.",
+        minimum=1e-4,
+        maximum=1.0,
+    )
     symmetry_augmentation: bool = setting(
         False,
         "Turn or mirror every sampled transition by a random symmetry of the task, where it has any. Source: off in "

@@ -32,6 +32,7 @@ VARIANTS = [
     {"temperature_mode": "fixed", "fixed_temperature": 0.0},
     {"symmetry_augmentation": True},
     {"products": "bfloat16"},
+    {"policy_smoothing": 0.1},
 ]
 
 

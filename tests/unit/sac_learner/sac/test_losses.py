@@ -5,7 +5,7 @@ from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, learner_settings, ma
 from rosac_common.transition import EndReason
 from sac_learner.learning.replay import ReplayBuffer, row, rows
 from sac_learner.sac.actor import actor_loss
-from sac_learner.sac.critic import critic_loss, critic_target, smooth_targets
+from sac_learner.sac.critic import critic_loss, critic_target, smooth
 from sac_learner.sac.learner import SacLearner
 from sac_learner.sac.temperature import temperature_loss
 
@@ -100,7 +100,7 @@ def test_temperature_grows_while_the_entropy_is_below_its_target(variable, entro
 
 def test_targets_are_smoothed():
     target, parameter = torch.tensor([1.0, 2.0]), torch.tensor([3.0, -2.0])
-    smooth_targets(target, parameter, 0.25)
+    smooth(target, parameter, 0.25)
     assert target.tolist() == [1.5, 1.0]
 
 

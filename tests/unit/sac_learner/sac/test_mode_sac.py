@@ -8,6 +8,7 @@ OFF = {
     "adam_beta_1": 0.9,
     "critic_normalisation": "none",
     "actor_interval": 1,
+    "policy_smoothing": 1.0,
     "symmetry_augmentation": False,
     "target_relabelling": False,
     "noise_correlation": 0.0,

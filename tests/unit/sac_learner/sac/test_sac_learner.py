@@ -128,6 +128,28 @@ def test_first_update_equals_an_independent_one(gradients, changes):
         torch.testing.assert_close(dict(learner.target_critic.named_parameters())[name].data, smoothed.data)
 
 
+def test_the_acting_policy_follows_the_trained_one():
+    learner, rng = (
+        SacLearner(settings(policy_smoothing=0.25, actor_interval=2), *SIZES, seed=3),
+        np.random.default_rng(0),
+    )
+    plain = SacLearner(settings(actor_interval=2), *SIZES, seed=3)
+    expected = learner.policy_tensors()
+    for number in range(5):
+        batch = random_batch(rng)
+        learner.update(batch)
+        plain.update(batch)
+        trained = plain.policy_tensors()  # that of the other is the same: it trains as without
+        if number % 2 == 0:
+            expected = {name: value + 0.25 * (trained[name] - value) for name, value in expected.items()}
+    for name, value in learner.policy_tensors().items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(expected["output.weight"], trained["output.weight"], atol=1e-5)
+    other = SacLearner(learner.settings, *SIZES, seed=4)
+    other.load_state(learner.state(), learner.updates)
+    np.testing.assert_array_equal(other.policy_tensors()["output.weight"], learner.policy_tensors()["output.weight"])
+
+
 def test_symmetries_change_the_batch_before_anything_is_computed_from_it():
     opposite = Symmetries.from_signed([-1, -2, -3], [-1, -2], *SIZES)
     batch = random_batch(np.random.default_rng(0))
