@@ -128,7 +128,7 @@ STACKS = {
             task_file="tasks/dclaw_valve.yaml",
             tasks=tasks_of("dclaw"),
             default_task="DClawTurn",
-            default_steps=20_000,
+            default_steps=10_000,
         ),
         Stack(
             name="minitaur_walk",
@@ -137,7 +137,7 @@ STACKS = {
             task_file="tasks/minitaur_walk.yaml",
             tasks=tasks_of("minitaur"),
             default_task="MinitaurWalk",
-            default_steps=80_000,
+            default_steps=20_000,
             options=(
                 Option(
                     Argument("terrain", "flat", "ground that the simulation puts before the robot", TERRAINS),
