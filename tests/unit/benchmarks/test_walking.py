@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from sac_learner.graph.modes import mode_parameters
 from sac_learner.graph.stacks import STACKS, ArgumentError
 from sac_learner.runs.run_directory import prepare
 from sac_learner.runs.run_environment import run_environment
@@ -122,8 +123,8 @@ def test_what_a_training_did_is_read_from_its_run(made):
     rows = [{"end_reason": reason, "robot_time_s": "12.5"} for reason in "1231"]
     figures = walking._of_the_graph(made, rows)
     assert figures == {
-        "steps": 80_000,
-        "updates_per_step": 2.0,
+        "steps": STACKS["minitaur_walk"].default_steps,
+        "updates_per_step": mode_parameters("efficient")["pacing.updates_per_step"],
         "trained_success": 0.9,
         "untrained_success": 0.0,
         "training_episodes": 4,
