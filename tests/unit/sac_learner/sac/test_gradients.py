@@ -237,6 +237,24 @@ def compiled_wrongly(function, arguments):
     return call
 
 
+@pytest.mark.parametrize("wrong", [1, 2, 3])
+def test_a_difference_counts_if_it_is_there_on_every_batch(wrong):
+    """Rounding may flip a unit on one batch."""
+    made = learner({})
+    networks = networks_of(made)
+    plain, other = PlainGradients(made.settings, networks), PlainGradients(made.settings, networks)
+    calls = []
+
+    def critic(*arguments):
+        calls.append(arguments)
+        descent = plain.critic(*arguments)
+        return descent._replace(gradient=descent.gradient * (1.01 if len(calls) <= wrong else 1.0))
+
+    other.critic = critic
+    assert ("critic gradient differs by 0.01" in check_gradients(plain, other, networks, BATCH)) is (wrong == 3)
+    assert not torch.equal(calls[0][0].observation, calls[1][0].observation)
+
+
 def no_compiler(function, arguments):
     raise RuntimeError("No working C++ compiler found\nmore lines")
 
