@@ -213,7 +213,8 @@ def _choose_gradients(settings: SacSettings, networks: Networks) -> tuple[Gradie
     def checked(compiler: Compile | None, products: torch.dtype) -> Gradients:
         derived = DerivedGradients(settings, networks, products, compiler)
         tolerance = GRADIENT_TOLERANCE if products is torch.float32 else BFLOAT16_GRADIENT_TOLERANCE
-        if problem := check_gradients(plain, derived, networks, settings.batch_size, tolerance):
+        delayed_actor = settings.actor_interval > 1
+        if problem := check_gradients(plain, derived, networks, settings.batch_size, tolerance, delayed_actor):
             raise RuntimeError(f"they do not agree with the plain ones: {problem}")
         return derived
 

@@ -255,17 +255,26 @@ def test_a_difference_counts_if_it_is_there_on_every_batch(wrong):
     assert not torch.equal(calls[0][0].observation, calls[1][0].observation)
 
 
+def wrong_without_actor(function, arguments):
+    *_, noise = arguments
+    return compiled_wrongly(function, arguments) if len(noise) == 1 else function
+
+
 def no_compiler(function, arguments):
     raise RuntimeError("No working C++ compiler found\nmore lines")
 
 
 @pytest.mark.parametrize(
     ("compiler", "cause"),
-    [(compiled_wrongly, "they do not agree with the plain ones: critic gradient differs"), (no_compiler, "No working")],
+    [
+        (compiled_wrongly, "they do not agree with the plain ones: critic gradient differs"),
+        (wrong_without_actor, "they do not agree with the plain ones: critic gradient differs"),
+        (no_compiler, "No working"),
+    ],
 )
 def test_compiled_gradients_that_are_wrong_or_cannot_be_made_are_not_used(compiler, cause, monkeypatch):
     monkeypatch.setattr(learner_module, "compile_for_cpu", compiler)
-    made = learner({"gradients": "compiled"})
+    made = learner({"gradients": "compiled", "actor_interval": 2})
     assert f"compiled gradients cannot be used: {cause}" in made.fallback
     assert "Updates use the hand-derived ones, not compiled" in made.fallback
     assert isinstance(made._gradients, DerivedGradients)
