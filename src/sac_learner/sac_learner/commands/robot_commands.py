@@ -23,6 +23,7 @@ _REPEAT_S = 0.1
 _SILENCE_S = 5.0
 # What the task asks for, if anything, arrives about when the safety state does.
 _REQUEST_S = 1.0
+_SERVICES = {"reset": "safety/reset", "arm": "safety/arm", "done": "operator/done"}
 _SUPPLY = "If the robot moves, use the switch in its supply."
 
 
@@ -54,9 +55,9 @@ def add_options(commands: argparse._SubParsersAction) -> None:
 
     command = add("stop", _stop, "stop the robot: torque off, latched until release, reset and arm")
     command.add_argument("--release", action="store_true", help="take the stop back; the robot stays stopped")
-    add("reset", _reset, "end a stop whose causes have cleared; the robot is disarmed then and does not move")
-    add("arm", _arm, "torque on, the robot moves: keep your hands off it")
-    add("done", _done, "say that you have done what the task asked for")
+    add("reset", _ask, "end a stop whose causes have cleared; the robot is disarmed then and does not move")
+    add("arm", _ask, "torque on, the robot moves: keep your hands off it")
+    add("done", _ask, "say that you have done what the task asked for")
     command = add("safety", _safety, "show whether the robot is armed, what stops it, and what to do next")
     command.add_argument("--watch", action="store_true", help="go on, and show every change until Ctrl-C")
 
@@ -75,7 +76,8 @@ def main(arguments: list[str]) -> int:
     from sac_learner.commands.robot_link import RobotLink
 
     try:
-        with RobotLink(options.namespace) as link:
+        services = [_SERVICES[options.command]] if options.command in _SERVICES else []
+        with RobotLink(options.namespace, services=services) as link:
             options.act(link, options)
     except InvalidNamespaceException as error:
         print(f"rosac {options.command}: --namespace {options.namespace}: {error}", file=sys.stderr)
@@ -105,26 +107,15 @@ def _stop(link: RobotLink, options: argparse.Namespace) -> None:
     )
 
 
-def _reset(link: RobotLink, options: argparse.Namespace) -> None:
-    print(_call(link, options, "safety/reset"))
-
-
-def _arm(link: RobotLink, options: argparse.Namespace) -> None:
-    print(_call(link, options, "safety/arm"))
-
-
-def _done(link: RobotLink, options: argparse.Namespace) -> None:
-    print(_call(link, options, "operator/done"))
-
-
-def _call(link: RobotLink, options: argparse.Namespace, service: str) -> str:
-    """The answer of a service that has done it."""
+def _ask(link: RobotLink, options: argparse.Namespace) -> None:
+    """Have the service of the command do it, and print its answer."""
+    service = _SERVICES[options.command]
     answer = link.call(service, options.timeout_s)
     if answer is None:
         raise _FailedError(_nobody(link, options, service))
     if not answer.success:
         raise _FailedError(f"refused: {answer.message}\n`rosac safety` shows what to do next")
-    return answer.message
+    print(answer.message)
 
 
 def _safety(link: RobotLink, options: argparse.Namespace) -> None:

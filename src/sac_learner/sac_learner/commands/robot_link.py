@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import rclpy
@@ -18,17 +18,16 @@ from rosac_common import qos
 _SAFETY_TYPE = "sac_interfaces/msg/SafetyState"
 # Other nodes' arrival wakes no executor: this often is looked whether they are there.
 _LOOK_S = 0.01
-_BRIDGE_SERVICES = ("safety/reset", "safety/arm")
-_TASK_SERVICES = ("operator/done",)
 
 
 class RobotLink:
     """A node of a context of its own that keeps the newest of everything. Only `press` may be called from a thread."""
 
-    def __init__(self, namespace: str = "", name: str = "rosac_operator") -> None:
+    def __init__(self, namespace: str = "", name: str = "rosac_operator", services: Sequence[str] = ()) -> None:
         """Args:
         namespace: of the robot's nodes, as the launch argument.
         name: of this node.
+        services: what `call` may ask for: of safety/reset, safety/arm and operator/done.
         """
         self.namespace = namespace.strip("/")
         self._context = rclpy.Context()
@@ -49,7 +48,7 @@ class RobotLink:
         self.request = ""  # what the task asks of the operator; empty: nothing
         self.request_count = 0  # messages heard, the empty ones, too
         # Before the subscriptions: DDS tells of them in this order, so whoever sends us a state knows where answers go.
-        self._services = {name: self._node.create_client(Trigger, name) for name in _BRIDGE_SERVICES + _TASK_SERVICES}
+        self._services = {service: self._node.create_client(Trigger, service) for service in services}
         self._stop = self._node.create_publisher(Bool, "safety/stop", qos.EVENTS)
         self._robot = (
             self._node.create_subscription(SafetyState, "safety/state", self._on_safety, qos.LATCHED),
@@ -91,7 +90,7 @@ class RobotLink:
         self._stop.publish(Bool(data=pressed))
 
     def call(self, service: str, timeout_s: float) -> Trigger.Response | None:
-        """Ask for safety/reset, safety/arm or operator/done, once; None when nobody is there within this time [s].
+        """Ask for one of `services`, once; None when nobody is there within this time [s].
 
         A node may offer a service before it knows of this client: Fast DDS then waits for 0.1 s and drops the answer
         ("client will not receive response"). So it is not asked before its latched state has come.
@@ -102,7 +101,7 @@ class RobotLink:
         client = self._services[service]
 
         def is_there() -> bool:
-            heard = self.request_count if service in _TASK_SERVICES else self.safety_count
+            heard = self.request_count if service.startswith("operator") else self.safety_count
             return heard > 0 and client.service_is_ready()
 
         if not self.spin_until(is_there, timeout_s):
