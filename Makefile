@@ -11,7 +11,7 @@ ARGS ?=
 help:
 	@echo "make setup   set up $(VENV): Python packages, ROS 2 and the built workspace (2 to 10 minutes, then 0.1 s)"
 	@echo "make train   train: STACK=$(STACK) STEPS= SEED= RUN= are passed on to 'rosac train'"
-	@echo "make test    run the tests; ARGS='-k gate' is passed on to pytest"
+	@echo "make test    run the tests, two at a time; ARGS='-k gate' is passed on to pytest, '-n 0' takes one at a time"
 	@echo "make lint    check style and formatting"
 	@echo "make clean   remove $(VENV) and built files; runs/ stays"
 	@echo
@@ -22,7 +22,7 @@ setup:
 	@$(PYTHON) scripts/setup_env.py --venv $(VENV)
 
 test: setup
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 train: setup
 	$(VENV)/bin/rosac train $(STACK) $(if $(STEPS),steps:=$(STEPS)) $(if $(SEED),seed:=$(SEED)) $(if $(RUN),run:=$(RUN)) $(ARGS)

@@ -1,12 +1,15 @@
 """Set-up of every test process: a ROS domain of its own, the same examples each time, however slow the machine is.
 
-The ROS environment comes from rosac_common's plugin.
+The ROS environment comes from rosac_common's plugin. `make test` has two processes: one for the tests of whole graphs
+and buses, which wait much and must not be late, and one for all others, which compute in the time that is left.
 """
 
 import os
 import signal
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,3 +25,22 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # By default an example that takes longer than 0.2 s fails, as it does on a machine that stands still for a moment.
 settings.register_profile("rosac", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rosac")
+HARDWARE = Path(__file__).parent / "hardware"
+
+
+def must_not_be_late(item: pytest.Item) -> bool:
+    """Whether other programs than this one take part, or emulated servos."""
+    return item.get_closest_marker("ros") is not None or item.path.is_relative_to(HARDWARE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("graph" if must_not_be_late(item) else "unit"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        policy = os.SCHED_OTHER if must_not_be_late(item) else os.SCHED_IDLE
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, os.sched_param(0))
