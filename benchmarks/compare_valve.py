@@ -22,7 +22,7 @@ VALVE = Comparison(
     name="compare_valve",
     environment="rosac/DClawTurn-v0",
     success="|error| < 0.1 rad at the end of an episode; a control step takes 0.1 s",
-    algorithms=algorithms(off_policy_steps=THREE_HOURS_STEPS, efficient_steps=30_000, ppo_batches=300),
+    algorithms=algorithms(off_policy_steps=THREE_HOURS_STEPS, efficient_steps=15_000, ppo_batches=300),
 )
 
 if __name__ == "__main__":
