@@ -41,4 +41,5 @@ def test_errors_are_told_in_the_unit_of_the_task():
 def test_only_what_is_simulated_has_a_namespace_of_its_own(tmp_path, given, changes, expected):
     """Who stops a real robot, and its sensors' drivers, must be heard in an evaluation, too."""
     run = Run(tmp_path / "r", "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given))
-    assert evaluation_graph(run, tmp_path / "policy.safetensors", changes).arguments["namespace"] == expected.format(pid=os.getpid())
+    namespace = evaluation_graph(run, tmp_path / "policy.safetensors", changes).arguments["namespace"]
+    assert namespace == expected.format(pid=os.getpid())
