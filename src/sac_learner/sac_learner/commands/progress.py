@@ -53,7 +53,8 @@ class Progress(Display):
         if robot := self._robot():
             rows["robot"] = robot
         complaints = [f"{name}: {text}" for name, text in monitor.complaints.items()]
-        if status is not None and status.message:
+        # The learner's diagnostics may have said the same.
+        if status is not None and status.message and not any(status.message in text for text in complaints):
             complaints.append(status.message)
         if complaints:
             rows["attention"] = "; ".join(complaints)

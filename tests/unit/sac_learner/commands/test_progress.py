@@ -71,3 +71,9 @@ def test_complaints_and_losses_are_shown() -> None:
     shown = rows(made)
     assert "3 lost" in shown["lost"]
     assert "actor is missing" in shown["attention"] and "disk is full" in shown["attention"]
+
+
+def test_what_the_learner_says_twice_is_shown_once() -> None:
+    made = monitor(complaints={"learner": "disk is full"})
+    made.status.message = "disk is full"
+    assert rows(made)["attention"] == "learner: disk is full"
