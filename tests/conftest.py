@@ -33,6 +33,7 @@ def must_not_be_late(item: pytest.Item) -> bool:
     return item.get_closest_marker("ros") is not None or item.path.is_relative_to(HARDWARE)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group("graph" if must_not_be_late(item) else "unit"))
