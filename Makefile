@@ -22,7 +22,7 @@ setup:
 	@$(PYTHON) scripts/setup_env.py --venv $(VENV)
 
 test: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
 
 train: setup
 	$(VENV)/bin/rosac train $(STACK) $(if $(STEPS),steps:=$(STEPS)) $(if $(SEED),seed:=$(SEED)) $(if $(RUN),run:=$(RUN)) $(ARGS)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,23 +26,26 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # By default an example that takes longer than 0.2 s fails, as it does on a machine that stands still for a moment.
 settings.register_profile("rosac", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rosac")
-HARDWARE = Path(__file__).parent / "hardware"
 
 
-def must_not_be_late(item: pytest.Item) -> bool:
-    """Whether other programs than this one take part, or emulated servos."""
-    return item.get_closest_marker("ros") is not None or item.path.is_relative_to(HARDWARE)
+def group(nodeid: str) -> str:
+    """The process that runs a test."""
+    return "graphs and buses" if nodeid.startswith(("tests/ros/", "tests/hardware/")) else "others"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("graph" if must_not_be_late(item) else "unit"))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
-        policy = os.SCHED_OTHER if must_not_be_late(item) else os.SCHED_IDLE
+        policy = os.SCHED_IDLE if group(item.nodeid) == "others" else os.SCHED_OTHER
         if os.sched_getscheduler(0) != policy:
             os.sched_setscheduler(0, policy, os.sched_param(0))
