@@ -61,7 +61,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the run in --directory, or begin it if there is none"
     )
     command.add_argument("--max-episode-steps", type=int, metavar="N", help="time limit (default: the environment's)")
-    command.add_argument("--threads", type=int, help="threads of an update (default: cores less one, at most 4)")
+    command.add_argument("--threads", type=int, help="threads of an update (default: one a core, at most 4)")
     command.add_argument(
         "--set",
         action="append",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from rosac_common.settings import setting, to_mapping
@@ -34,7 +35,11 @@ class GymSettings:
     )
     max_episode_steps: int = setting(0, "Time limit of an episode in steps; 0: the environment's own.", minimum=0)
     threads: int = setting(
-        0, "Threads of an update, as the learner node's. Source: settings.LearnerNodeSettings.", minimum=0, maximum=1024
+        0,
+        "Threads of an update; 0: one a core, at most 4. Source: settings.LearnerNodeSettings, which leaves a core to "
+        "the robot's nodes.",
+        minimum=0,
+        maximum=1024,
     )
     checkpoint_interval_updates: int = setting(
         1000, "Updates between checkpoints. Source: settings.StorageSettings.", minimum=1
@@ -44,6 +49,11 @@ class GymSettings:
     )
     sac: SacSettings = dataclasses.field(default_factory=SacSettings)
     pacing: PacingSettings = dataclasses.field(default_factory=PacingSettings)
+
+    @property
+    def thread_count(self) -> int:
+        """Threads of an update, with 0 resolved."""
+        return self.threads or min(4, os.cpu_count() or 1)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a stored run to be gone on with, by dotted name."""

@@ -26,7 +26,6 @@ from sac_learner.learning.replay import ReplayBuffer, row
 from sac_learner.policy import PolicyError, PolicyNetwork, PolicyWeights
 from sac_learner.sac.learner import Metrics, SacLearner
 from sac_learner.sac.symmetry import Symmetries
-from sac_learner.settings import LearnerNodeSettings
 
 # Uses of the seed; each draws from a generator of its own.
 _LEARNER, _SAMPLING, _EVALUATION, _ACTING, _ENVIRONMENT = range(5)
@@ -54,7 +53,7 @@ class GymTraining:
             StorageError: the directory cannot be written.
         """
         self.settings = settings = _completed(settings, directory, resume)
-        torch.set_num_threads(LearnerNodeSettings(threads=settings.threads).thread_count)
+        torch.set_num_threads(settings.thread_count)
         environment, self._evaluation_environment = (
             GymEnvironment(settings.env_id, max_episode_steps=settings.max_episode_steps) for _ in range(2)
         )
