@@ -96,7 +96,7 @@ class LearnerNodeSettings:
     )
     threads: int = setting(
         0,
-        "Threads of an update; 0: the processor's cores less one, at most 4. Source: own choice; the robot's nodes "
+        "Threads of an update; 0: the cores it may use less one, at most 4. Source: own choice; the robot's nodes "
         "need a core, and products of 256 x 256 gain little beyond 4 threads.",
         minimum=0,
         maximum=1024,
@@ -124,4 +124,4 @@ class LearnerNodeSettings:
     @property
     def thread_count(self) -> int:
         """Threads of an update, with 0 resolved."""
-        return self.threads or max(1, min(4, (os.cpu_count() or 1) - 1))
+        return self.threads or max(1, min(4, len(os.sched_getaffinity(0)) - 1))

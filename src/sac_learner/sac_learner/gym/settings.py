@@ -36,8 +36,8 @@ class GymSettings:
     max_episode_steps: int = setting(0, "Time limit of an episode in steps; 0: the environment's own.", minimum=0)
     threads: int = setting(
         0,
-        "Threads of an update; 0: one a core, at most 4. Source: settings.LearnerNodeSettings, which leaves a core to "
-        "the robot's nodes.",
+        "Threads of an update; 0: one for each core it may use, at most 4. Source: settings.LearnerNodeSettings, which "
+        "leaves a core to the robot's nodes.",
         minimum=0,
         maximum=1024,
     )
@@ -53,7 +53,7 @@ class GymSettings:
     @property
     def thread_count(self) -> int:
         """Threads of an update, with 0 resolved."""
-        return self.threads or min(4, os.cpu_count() or 1)
+        return self.threads or min(4, len(os.sched_getaffinity(0)))
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a stored run to be gone on with, by dotted name."""
