@@ -1,4 +1,4 @@
-"""The algorithms that compare_valve.py and compare_walking.py compare, with their settings and where those come from.
+"""The algorithms that the comparisons compare, with their settings and where those come from.
 
 rosac's own modes run as `rosac gym` does; the others are Stable-Baselines3's, with its defaults where nothing else is
 said. All run on the same environment, each on one thread.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from stable_baselines3 import DDPG, PPO, TD3
+from stable_baselines3 import DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecEnv
@@ -93,6 +93,8 @@ def make_peer(algorithm: Algorithm, environment: VecEnv, seed: int, steps: int) 
     size = environment.action_space.shape[0]
     # The default is 1,000,000. More than the run takes would only be reserved, and written with every save.
     common["buffer_size"] = min(max(steps, algorithm.steps), 1_000_000)
+    if peer_class(algorithm) is SAC:
+        return SAC(**common)
     if peer_class(algorithm) is TD3:
         noise = NormalActionNoise(np.zeros(size), 0.1 * np.ones(size))
         return TD3(**common, action_noise=noise, learning_starts=10_000)
@@ -102,4 +104,5 @@ def make_peer(algorithm: Algorithm, environment: VecEnv, seed: int, steps: int) 
 
 def peer_class(algorithm: Algorithm) -> type[BaseAlgorithm]:
     """The class of Stable-Baselines3."""
-    return {"ppo": PPO, "ppo_normalised": PPO, "td3": TD3, "ddpg": DDPG}[algorithm.name]
+    classes = {"ppo": PPO, "ppo_normalised": PPO, "td3": TD3, "ddpg": DDPG, "sb3_sac": SAC}
+    return classes[algorithm.name]

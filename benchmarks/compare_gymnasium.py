@@ -1,10 +1,10 @@
-"""rosac's modes on Gymnasium's MuJoCo tasks beside published returns at the same number of steps.
+"""rosac's modes on Gymnasium's MuJoCo tasks beside Stable-Baselines3's SAC and published returns.
 
 .venv/bin/python benchmarks/compare_gymnasium.py --seeds 0 1 2 --save
 
-Each run is what `rosac gym` does, on one thread. It is kept in --directory and computed only where it is missing; a run
-that was cut off goes on. --environments, --modes and --seeds choose what is computed and shown, --table-only computes
-nothing.
+Each run of rosac is what `rosac gym` does, on one thread. It is kept in --directory and computed only where it is
+missing; a run that was cut off goes on. --environments, --modes and --seeds choose what is computed and shown,
+--table-only computes nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ EPISODES = 10  # of an evaluation: section 6.1 of arXiv 1802.09477
 MODES = {
     "sac": Algorithm("sac", STEPS, "arXiv 1812.05905, App. D", mode="sac"),
     "efficient": Algorithm("efficient", STEPS, "docs/sac.md, mode efficient", mode="efficient"),
+    "sb3_sac": Algorithm("sb3_sac", STEPS, "Stable-Baselines3's defaults"),
 }
 # Mean returns at 100,000 steps, read off published learning curves: SAC, and CrossQ (arXiv 1902.05605).
 PUBLISHED = {

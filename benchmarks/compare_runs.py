@@ -185,7 +185,7 @@ def _peer(
     total, interval = plan.total(algorithm), plan.interval(algorithm)
     base = gymnasium.make(plan.environment, disable_env_checker=True)
     model, evaluations = _load_peer(algorithm, base, seed, total, work)
-    robot_time_before_s = evaluations[-1]["robot_time_s"] if evaluations else 0.0
+    robot_time_before_s = evaluations[-1].get("robot_time_s", 0.0) if evaluations else 0.0
     evaluation_environment = GymEnvironment(plan.environment)
     while model.num_timesteps < total:
         # To the next multiple of the interval; PPO goes on to the end of its batch.
@@ -198,8 +198,10 @@ def _peer(
             episodes=plan.final_episodes if last else plan.episodes,
             seed=int(np.random.SeedSequence(seed, spawn_key=(steps,)).generate_state(1)[0]),
         )
-        robot_time_s = robot_time_before_s + base.unwrapped.robot_time_s
-        evaluations.append({"steps": steps, "robot_time_s": robot_time_s, **outcome})
+        evaluation = {"steps": steps}
+        if (robot_time_s := getattr(base.unwrapped, "robot_time_s", None)) is not None:  # of rosac's own environments
+            evaluation["robot_time_s"] = robot_time_before_s + robot_time_s
+        evaluations.append({**evaluation, **outcome})
         report(_line(algorithm, seed, evaluations[-1]))
         _save_peer(model, evaluations, work)
         clock.keep()

@@ -120,6 +120,16 @@ def test_walking_is_compared_by_the_same_means(name, tmp_path):
     assert compare_runs.finished(plan, compare_walking.WALKING.algorithms[name], 0) == made
 
 
+def test_a_peer_runs_on_an_environment_without_robot_time(tmp_path):
+    import compare_gymnasium
+    import compare_runs
+
+    plan = compare_runs.Plan("Pendulum-v1", tmp_path, 2, 1, 1, 20)
+    made = compare_runs.compute(plan, compare_gymnasium.MODES["sb3_sac"], 0, lambda line: None)
+    assert made["steps"] == [10, 20] and len(made["return_mean"]) == 2
+    assert "robot_time_s" not in made
+
+
 def test_returns_stand_beside_the_published_ones():
     import compare_gymnasium
 
