@@ -79,6 +79,7 @@ BODY_FAULTS = (
     faults.nan_odometry,
     faults.silent_odometry,
     faults.jumping_odometry(),
+    faults.odometry_that_jumped_once(),
 )
 SERVO_FAULTS = (  # and one of their causes
     ("silent", {"id": 2}, {"read_failed", "robot_failed"}),

@@ -214,3 +214,16 @@ def test_nonsense_of_the_bodys_sensors(rig):
     rig.stand()
     assert rig.bridge.process.poll() is None, rig.bridge.output()
     assert "Traceback" not in rig.bridge.output()
+
+
+def test_a_single_jump_of_a_fast_odometry_is_not_missed(rig):
+    """Good readings from the new place follow before anybody looks."""
+    for _ in range(_TRIES):
+        rig.stand()
+        rig.walker.spoil = faults.odometry_that_jumped_once()
+        rig.commander.until(lambda: rig.state == SafetyState.STOPPED, "stopped by the jump")
+        if "body_sensor" in rig.causes:
+            break  # and not by a machine that stalls
+    assert rig.causes["body_sensor"].startswith("the odometry jumps by 3.0"), rig.causes
+    rig.commander.until(lambda: not rig.walker.has_torque(), "torque off")
+    rig.commander.until(rig.restored, "reset, as the jump is over")

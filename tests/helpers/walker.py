@@ -1,5 +1,6 @@
 """MuJoCo's Minitaur behind eight emulated servos, and what stands in for the drivers of its body's sensors."""
 
+import copy
 import time
 
 from nav_msgs.msg import Odometry
@@ -30,7 +31,8 @@ class Walker:
     """The emulator's time passes only while this node spins and a servo has torque, so that a robot without torque
     stands where somebody has set it, and a busy machine changes nothing.
 
-    `spoil`: while it is set, takes each pair of messages and returns what is sent instead; None: nothing.
+    `spoil`: while it is set, takes each pair of messages and returns what is sent instead; None: nothing. Odometry may
+    be a list: that of a driver that is faster than the bridge.
     """
 
     def __init__(self, node, robot):
@@ -56,8 +58,9 @@ class Walker:
         if imu is not None:
             self.newest_imu = imu
             self._imu.publish(imu)
-        if odometry is not None:
-            self._odometry.publish(odometry)
+        for each in odometry if isinstance(odometry, list) else [odometry]:
+            if each is not None:
+                self._odometry.publish(each)
 
     def has_torque(self):
         """Whether any servo has."""
@@ -136,6 +139,24 @@ def jumping_odometry():
         side[0] = -side[0]
         odometry.pose.pose.position.x += 50.0 * side[0]
         return imu, odometry
+
+    return spoil
+
+
+def odometry_that_jumped_once():
+    """By 3 m, and then it stays there; a fast driver sends good readings right behind the bad one."""
+    behind_s, jumped = (0.002, 0.0015, 0.001, 0.0005), [False]
+
+    def spoil(imu, odometry):
+        readings = []
+        for behind in behind_s:
+            reading = copy.deepcopy(odometry)
+            late_ns = nanoseconds(odometry.header.stamp) - round(behind * 1e9)
+            reading.header.stamp = stamp_from_nanoseconds(late_ns)
+            reading.pose.pose.position.x += 3.0 * jumped[0]
+            jumped[0] = True
+            readings.append(reading)
+        return imu, readings
 
     return spoil
 

@@ -74,13 +74,14 @@ class BodyWatch:
         self._imu: ImuReading | None = None
         self._odometry: OdometryReading | None = None
         self._imu_s = self._odometry_s = now_s
-        self._bad = {"imu/data": "", "odom": ""}
+        self._bad: dict[str, tuple[str, float]] = {}  # what was wrong with a topic's reading, and when it came
 
     def imu(self, reading: ImuReading, now_s: float) -> bool:
         """Take a reading; returns whether it can be used. One that cannot is as good as none."""
         problem = imu_problem(reading.quaternion, reading.angular_velocity_rad_s, reading.linear_acceleration_m_s2)
-        self._bad["imu/data"] = problem
-        if not problem and (self._imu is None or reading.time_ns != self._imu.time_ns):
+        if problem:
+            self._bad["imu/data"] = problem, now_s
+        elif self._imu is None or reading.time_ns != self._imu.time_ns:
             self._imu, self._imu_s = reading, now_s
         return not problem
 
@@ -91,7 +92,8 @@ class BodyWatch:
         elapsed_s = 0.0 if before is None else abs(reading.time_ns - before.time_ns) * 1e-9
         known = before.position_m if before is not None and elapsed_s > 0.0 else None
         problem = odometry_problem(*reading[1:], known, elapsed_s, self._limits.fastest_m_s)
-        self._bad["odom"] = problem
+        if problem:
+            self._bad["odom"] = problem, now_s
         finite = bool(np.isfinite(reading.position_m).all())
         if finite and (before is None or reading.time_ns != before.time_ns):
             self._odometry, self._odometry_s = reading, now_s
@@ -100,21 +102,26 @@ class BodyWatch:
     def put_back(self) -> None:
         """Somebody moved the robot: the next place is no jump, and how it lay is over."""
         self._imu = self._odometry = None
+        self._bad.clear()
 
     def problem(self, now_s: float, joints_ns: int | None = None) -> str:
         """Why the body's state cannot be trusted; empty: it can.
+
+        A bad reading counts as long as its topic may be silent, however many good ones follow it: sensors are faster
+        than those who ask, and none must miss it.
 
         Args:
             now_s: steady time [s].
             joints_ns: time of the joints' newest reading [ns]; None: stamps are not compared.
         """
-        for problem in self._bad.values():
-            if problem:
-                return problem
         pauses = (
             ("imu/data", self._imu, now_s - self._imu_s, self._limits.imu_timeout_s),
             ("odom", self._odometry, now_s - self._odometry_s, self._limits.odometry_timeout_s),
         )
+        for topic, *_, limit_s in pauses:
+            problem, since_s = self._bad.get(topic, ("", 0.0))
+            if problem and now_s - since_s <= limit_s:
+                return problem
         for topic, reading, silent_s, limit_s in pauses:
             if silent_s > limit_s:
                 last = "was never heard" if reading is None else f"is silent for {silent_s:.3f} s"

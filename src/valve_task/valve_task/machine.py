@@ -117,6 +117,14 @@ class StepMachine:
         """A message of the bridge that cannot be used: it counts as silence."""
         self.problems.add(Problem.SENSORS, text)
 
+    def on_bad_body(self, text: str) -> None:
+        """A reading of the body that cannot be trusted. After a jump of the odometry, what was counted since the start
+        of the episode is worth nothing, so it ends with the newest good state."""
+        self.problems.add(Problem.SENSORS, text)
+        if self.loop.started:
+            self._runner.interrupt(EndReason.STALE_SENSOR)
+            self._continue()
+
     def on_action(self, action: PolicyAction) -> None:
         """The policy's answer to an observation."""
         if self._phase is Phase.ACTING and not self._stale:

@@ -144,7 +144,7 @@ class TaskNode(Node):
 
     def _on_body(self, usable: bool, now_s: float) -> None:
         if not usable:
-            self.machine.on_unusable_state(self._joiner.watch.problem(now_s))
+            self.machine.on_bad_body(self._joiner.watch.problem(now_s))
         elif self.settings.time_base == "lockstep":
             self._on_whole_state(self._joiner.complete())
 

@@ -57,15 +57,26 @@ def test_a_senseless_inertial_reading_is_not_used(watch, reading, expected):
     assert not watch.imu(reading, 0.001)
     assert expected in watch.problem(0.001)
     assert watch.body().time_ns == 0
-    assert watch.imu(imu(2 * MS), 0.002)
-    assert watch.problem(0.002) == ""
 
 
-def test_a_jump_of_the_odometry_is_named_and_over_with_the_next_reading(watch):
+def test_a_bad_reading_counts_until_its_topic_could_have_been_silent_as_long(watch):
+    """Whoever looks less often than readings come must not miss it."""
+    watch.imu(imu(MS, rate=np.nan), 0.001)
+    for i in range(2, 110):
+        assert watch.imu(imu(i * MS), i * 1e-3)
+        assert ("not finite" in watch.problem(i * 1e-3)) == (i <= 101)
+
+
+@pytest.mark.parametrize("then", ["stays", "goes back"])
+def test_a_jump_of_the_odometry_is_named_however_fast_good_readings_follow(watch, then):
     assert not watch.odometry(odometry(10 * MS, x=0.06), 0.01)
     assert "jumps by 0.060 m in 0.010 s, at most 0.050 m" in watch.problem(0.01)
-    assert watch.odometry(odometry(20 * MS, x=0.062), 0.02)
-    assert watch.problem(0.02) == ""
+    jumps_again = then == "goes back"
+    assert watch.odometry(odometry(11 * MS, x=0.0 if jumps_again else 0.061), 0.011) == (not jumps_again)
+    for i in range(12, 220):
+        assert watch.odometry(odometry(i * MS, x=0.0 if jumps_again else 0.061), i * 1e-3)
+        watch.imu(imu(i * MS), i * 1e-3)
+        assert ("jumps" in watch.problem(i * 1e-3)) == (i <= 210 + jumps_again)
 
 
 def test_a_clock_that_is_set_back_excuses_no_jump(watch):
@@ -113,8 +124,11 @@ def test_the_position_keeps_its_own_time(watch):
 
 
 def test_being_put_back_is_no_jump(watch):
+    assert not watch.odometry(odometry(10 * MS, x=-3.0), 0.01)
     watch.put_back()
-    assert watch.odometry(odometry(10 * MS, x=-3.0), 0.01)
+    assert watch.problem(0.01) == ""
+    assert watch.odometry(odometry(20 * MS, x=0.0), 0.02)
+    assert watch.problem(0.02) == ""
 
 
 def test_odometry_that_is_not_finite_is_not_used(watch):
@@ -206,6 +220,13 @@ class TestJoiner:
         watch.odometry(odometry(0), 0.01)
         assert joiner.joints(joints(0), 0.01) is None
         assert joiner.problem(0.01) == "imu/data: not heard yet"
+
+    def test_in_real_time_no_state_is_made_of_a_jump(self, watch):
+        joiner = BodyJoiner(watch, lockstep=False)
+        watch.odometry(odometry(10 * MS, x=3.0), 0.01)
+        watch.odometry(odometry(11 * MS, x=3.0), 0.011)
+        assert joiner.joints(joints(12 * MS), 0.012) is None
+        assert "jumps by 3.000 m" in joiner.problem(0.012)
 
     def test_in_real_time_stamps_apart_are_the_reason(self, watch):
         joiner = BodyJoiner(watch, lockstep=False)

@@ -185,6 +185,28 @@ def test_a_stale_sensor_stops_commands_and_ends_the_episode_when_it_is_back(star
     assert [t.sequence for t in w.out.transitions] == [0, 1]
 
 
+def test_a_bad_reading_of_the_body_ends_the_episode_with_the_state_before_it(started):
+    w = started()
+    w.answer()
+    w.period(0.1)
+    w.execute()
+    w.now_s += w.period_s
+    w.time_ns += w.period_ns
+    w.state()
+    w.machine.on_bad_body("the odometry jumps by 3.000 m")
+    (record,) = w.out.episodes
+    assert (record.end_reason, record.success, record.steps) == (EndReason.STALE_SENSOR, False, 2)
+    assert [t.end_reason for t in w.out.transitions] == [EndReason.NONE, EndReason.STALE_SENSOR]
+    assert "jumps by 3.000 m" in dict(w.out.problems)[Problem.SENSORS]
+    w.machine.on_bad_body("the odometry jumps by 3.000 m")
+    assert len(w.out.episodes) == 1
+    w.time_ns += w.period_ns
+    w.period()
+    w.finish_reset()
+    assert w.machine.phase is Phase.ACTING
+    assert Problem.SENSORS in w.out.solutions
+
+
 def test_an_action_is_not_executed_while_the_sensors_are_stale(started):
     w = started()
     silent(w, 1)
