@@ -16,10 +16,21 @@ def pin_distance_m(extension_rad, upper_m, lower_m):
     return math.sqrt(lower_m**2 - (upper_m * math.sin(extension_rad)) ** 2) - upper_m * math.cos(extension_rad)
 
 
+def crossing(swing_rad, extension_rad, upper_m, rear_m, front_m):
+    """The lower crossing of the circles that both lower links draw, for any two lengths. In a frame that swings with the
+    leg the knees are at (-+a, b): (x + a)^2 + (z - b)^2 = rear^2 and (x - a)^2 + (z - b)^2 = front^2, the rest is a turn.
+    """
+    a, b = upper_m * np.sin(extension_rad), upper_m * np.cos(extension_rad)
+    x = (rear_m**2 - front_m**2) / (4 * a)
+    z = b - np.sqrt(rear_m**2 - (x + a) ** 2)
+    sine, cosine = np.sin(swing_rad), np.cos(swing_rad)
+    return np.stack([x * cosine + z * sine, z * cosine - x * sine], axis=-1)
+
+
 def workspace(geometry, count=41):
     """Swing and extension all over the workspace."""
     low, high = geometry.extension_range_rad
-    swing, extension = np.linspace(-1.5, 1.5, count), np.linspace(low + 1e-9, high - 1e-9, count)
+    swing, extension = np.linspace(-1.57, 1.57, count), np.linspace(low + 1e-9, high - 1e-9, count)
     return [values.ravel() for values in np.meshgrid(swing, extension)]
 
 
@@ -38,6 +49,15 @@ def test_the_pin_is_where_the_closed_form_says_when_both_links_are_equal():
     distance = np.array([pin_distance_m(e, DEFAULT_LEG.upper_m, DEFAULT_LEG.rear_m) for e in extension])
     pin = DEFAULT_LEG.pin(swing, extension)
     np.testing.assert_allclose(pin, distance[:, None] * np.stack([-np.sin(swing), -np.cos(swing)], axis=1), atol=1e-12)
+
+
+# minitaur.urdf and minitaur_rainbow_dash.urdf, written down again.
+@pytest.mark.parametrize(
+    ("geometry", "lengths_m"), [(DEFAULT_LEG, (0.115, 0.2, 0.2)), (IDENTIFIED_LEG, (0.101, 0.208, 0.2))]
+)
+def test_the_pin_is_the_lower_crossing_of_two_circles_all_over_the_workspace(geometry, lengths_m):
+    swing, extension = workspace(geometry)
+    np.testing.assert_allclose(geometry.pin(swing, extension), crossing(swing, extension, *lengths_m), atol=1e-12)
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)

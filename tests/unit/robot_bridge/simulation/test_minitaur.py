@@ -105,24 +105,42 @@ def test_another_number_of_joints_is_refused(robot):
         minitaur_mjcf(other, FIGURES["default"], ground_mjcf("flat", 0))
 
 
+# Written down again from both URDF files [m]: motor to knee, rear and front knee to pin, rear knee to foot; a hip.
+LENGTHS = {"identified": (0.101, 0.208, 0.2, 0.24), "default": (0.115, 0.2, 0.2, 0.2)}
+HIP = {"identified": (0.2375, 0.1265, -0.0185), "default": (0.21, 0.10, 0.0)}
+
+
+def pin_and_toe_m(swing, extension, upper, rear, front, foot):
+    """(x, z) from the hip: the lower crossing of the circles of both lower links, and the centre of the foot's round end.
+    In a frame that swings with the leg the knees are at (-+a, b).
+    """
+    a, b = upper * np.sin(extension), upper * np.cos(extension)
+    x = (rear**2 - front**2) / (4 * a)
+    below = np.sqrt(rear**2 - (x + a) ** 2)
+    along = (foot - FOOT_RADIUS) / rear
+    turned = []
+    for right, up in ((x, b - below), (-a + (x + a) * along, b - below * along)):
+        turned.append([right * np.cos(swing) + up * np.sin(swing), up * np.cos(swing) - right * np.sin(swing)])
+    return [np.stack(point, axis=-1) for point in turned]
+
+
 class TestLegs:
     @pytest.mark.parametrize("figures", ["identified", "default"])
     def test_are_where_the_closed_form_says_all_over_the_workspace(self, robot, figures):
-        simulation, leg = with_settings(robot, figures=figures), FIGURES[figures].leg
-        low, high = leg.extension_range_rad
-        hips = np.array([simulation.data.body(f"{name}_rear_motor").xpos for name in LEGS])
-        hips -= simulation.data.body("chassis").xpos
-        for swing in np.linspace(-1.2, 1.2, 5):
-            for extension in np.linspace(low + 0.01, high - 0.01, 7):
-                swings = swing * np.array([1.0, 0.5, -1.0, 0.3])
-                extensions = np.full(4, extension)
-                simulation.set_state(motor_angles(swings, extensions))
-                assert opening_m(simulation) < 1e-9
-                expected = leg.pin(swings, extensions)
-                pins = simulation.site_position_m([f"{name}_rear_pin" for name in LEGS])
-                pins -= simulation.data.body("chassis").xpos + hips
-                np.testing.assert_allclose(pins[:, [0, 2]], expected, atol=1e-9)
-                np.testing.assert_allclose(pins[:, 1], 0.0, atol=1e-9)
+        simulation, lengths = with_settings(robot, figures=figures), LENGTHS[figures]
+        low, high = FIGURES[figures].leg.extension_range_rad
+        swings, extensions = np.linspace(-1.57, 1.57, 9), np.linspace(low + 1e-6, high - 1e-6, 9)
+        hips = HIP[figures] * np.array([[1, 1, 1], [-1, 1, 1], [1, -1, 1], [-1, -1, 1]])  # front left, back left, ...
+        for i, j in np.ndindex(9, 9):
+            # each leg comes to each of the 81 places, no two of them at once
+            swing, extension = swings[(i + np.array([0, 2, 5, 7])) % 9], extensions[(j + np.array([0, 3, 4, 8])) % 9]
+            simulation.set_state(motor_angles(swing, extension))
+            assert opening_m(simulation) < 1e-9
+            for site, expected in zip(("pin", "toe"), pin_and_toe_m(swing, extension, *lengths), strict=True):
+                points = simulation.site_position_m([f"{leg}_rear_{site}" for leg in LEGS])
+                points -= simulation.data.body("chassis").xpos + hips
+                np.testing.assert_allclose(points[:, [0, 2]], expected, atol=1e-9)
+                np.testing.assert_allclose(points[:, 1], 0.0, atol=1e-9)
 
     def test_the_lowest_foot_touches_the_ground_after_a_state_is_set(self, simulation):
         swings = np.array([0.3, 0.0, -0.2, 0.1])

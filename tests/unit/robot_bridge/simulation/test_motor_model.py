@@ -22,14 +22,32 @@ class TestTorque:
         torque = motors().torque_nm(np.array([0.1, -0.1, 0.0]), np.zeros(3))
         np.testing.assert_allclose(torque, [0.8602, -0.8602, 0.0], atol=1e-4)
 
-    def test_between_two_points_of_the_table(self):
-        # 0.3 x 16 / 0.186 = 25.806 A: 1.9 + 0.5806 x (2.45 - 1.9)
-        torque = motors(count=1).torque_nm(np.array([0.3]), np.zeros(1))
-        assert torque[0] == pytest.approx(1.9 + 0.58065 * 0.55, abs=1e-4)
-
-    def test_saturates(self):
-        # 16 / 0.186 = 86 A, above the last point
-        assert motors(count=1).torque_nm(np.ones(1), np.zeros(1))[0] == 3.5
+    # Every point of motor.py's table, the middle between each two, and beyond the last; 86.02 A = 16 V / 0.186 ohm.
+    @pytest.mark.parametrize("sign", [1.0, -1.0])
+    @pytest.mark.parametrize(
+        ("current_a", "torque_nm"),
+        [
+            (0.0, 0.0),
+            (5.0, 0.5),
+            (10.0, 1.0),
+            (15.0, 1.45),
+            (20.0, 1.9),
+            (25.0, 2.175),
+            (30.0, 2.45),
+            (35.0, 2.725),
+            (40.0, 3.0),
+            (45.0, 3.125),
+            (50.0, 3.25),
+            (55.0, 3.375),
+            (60.0, 3.5),
+            (61.0, 3.5),
+            (86.02, 3.5),
+        ],
+    )
+    def test_table_of_saturation(self, current_a, torque_nm, sign):
+        duty = sign * current_a * 0.186 / 16.0
+        torque = motors(count=1).torque_nm(np.array([duty]), np.zeros(1))
+        assert torque[0] == pytest.approx(sign * torque_nm, abs=1e-9)
 
     def test_back_emf(self):
         # (16 - 0.0954 x 150) / 0.186 = 9.086 A; at 16 / 0.0954 = 167.7 rad/s nothing is left
