@@ -17,8 +17,8 @@ def pin_distance_m(extension_rad, upper_m, lower_m):
 
 
 def crossing(swing_rad, extension_rad, upper_m, rear_m, front_m):
-    """The lower crossing of the circles that both lower links draw, for any two lengths. In a frame that swings with the
-    leg the knees are at (-+a, b): (x + a)^2 + (z - b)^2 = rear^2 and (x - a)^2 + (z - b)^2 = front^2, the rest is a turn.
+    """The lower crossing of the circles that both lower links draw, of any two lengths. In a frame that swings with the
+    leg the knees are at (-+a, b): (x + a)^2 + (z - b)^2 = rear^2 and (x - a)^2 + (z - b)^2 = front^2.
     """
     a, b = upper_m * np.sin(extension_rad), upper_m * np.cos(extension_rad)
     x = (rear_m**2 - front_m**2) / (4 * a)

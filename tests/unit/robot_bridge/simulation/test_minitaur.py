@@ -50,6 +50,16 @@ def opening_m(simulation):
     return np.linalg.norm(rear - front, axis=1).max()
 
 
+def energies_j(simulation, steps):
+    """Kinetic and potential energy after each physics step."""
+    simulation.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
+    found = []
+    for _ in range(steps):
+        simulation.advance(simulation.time_step_s)
+        found.append(simulation.data.energy.sum())
+    return found
+
+
 def test_is_a_simulated_backend(robot):
     assert isinstance(make_simulation(robot, SimulationSettings(), seed=0, epoch_ns=0), SimulatedBackend)
 
@@ -111,8 +121,8 @@ HIP = {"identified": (0.2375, 0.1265, -0.0185), "default": (0.21, 0.10, 0.0)}
 
 
 def pin_and_toe_m(swing, extension, upper, rear, front, foot):
-    """(x, z) from the hip: the lower crossing of the circles of both lower links, and the centre of the foot's round end.
-    In a frame that swings with the leg the knees are at (-+a, b).
+    """(x, z) from the hip: the lower crossing of the circles of both lower links, and the centre of the foot's round
+    end. In a frame that swings with the leg the knees are at (-+a, b).
     """
     a, b = upper * np.sin(extension), upper * np.cos(extension)
     x = (rear**2 - front**2) / (4 * a)
@@ -148,14 +158,29 @@ class TestLegs:
         toes = simulation.site_position_m([f"{leg}_rear_toe" for leg in LEGS])
         assert toes[:, 2].min() == pytest.approx(FOOT_RADIUS)
 
-    def test_loops_stay_closed_under_load(self, simulation):
-        widest = 0.0
-        for step in range(150):
-            swing = 0.5 * math.sin(step) * np.array([1.0, -1.0, -1.0, 1.0])
-            simulation.write(motor_angles(swing, np.full(4, 2.0 - 0.5 * math.cos(1.7 * step))), ALL)
-            simulation.advance(PERIOD_S)
-            widest = max(widest, opening_m(simulation))
-        assert widest < 0.005  # of legs of 0.25 m, thrashed with all the torque there is
+    # The whole range of actions anew every 20 ms, which throws the robot about; looked at after each physics step.
+    # Own measurement over 24 seeds a model: up to 6.5 mm, in the mean 1.5 to 1.9; standing 0.7, with the load 2.0. Feet
+    # are up to 0.34 m from the motors.
+    @pytest.mark.parametrize("figures", ["identified", "default"])
+    @pytest.mark.parametrize(
+        ("carried_share", "standing_m"), [(0.0, 0.001), (1.0, 0.003)], ids=["alone", "carrying as much as it weighs"]
+    )
+    def test_loops_stay_closed_under_load(self, robot, figures, carried_share, standing_m):
+        simulation, rng = with_settings(robot, figures=figures, thermal_cutout=False), np.random.default_rng(0)
+        weight_n = FIGURES[figures].mass * 9.81
+
+        def openings_m(swings, extensions):
+            simulation.write(motor_angles(swings, extensions), ALL)
+            for _ in range(5):
+                simulation.data.body("chassis").xfrc_applied[2] = -carried_share * weight_n
+                simulation.advance(simulation.time_step_s)
+                yield opening_m(simulation)
+
+        standing = [list(openings_m(np.zeros(4), np.full(4, 2.0))) for _ in range(50)]
+        assert np.max(standing[40:]) < standing_m
+        thrown = [list(openings_m(rng.uniform(-0.5, 0.5, 4), rng.uniform(1.5, 2.5, 4))) for _ in range(150)]
+        assert np.max(thrown) < 0.008
+        assert np.mean(thrown) < 0.0025
 
 
 class TestStanding:
@@ -186,17 +211,40 @@ class TestStanding:
         assert (simulation.read().effort_nm == 0).all()
         assert simulation.read().body.position_m[2] < 0.15
 
-    def test_energy_does_not_grow_in_flight(self, robot):
-        simulation = MinitaurSimulation(robot)
-        simulation.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
-        simulation.set_state(STAND, np.linspace(-8.0, 8.0, 8))
-        simulation.data.qpos[2] = 30.0
-        simulation.data.qvel[3:6] = [1.0, -2.0, 0.5]
-        energies = []
-        for _ in range(250):
-            simulation.advance(simulation.time_step_s)
-            energies.append(simulation.data.energy.sum())
-        assert np.max(np.array(energies) - np.minimum.accumulate(energies)) < 0.001  # J, of 2198
+    # Without gravity: with it the integrator loses m g^2 t dt / 2, 1.4 J in a second, which would hide what is gained.
+    # What a second in flight gains or loses of the motion's energy: own measurement, less than half of each tolerance.
+    @pytest.mark.parametrize("figures", ["identified", "default"])
+    @pytest.mark.parametrize(
+        ("joints_rad_s", "body_rad_s", "gain", "loss"),
+        [
+            (0.0, [0.0, 0.3, 0.0], 0.0005, 0.0001),
+            (2.0, [0.0, 0.0, 0.0], 0.005, 0.15),  # the loops are dampers
+            (8.0, [1.0, -2.0, 0.5], 0.04, 0.02),  # a somersault with waving legs: the integrator's own error
+        ],
+    )
+    def test_energy_does_not_grow_in_flight(self, robot, figures, joints_rad_s, body_rad_s, gain, loss):
+        simulation = with_settings(robot, figures=figures)
+        simulation.model.opt.gravity[:] = 0.0
+        simulation.set_state(STAND, np.linspace(-joints_rad_s, joints_rad_s, 8))
+        simulation.data.qpos[2] = 1.0
+        simulation.data.qvel[3:6] = body_rad_s
+        simulation.advance(simulation.time_step_s)  # the knees, which were at rest, are set in motion
+        energies = np.array(energies_j(simulation, 250))
+        assert np.max(energies - np.minimum.accumulate(energies)) < gain * energies[0]
+        assert energies[-1] > (1.0 - loss) * energies[0]
+
+    # Own measurement: 0.32 to 0.37 J come back, as contacts and loops, which are springs, give back what they took
+    # (with steps of 1 ms as well), of 10 to 22 J that are lost.
+    @pytest.mark.parametrize("figures", ["identified", "default"])
+    @pytest.mark.parametrize("height_m", [0.0, 0.1], ids=["standing", "dropped"])
+    def test_energy_does_not_grow_on_the_ground_without_torque(self, robot, figures, height_m):
+        simulation = with_settings(robot, figures=figures)
+        simulation.data.qpos[2] += height_m
+        energies = np.array(energies_j(simulation, 1000))
+        assert np.max(energies - np.minimum.accumulate(energies)) < 0.5
+        assert energies[0] - energies[-1] > 9.0
+        lying = energies[-250:]
+        assert np.max(lying - np.minimum.accumulate(lying)) < 1e-6
 
     def test_put_back_stands_it_on_its_mark_and_time_goes_on(self, simulation):
         simulation.write(STAND, ALL)
