@@ -347,8 +347,8 @@ class StepMachine:
         limit_s = self.settings.velocity_timeout_s
         if self._velocity_s is not None and now_s - self._velocity_s > limit_s:
             self._velocity_s = None
-            problem = self.task.command(0.0)
-            self._outputs.note(f"no velocity on cmd_vel for {limit_s:g} s: {problem or 'it counts as 0'}")
+            self.task.command(0.0)
+            self._outputs.note(f"no velocity on cmd_vel for {limit_s:g} s: it counts as 0")
 
     def _watch(self, now_s: float) -> None:
         silence_s, limit_s = self._link.silence_s(now_s), self.settings.state_timeout_s

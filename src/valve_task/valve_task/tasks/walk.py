@@ -52,6 +52,8 @@ class WalkTask(Task):
         self._start: RobotState | None = None
         self._forward = np.array([1.0, 0.0])
         self.command_m_s = self._walk.goal_m_s  # velocity that is asked for
+        self._shown_m_s = self.command_m_s  # in the observation that is answered now
+        self._sum_m_s, self._evaluated = 0.0, 0  # of the velocities shown in this episode
         self._asked = False  # whether somebody, and not the draw, has done so
 
     @property
@@ -91,7 +93,7 @@ class WalkTask(Task):
         else:
             self._readings.appendleft(reading)
             self._actions.appendleft(last_action)
-        self._step, self._state = step, state
+        self._step, self._state, self._shown_m_s = step, state, self.command_m_s
         command = [np.array([self.command_m_s], dtype=np.float32)] if self.variant.commanded else []
         return np.concatenate([*self._readings, *self._actions, *command])
 
@@ -116,6 +118,7 @@ class WalkTask(Task):
         return self._missing_m_s(state) if step else self._walk.success_speed_m_s
 
     def evaluate(self, state: RobotState, step: int, action: Array) -> Outcome:
+        self._sum_m_s, self._evaluated = self._sum_m_s + self._shown_m_s, self._evaluated + 1
         terms = (self._velocity_term(state), self._acceleration_term(action), *self._posture_terms(state))
         fallen = self._fallen(state)
         missing = self._missing_m_s(state)
@@ -131,12 +134,11 @@ class WalkTask(Task):
     def command(self, forward_m_s: float) -> str:
         if not self.variant.commanded:
             return super().command(forward_m_s)
-        low, high = self._command_range
-        if not low <= forward_m_s <= high:
-            return (
-                f"commanded velocity {forward_m_s:g} m/s is outside {low:g} .. {high:g} (task.walk.command_range_m_s)"
-            )
-        self.command_m_s, self._asked = float(forward_m_s), True
+        if not math.isfinite(forward_m_s):
+            return f"commanded velocity {forward_m_s} is not finite; the one before stays in force"
+        # A joystick asks for more than a robot can do, as bases of all kinds are asked. To stand is always allowed.
+        low, high = min(0.0, self._command_range[0]), max(0.0, self._command_range[1])
+        self.command_m_s, self._asked = min(high, max(low, float(forward_m_s))), True
         return ""
 
     def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> LegActionMap:
@@ -153,6 +155,7 @@ class WalkTask(Task):
     def _begin(self, state: RobotState, reading: Array) -> None:
         """It has always been like this, and nothing has been done."""
         self._start, self._measured_m_s = state, 0.0
+        self._sum_m_s, self._evaluated = 0.0, 0
         yaw = state.body.yaw_rad
         self._forward = np.array([math.cos(yaw), math.sin(yaw)])
         self._readings.extend([reading] * (HISTORY + 1))
@@ -169,17 +172,18 @@ class WalkTask(Task):
     def _missing_m_s(self, state: RobotState) -> float:
         speed = self._speed_m_s(self._start, state) or 0.0
         if self.variant.commanded:
-            return max(0.0, abs(speed - self.command_m_s) - COMMAND_TOLERANCE_M_S)
+            asked = self._sum_m_s / self._evaluated if self._evaluated else self.command_m_s  # it may have changed
+            return max(0.0, abs(speed - asked) - COMMAND_TOLERANCE_M_S)
         return max(0.0, self._walk.success_speed_m_s - speed)
 
     def _velocity_term(self, state: RobotState) -> float:
-        """safemrl: the goal less the distance to it; a jump of the odometry counts as FASTEST_M_S. Until there is a new
-        position, the robot is as fast as it was."""
+        """safemrl: the goal less the distance to it. Until there is a new position, the robot is as fast as it was. The
+        goal is the velocity that the policy saw, not one that has come since."""
         measured = self._speed_m_s(self._state, state)
         if measured is not None:
             self._measured_m_s = min(FASTEST_M_S, max(-FASTEST_M_S, measured))
         speed = self._measured_m_s
-        return self._walk.velocity * (abs(self.command_m_s) - abs(self.command_m_s - speed))
+        return self._walk.velocity * (abs(self._shown_m_s) - abs(self._shown_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:
         commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]

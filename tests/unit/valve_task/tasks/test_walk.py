@@ -257,13 +257,28 @@ class TestCommand:
             task.stays(state(x=2.0).body)
             assert task.command_m_s == 0.0
 
-    @pytest.mark.parametrize("asked", [0.41, -0.5, math.nan, math.inf])
-    def test_a_velocity_beyond_its_range_is_refused(self, asked):
+    @pytest.mark.parametrize("asked", [math.nan, math.inf, -math.inf])
+    def test_a_velocity_that_is_not_finite_is_refused(self, asked):
         task = self.commanded(0.1)
-        assert "is outside -0.4 .. 0.4 (task.walk.command_range_m_s)" in task.command(asked)
+        assert task.command(asked) == f"commanded velocity {asked} is not finite; the one before stays in force"
         assert task.command_m_s == 0.1
-        assert task.command(-0.4) == ""
-        assert task.command_m_s == -0.4
+
+    @pytest.mark.parametrize(
+        ("low", "high", "asked", "followed"),
+        [
+            (-0.4, 0.4, 0.7, 0.4),
+            (-0.4, 0.4, -0.5, -0.4),
+            (0.1, 0.4, 0.0, 0.0),
+            (0.1, 0.4, -0.2, 0.0),
+            (0.1, 0.4, 9, 0.4),
+        ],
+    )
+    def test_a_velocity_beyond_the_range_is_followed_as_far_as_it_goes_and_to_stand_is_always_allowed(
+        self, low, high, asked, followed
+    ):
+        task = make("MinitaurWalkCommand", command_range_m_s=[low, high])
+        assert task.command(asked) == ""
+        assert task.command_m_s == followed
 
     def test_a_task_that_follows_none_says_so(self):
         assert make().command(0.2) == "task MinitaurWalk follows no commanded velocity"
@@ -273,6 +288,25 @@ class TestCommand:
         task = self.commanded(command)
         task.observe(state(0), 0, NOTHING)
         assert task.evaluate(state(1, x=x), 1, NOTHING).terms[0] == pytest.approx(20 * expected)
+
+    def test_the_reward_is_of_the_velocity_that_the_policy_saw(self):
+        task = self.commanded(0.3)
+        task.observe(state(0), 0, NOTHING)
+        task.command(-0.4)
+        assert task.evaluate(state(1, x=0.006), 1, NOTHING).terms[0] == pytest.approx(20 * 0.3)
+        assert task.observe(state(1, x=0.006), 1, NOTHING)[-1] == np.float32(-0.4)
+        assert task.evaluate(state(2, x=0.012), 2, NOTHING).terms[0] == pytest.approx(20 * (0.4 - 0.7))
+
+    def test_success_is_judged_by_what_was_asked_for_all_along(self):
+        task, x = self.commanded(0.4), 0.0
+        for step in range(100):
+            task.observe(state(step, x=x), step, NOTHING)
+            x += 0.02 * task.command_m_s
+            outcome = task.evaluate(state(step + 1, x=x), step + 1, NOTHING)
+            if step == 49:
+                task.command(0.0)
+        assert outcome.success
+        assert not task.evaluate(state(100, x=0.0), 100, NOTHING).success, "0 m/s, 0.2 m/s were asked for"
 
     def test_success_is_to_be_near_it(self):
         task = self.commanded(-0.3)
