@@ -122,6 +122,12 @@ def imu_without_orientation(imu, odometry):
     return imu, odometry
 
 
+def imu_without_rates(imu, odometry):
+    imu.angular_velocity_covariance[0] = -1.0
+    imu.angular_velocity.x = imu.angular_velocity.y = imu.angular_velocity.z = 0.0
+    return imu, odometry
+
+
 def nan_odometry(imu, odometry):
     odometry.pose.pose.position.x = float("nan")
     return imu, odometry

@@ -20,6 +20,7 @@ class ImuReading(NamedTuple):
     quaternion: Vector  # (4,) w, x, y, z
     angular_velocity_rad_s: Vector  # (3,) in the body's frame
     linear_acceleration_m_s2: Vector  # (3,) in the body's frame
+    missing: tuple[str, ...] = ()  # which of them its sensor does not measure
 
 
 class OdometryReading(NamedTuple):
@@ -78,7 +79,7 @@ class BodyWatch:
 
     def imu(self, reading: ImuReading, now_s: float) -> bool:
         """Take a reading; returns whether it can be used. One that cannot is as good as none."""
-        problem = imu_problem(reading.quaternion, reading.angular_velocity_rad_s, reading.linear_acceleration_m_s2)
+        problem = imu_problem(*reading[1:])
         if problem:
             self._bad["imu/data"] = problem, now_s
         elif self._imu is None or reading.time_ns != self._imu.time_ns:

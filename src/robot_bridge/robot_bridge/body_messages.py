@@ -10,13 +10,15 @@ from sensor_msgs.msg import Imu
 from robot_bridge.body_link import ImuReading, OdometryReading, rotation
 from robot_bridge.body_state import BodyState
 
-# What orientation_covariance[0] of a sensor that estimates none is: REP-145, and Imu.msg.
-_NO_ORIENTATION = -1.0
+# REP-145 and Imu.msg: a covariance that begins so marks what a sensor does not measure. The linear acceleration may be
+# missing, as nobody uses it.
+_NOT_MEASURED = -1.0
+_NEEDED = ("orientation", "angular_velocity")
 WORLD_FRAME, BODY_FRAME = "odom", "base_link"  # REP-105
 
 
 def imu_message(body: BodyState) -> Imu:
-    """The inertial part of a body's state."""
+    """The inertial part of a body's state. Covariances stay 0: not given (REP-145)."""
     message = Imu()
     message.header.stamp = stamp_from_nanoseconds(body.time_ns)
     message.header.frame_id = BODY_FRAME
@@ -39,13 +41,14 @@ def odometry_message(body: BodyState) -> Odometry:
 
 
 def imu_reading(message: Imu) -> ImuReading:
-    """A message of imu/data. One without an orientation, which is not usable, gets the quaternion 0."""
-    unknown = message.orientation_covariance[0] == _NO_ORIENTATION
+    """A message of imu/data."""
+    missing = (name for name in _NEEDED if getattr(message, f"{name}_covariance")[0] == _NOT_MEASURED)
     return ImuReading(
         nanoseconds(message.header.stamp),
-        np.zeros(4) if unknown else _get(message.orientation, "wxyz"),
+        _get(message.orientation, "wxyz"),
         _get(message.angular_velocity, "xyz"),
         _get(message.linear_acceleration, "xyz"),
+        tuple(name.replace("_", " ") for name in missing),
     )
 
 

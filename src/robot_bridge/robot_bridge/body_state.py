@@ -71,8 +71,15 @@ def _quaternion_problem(quaternion: Vector, whose: str) -> str:
     )
 
 
-def imu_problem(quaternion: Vector, angular_velocity_rad_s: Vector, linear_acceleration_m_s2: Vector) -> str:
-    """Why a reading of an inertial sensor cannot be used; empty: it can."""
+def imu_problem(
+    quaternion: Vector,
+    angular_velocity_rad_s: Vector,
+    linear_acceleration_m_s2: Vector,
+    missing: tuple[str, ...] = (),
+) -> str:
+    """Why a reading of an inertial sensor cannot be used; empty: it can. `missing`: what is not measured."""
+    if missing:
+        return f"the inertial sensor gives no {' and no '.join(missing)}: its driver must"
     values = np.concatenate([quaternion, angular_velocity_rad_s, linear_acceleration_m_s2])
     if not np.isfinite(values).all():
         return "the inertial sensor reports a value that is not finite: see its driver"
