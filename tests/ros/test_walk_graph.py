@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from geometry_msgs.msg import TwistStamped
 from helpers.graph import GraphProcess, own_parameters, rosac
 from helpers.patience import PATIENCE_S
@@ -66,6 +67,10 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads((tmp_path / "e.json").read_text())["episodes"] == 2
+    for place, ground in (("", "flat"), ("evaluation/", "stairs")):
+        parameters = yaml.safe_load((tmp_path / f"runs/walk/{place}config.yaml").read_text())
+        (bridge,) = (part["ros__parameters"] for name, part in parameters.items() if name.endswith("bridge"))
+        assert bridge["simulation.minitaur.terrain"] == ground
 
 
 def test_it_follows_a_velocity_on_cmd_vel_until_nobody_asks_any_more(tmp_path):
