@@ -19,16 +19,6 @@ from robot_bridge.simulation.terrain import ground_mjcf
 # bullet3, minitaur_reactive_env.py: swing 0 and extension 2 rad are where actions start from.
 START_EXTENSION_RAD = 2.0
 
-# bullet3, minitaur_env_randomizer_config.py and minitaur_env_randomizer.py: low, high.
-RANDOM_MASS = (0.8, 1.2)  # of the body and of the legs
-RANDOM_INERTIA = (0.5, 1.5)
-RANDOM_STRENGTH = (0.8, 1.2)  # of each motor
-RANDOM_VISCOUS_V_S = (0.0, 0.05)
-RANDOM_LATENCY_S = (0.0, 0.04)
-RANDOM_FRICTION = (0.5, 1.25)  # of the feet
-RANDOM_VOLTAGE_V = (14.0, 16.8)
-RANDOM_KNEE_FRICTION_NM = (0.0, 0.05)
-
 # Bit of the hardware error register of Dynamixel servos that means overheating; the safety gate knows it.
 _OVERHEATED = np.uint8(0x04)
 
@@ -70,7 +60,8 @@ class MinitaurSimulation(MujocoRobot):
         self._own = own
         self._figures = FIGURES[own.figures]
         self._sensor_latency_s = own.sensor_latency_s
-        self._history = History(_ROW, max(own.sensor_latency_s, own.pd_latency_s, RANDOM_LATENCY_S[1]), TIME_STEP_S)
+        oldest_s = max(own.sensor_latency_s, own.pd_latency_s, own.random.sensor_latency_s[1])
+        self._history = History(_ROW, oldest_s, TIME_STEP_S)
         self._row = np.zeros(_ROW)
         self._goals = np.zeros(8)
         self.motors: MotorModel | None = None
@@ -134,25 +125,29 @@ class MinitaurSimulation(MujocoRobot):
         self._history.fill(self._measured())
 
     def randomise(self, rng: np.random.Generator) -> None:
-        """Draw masses, inertias, motors, friction and latency anew, as bullet3's randomiser does.
+        """Draw masses, inertias, motors, friction and latency anew, as bullet3's randomiser does, in the ranges of
+        `simulation.minitaur.random`. Servos get a gain of their own in place of the motors' strength, battery and
+        viscosity.
 
-        Every draw starts from the model's own figures, so that draws do not add up. The control period is the task's
-        and stays.
+        Every draw starts from the model's own figures, so that draws do not add up. A draw that is switched off uses up
+        its random number all the same: the others stay what they are. The control period is the task's and stays.
         """
-        model = self.model
-        chassis = model.body("chassis").id
-        of_body = np.arange(model.nbody) == chassis
-        scale = np.where(of_body, rng.uniform(*RANDOM_MASS), rng.uniform(*RANDOM_MASS))
+        model, ranges = self.model, self._own.random
+        of_body = np.arange(model.nbody) == model.body("chassis").id
+        scale = np.where(of_body, rng.uniform(*ranges.body_mass), rng.uniform(*ranges.leg_mass))
         model.body_mass[:] = self._own_mass * scale
-        model.body_inertia[:] = self._own_inertia * rng.uniform(*RANDOM_INERTIA, (model.nbody, 1))
+        model.body_inertia[:] = self._own_inertia * rng.uniform(*ranges.inertia, (model.nbody, 1))
         feet = [model.geom(f"{leg}_{half}_lower").id for leg in LEGS for half in ("rear", "front")]
-        model.geom_friction[feet, 0] = rng.uniform(*RANDOM_FRICTION)
-        model.dof_frictionloss[self._knee_dofs()] = rng.uniform(*RANDOM_KNEE_FRICTION_NM)
-        self._sensor_latency_s = rng.uniform(*RANDOM_LATENCY_S)
-        if self.motors is not None:
-            self.motors.strength = rng.uniform(*RANDOM_STRENGTH, 8)
-            self.motors.viscous_v_s = rng.uniform(*RANDOM_VISCOUS_V_S)
-            self.motors.voltage_v = rng.uniform(*RANDOM_VOLTAGE_V)
+        model.geom_friction[feet, 0] = rng.uniform(*ranges.foot_friction)
+        model.dof_frictionloss[self._knee_dofs()] = rng.uniform(*ranges.knee_friction_nm)
+        self._sensor_latency_s = rng.uniform(*ranges.sensor_latency_s)
+        strength = rng.uniform(*ranges.motor_strength, 8)
+        if self.motors is None:
+            self.set_gains(strength * self._robot.kp_nm_rad)
+        else:
+            self.motors.strength = strength
+            self.motors.viscous_v_s = rng.uniform(*ranges.viscous_v_s)
+            self.motors.voltage_v = rng.uniform(*ranges.voltage_v)
         mujoco.mj_setConst(model, mujoco.MjData(model))
 
     def foot_contacts(self) -> Flags:

@@ -4,9 +4,66 @@ from __future__ import annotations
 
 import dataclasses
 
-from rosac_common.settings import setting
+from rosac_common.settings import SettingsError, setting
 
 from robot_bridge.simulation.terrain import TERRAINS
+
+
+@dataclasses.dataclass(frozen=True)
+class MinitaurRandomSettings:
+    """The block `simulation.minitaur.random`: lowest and highest of each draw of MinitaurWalkRandomDynamics. Both the
+    same switch a draw off. Ranges: bullet3, minitaur_env_randomizer_config.py.
+    """
+
+    body_mass: list[float] = setting(
+        [0.8, 1.2], "times the mass of chassis and frames (bullet3: mass)", minimum=0.1, maximum=10.0
+    )
+    leg_mass: list[float] = setting(
+        [0.8, 1.2],
+        "times the mass of all that turns on the motors: rotors and links (bullet3: mass)",
+        minimum=0.1,
+        maximum=10.0,
+    )
+    inertia: list[float] = setting(
+        [0.5, 1.5], "times the inertia, each body by itself (bullet3: inertia)", minimum=0.1, maximum=10.0
+    )
+    motor_strength: list[float] = setting(
+        [0.8, 1.2],
+        "times the torque, each motor by itself; of servos the position gain (bullet3: motor strength)",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    voltage_v: list[float] = setting(
+        [14.0, 16.8],
+        "of the battery, in place of simulation.minitaur.voltage_v; not with servos [V] (bullet3: battery)",
+        minimum=1.0,
+        maximum=50.0,
+    )
+    viscous_v_s: list[float] = setting(
+        [0.0, 0.05],
+        "of the motors, adds to their back-EMF; not with servos [V s/rad] (bullet3: motor friction)",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    foot_friction: list[float] = setting(
+        [0.5, 1.25], "of all lower links; 1 otherwise (bullet3: lateral friction)", minimum=0.0, maximum=10.0
+    )
+    knee_friction_nm: list[float] = setting(
+        [0.0, 0.05], "of all knees; 0 otherwise [Nm] (bullet3: joint friction)", minimum=0.0, maximum=1.0
+    )
+    sensor_latency_s: list[float] = setting(
+        [0.0, 0.04], "in place of simulation.minitaur.sensor_latency_s [s] (bullet3: latency)", minimum=0.0, maximum=0.1
+    )
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"simulation.minitaur.random.{field.name} is {ends}: give the lowest and the highest value, such as "
+            f"{field.default_factory()}; both the same switch this draw off"
+            for field in dataclasses.fields(self)
+            if len(ends := getattr(self, field.name)) != 2 or ends[0] > ends[1]
+        ]
+        if problems:
+            raise SettingsError("; ".join(problems))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +103,7 @@ class MinitaurSettings:
     torque_noise_nm: float = setting(0.0, "standard deviation [Nm] (minitaur.py)", minimum=0.0)
     orientation_noise_rad: float = setting(0.0, "standard deviation about each axis [rad] (minitaur.py)", minimum=0.0)
     rate_noise_rad_s: float = setting(0.0, "standard deviation about each axis [rad/s] (minitaur.py)", minimum=0.0)
+    random: MinitaurRandomSettings = dataclasses.field(default_factory=MinitaurRandomSettings)
 
 
 @dataclasses.dataclass(frozen=True)

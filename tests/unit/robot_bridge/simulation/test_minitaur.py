@@ -1,31 +1,28 @@
-"""The simulated Minitaur as a backend: masses, legs, motors, latency, noise, randomisation, standing and falling."""
+"""The simulated Minitaur as a backend: masses, legs, motors, latency, noise, standing and falling."""
 
 import dataclasses
 import math
-from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+from helpers.quadruped import MINITAUR, PERIOD_S, STAND, energies_j, stand, with_settings
 from robot_bridge.backend import SimulatedBackend
 from robot_bridge.leg_kinematics import LEGS, motor_angles, swing_extension
-from robot_bridge.robot import load_robot
 from robot_bridge.servos import ServoSettings
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.minitaur import MinitaurSimulation
 from robot_bridge.simulation.minitaur_model import FIGURES, FOOT_RADIUS, minitaur_mjcf
-from robot_bridge.simulation.settings import MinitaurSettings, SimulationSettings
+from robot_bridge.simulation.settings import SimulationSettings
 from robot_bridge.simulation.terrain import TERRAINS, ground_mjcf
 from rosac_common.settings import SettingsError
 
 ALL, NONE = np.ones(8, dtype=bool), np.zeros(8, dtype=bool)
-STAND = motor_angles(np.zeros(4), np.full(4, 2.0))
-PERIOD_S = 0.02
 
 
 @pytest.fixture(scope="module")
 def robot():
-    return load_robot(Path(__file__).parents[4] / "config" / "robots" / "minitaur.yaml")
+    return MINITAUR
 
 
 @pytest.fixture
@@ -33,31 +30,10 @@ def simulation(robot):
     return MinitaurSimulation(robot)
 
 
-def with_settings(robot, seed=0, **values):
-    return MinitaurSimulation(robot, SimulationSettings(minitaur=MinitaurSettings(**values)), seed)
-
-
-def stand(simulation, seconds, goals=STAND):
-    for _ in range(round(seconds / PERIOD_S)):
-        simulation.write(goals, ALL)
-        simulation.advance(PERIOD_S)
-    return simulation.read()
-
-
 def opening_m(simulation):
     """The widest gap between the two halves of a leg."""
     rear, front = (simulation.site_position_m([f"{leg}_{half}_pin" for leg in LEGS]) for half in ("rear", "front"))
     return np.linalg.norm(rear - front, axis=1).max()
-
-
-def energies_j(simulation, steps):
-    """Kinetic and potential energy after each physics step."""
-    simulation.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_ENERGY)
-    found = []
-    for _ in range(steps):
-        simulation.advance(simulation.time_step_s)
-        found.append(simulation.data.energy.sum())
-    return found
 
 
 def test_is_a_simulated_backend(robot):
@@ -445,72 +421,6 @@ class TestSensors:
     def test_the_hands_noise_setting_is_refused(self, robot):
         with pytest.raises(SettingsError, match="position_noise_rad and its neighbours"):
             MinitaurSimulation(robot, SimulationSettings(observation_noise=0.1))
-
-
-class TestRandomise:
-    # bullet3, minitaur_env_randomizer_config.py: lowest and highest of each draw, written down again.
-    RANGES = {
-        "mass": (0.8, 1.2),
-        "inertia": (0.5, 1.5),
-        "strength": (0.8, 1.2),
-        "voltage_v": (14.0, 16.8),
-        "viscous_v_s": (0.0, 0.05),
-        "latency_s": (0.0, 0.04),
-        "foot_friction": (0.5, 1.25),
-        "knee_friction_nm": (0.0, 0.05),
-    }
-
-    @staticmethod
-    def drawn(simulation, fresh):
-        model, motors = simulation.model, simulation.motors
-        feet = [model.geom(f"{leg}_rear_lower").id for leg in LEGS]
-        knees = [model.joint(f"{leg}_{half}_knee").dofadr[0] for leg in LEGS for half in ("rear", "front")]
-        return {
-            "mass": model.body_mass[1:] / fresh.model.body_mass[1:],
-            "inertia": model.body_inertia[1:] / fresh.model.body_inertia[1:],
-            "strength": motors.strength,
-            "voltage_v": motors.voltage_v,
-            "viscous_v_s": motors.viscous_v_s,
-            "latency_s": simulation._sensor_latency_s,
-            "foot_friction": model.geom_friction[feet, 0],
-            "knee_friction_nm": model.dof_frictionloss[knees],
-        }
-
-    def test_every_draw_fills_its_range_and_does_not_add_up(self, robot):
-        simulation, fresh = MinitaurSimulation(robot), MinitaurSimulation(robot)
-        rng = np.random.default_rng(0)
-        draws = []
-        for _ in range(40):
-            simulation.randomise(rng)
-            draws.append(self.drawn(simulation, fresh))
-        for name, (low, high) in self.RANGES.items():
-            values = np.concatenate([np.ravel(each[name]) for each in draws])
-            assert low <= values.min() < low + 0.2 * (high - low), name
-            assert high - 0.2 * (high - low) < values.max() <= high, name
-        assert len(set(draws[-1]["strength"])) == 8
-        assert np.ptp(draws[-1]["foot_friction"]) == np.ptp(draws[-1]["knee_friction_nm"]) == 0.0, "one for all legs"
-
-    def test_is_reproducible_and_walks_on(self, robot):
-        ends = []
-        for _ in range(2):
-            simulation = MinitaurSimulation(robot)
-            simulation.randomise(np.random.default_rng(5))
-            ends.append(stand(simulation, 1.0).body.position_m)
-        assert (ends[0] == ends[1]).all()
-        assert ends[0][2] != stand(MinitaurSimulation(robot), 1.0).body.position_m[2]
-
-    def test_friction_of_the_feet_counts(self, robot):
-        """A foot has its own friction, whatever the ground's is: pushed sideways, the slippery robot slides."""
-        slid = []
-        for friction in (0.05, 1.0):
-            simulation = MinitaurSimulation(robot)
-            simulation.model.geom_friction[:, 0] = friction
-            simulation.model.geom_friction[simulation.model.geom("ground").id, 0] = 1.0
-            stand(simulation, 1.0)
-            simulation.data.qvel[1] = 0.5
-            slid.append(stand(simulation, 0.5).body.position_m[1])
-        assert slid[0] > 0.1
-        assert slid[1] < 0.05
 
 
 @pytest.mark.parametrize("terrain", TERRAINS)
