@@ -10,6 +10,7 @@ policy.safetensors   exported policy
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from rosac_common.transition import Transition
 
 from sac_learner.atomic_file import write_atomic
 from sac_learner.gym.settings import GymSettings
-from sac_learner.learning import replay
+from sac_learner.learning import replay, resume
 from sac_learner.learning.checkpoint import CheckpointError, CheckpointStore, Progress, differences
+from sac_learner.learning.replay import ReplayBuffer
 from sac_learner.learning.replay_log import Kind, ReplayLog
 from sac_learner.policy import PolicyWeights
 from sac_learner.runs.run_files import RunFiles
@@ -89,9 +91,10 @@ class GymStorage:
         """
         self.files = RunFiles(directory)
         self._lock = self.files.lock()
+        self._document = {"format": FORMAT, "format_version": FORMAT_VERSION, **document}
         try:
-            text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **document}, indent=2)
-            write_atomic(directory / _DOCUMENT, text.encode() + b"\n")
+            if not (directory / _DOCUMENT).exists():
+                self.keep_document()
             self._log = ReplayLog(
                 self.files.replay,
                 task_name=document["env_id"],
@@ -104,21 +107,27 @@ class GymStorage:
             raise
         self.notes = self._log.repairs
         self.session = len(self._log.segments)
-        records = [segment.records for segment in self._log.segments if len(segment.records)]
-        self.stamps_s = np.concatenate([np.empty(0), *(each["stamp_s"] for each in records)])  # robot time of each row
-        self.robot_time_s = float(self.stamps_s[-1]) if len(self.stamps_s) else 0.0
-        self.rows = self._rows(records, observation_size, action_size)
-        self._log.segments.clear()
+        self.count = self._log.record_count  # of steps: all that such a log holds
+        stamps_s = [segment.records["stamp_s"][-1] for segment in self._log.segments if len(segment.records)]
+        self.robot_time_s = float(stamps_s[-1]) if stamps_s else 0.0
         self._checkpoints = CheckpointStore(
             self.files.checkpoints, task_name=document["env_id"], keep=document["keep_checkpoints"]
         )
 
-    @staticmethod
-    def _rows(records: Sequence[Any], observation_size: int, action_size: int) -> replay.Array:
-        names = ("observation", "executed_action", "next_observation", "reward", "end_reason")
-        tables = [replay.rows(*(each[name] for name in names)) for each in records]
-        empty = np.empty((0, replay.ReplayBuffer.row_size(observation_size, action_size)), dtype=np.float32)
-        return np.concatenate(tables) if tables else empty
+    def keep_document(self) -> None:
+        """Write what this run is: once it is known that the directory's is the same, as the number of steps may differ.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        text = json.dumps(self._document, indent=2)
+        write_atomic(self.files.directory / _DOCUMENT, text.encode() + b"\n")
+
+    def fill(self, memory: ReplayBuffer, taken: int) -> tuple[deque[replay.Array], deque[float]]:
+        """The first `taken` steps into the replay memory; rows and robot times [s] of those behind them. Once."""
+        waiting = resume.fill(memory, self._log.segments, taken)
+        self._log.segments.clear()
+        return waiting
 
     def append(self, transition: Transition) -> None:
         """Hand a transition to the operating system: a killed process loses none.
@@ -139,10 +148,10 @@ class GymStorage:
         progress = self._checkpoints.load_newest(learner)
         if progress is None:
             return None, []
-        if progress.transitions > len(self.rows):
+        if progress.transitions > self.count:
             raise CheckpointError(
                 f"the newest checkpoint in {self.files.checkpoints} was made after {progress.transitions} "
-                f"transitions, the replay log holds {len(self.rows)}: restore {self.files.replay} from a copy, or "
+                f"transitions, the replay log holds {self.count}: restore {self.files.replay} from a copy, or "
                 "start a new run"
             )
         path = self.files.evaluation

@@ -96,13 +96,13 @@ class GymTraining:
         """The directory, with everything brought to where its run stopped."""
         storage = GymStorage(directory, to_mapping(self.settings), *self._sizes)
         try:
-            rows, stamps_s = storage.rows, storage.stamps_s
-            if len(rows) > self.settings.steps:
+            if storage.count > self.settings.steps:
                 raise GymRunError(
-                    f"{directory} holds {len(rows)} steps, more than the {self.settings.steps} asked for: ask for at "
-                    f"least {len(rows)} steps"
+                    f"{directory} holds {storage.count} steps, more than the {self.settings.steps} asked for: ask for "
+                    f"at least {storage.count} steps"
                 )
             progress, self.evaluations = storage.load(self._learner)
+            storage.keep_document()
         except BaseException:
             storage.close()
             raise
@@ -112,12 +112,11 @@ class GymTraining:
             if note := self._pacer.resume(taken, progress.updates, progress.pace):
                 self.notes.append(note)
             self._sampling.bit_generator.state = progress.sampling
-        self._memory.extend(rows[:taken])
-        self._relearned.extend(zip(rows[taken:], stamps_s[taken:].tolist(), strict=True))
+        self._relearned.extend(zip(*storage.fill(self._memory, taken), strict=True))
         self.notes += storage.notes
-        if len(rows):
+        if storage.count:
             self.notes.append(
-                f"resumed at {taken} steps and {self._pacer.updates} updates; {len(rows) - taken} more steps of the "
+                f"resumed at {taken} steps and {self._pacer.updates} updates; {len(self._relearned)} more steps of the "
                 "replay log are learned from first"
             )
         return storage

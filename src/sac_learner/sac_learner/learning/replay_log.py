@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import mmap
 import os
 import struct
 import zlib
@@ -90,7 +91,8 @@ class ReplayLog:
     def __init__(
         self, directory: Path, *, task_name: str, observation_size: int, action_size: int, sync_period_s: float
     ) -> None:
-        """Open or make a log; a tail that a crash tore off is cut and kept beside the segment as `.cut`.
+        """Open or make a log. What is there stays as it is until something is written: whoever refuses to go on with it
+        changes nothing. Then a tail that a crash tore off is cut, and kept beside its segment as `.cut`.
 
         Raises:
             ReplayLogError: of another task, sizes or version, a segment missing, or damaged before its tail.
@@ -109,6 +111,7 @@ class ReplayLog:
         self._path = directory
         self._header: dict[str, Any] = {}
         self._pending: list[tuple[str, int, bytes]] = []  # session, size of sensor ages, record
+        self._torn: tuple[Path, int] | None = None  # the segment with a torn tail, and where that begins
         self.repairs: list[str] = []
         self.segments = self._read()
         self.record_count = sum(len(segment.records) for segment in self.segments)
@@ -193,6 +196,9 @@ class ReplayLog:
 
     def _write_run(self) -> None:
         """Write the held records up to the next change of session with one system call."""
+        if self._torn is not None:
+            self._cut(*self._torn)
+            self._torn = None
         session_id, ages_size, _ = self._pending[0]
         self._select_segment(session_id, ages_size)
         count = next(
@@ -246,7 +252,7 @@ class ReplayLog:
         return segments
 
     def _read_segment(self, path: Path, *, last: bool) -> Segment:
-        data = path.read_bytes()
+        data = _mapped(path)
         header, start = _decode_header(path, data)
         for name, value in self._identity.items():
             if header[name] != value:
@@ -255,27 +261,44 @@ class ReplayLog:
                     "use another run name or the settings of that run"
                 )
         dtype = record_dtype(header["observation_size"], header["action_size"], header["sensor_ages_size"])
-        count = _whole_records(data, start, dtype.itemsize)
-        end = start + count * dtype.itemsize
+        whole = _whole_records(data, start, dtype.itemsize)
+        count = len(whole) if whole.all() else int(whole.argmin())  # before the first bad one
+        end, behind = start + count * dtype.itemsize, int(whole[count:].sum())
         if end < len(data):
-            self._cut(path, data, end, last=last)
+            self._note_tail(path, len(data), end, behind, last=last)
         self._header, self._path = header, path
         records = np.frombuffer(data, dtype, count=count, offset=start)
         return Segment(path, header["session_id"], header["first_index"], records)
 
-    def _cut(self, path: Path, data: bytes, end: int, *, last: bool) -> None:
-        if not last:
+    def _note_tail(self, path: Path, size: int, end: int, behind: int, *, last: bool) -> None:
+        """A crash tears nothing but the end off: with anything whole behind it, it is damage of another kind."""
+        if behind or not last:
+            follows = f"{behind} whole records" if behind else "other segments"
+            remedy = f"; to go on without those, cut it: truncate -s {end} {path}" if last else ""
             raise ReplayLogError(
-                f"{path} is damaged at byte {end} of {len(data)}, and other segments follow it: "
-                "restore the replay directory from a copy"
+                f"{path} is damaged at byte {end} of {size}, and {follows} follow: restore the replay directory from a "
+                f"copy{remedy}"
             )
-        cut = path.with_suffix(f"{_SUFFIX}.{end}.cut")
-        write_atomic(cut, data[end:])
+        self._torn = path, end
+        self.repairs.append(
+            f"{path}: the last {size - end} bytes were torn by a crash; they are kept as {_cut_path(path, end).name} "
+            "once the log is written to"
+        )
+
+    def _cut(self, path: Path, end: int) -> None:
+        write_atomic(_cut_path(path, end), path.read_bytes()[end:])
         os.truncate(path, end)
         sync_directory(path.parent)
-        self.repairs.append(
-            f"{path}: the last {len(data) - end} bytes were torn by a crash; cut, and kept as {cut.name}"
-        )
+
+
+def _cut_path(path: Path, end: int) -> Path:
+    return path.with_suffix(f"{_SUFFIX}.{end}.cut")
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """The file's bytes, read as they are needed: a log may be larger than what memory is left."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
 def _encode_header(header: dict[str, Any]) -> bytes:
@@ -283,9 +306,9 @@ def _encode_header(header: dict[str, Any]) -> bytes:
     return _PREFIX.pack(_MAGIC, len(text), zlib.crc32(text)) + text
 
 
-def _decode_header(path: Path, data: bytes) -> tuple[dict[str, Any], int]:
+def _decode_header(path: Path, data: mmap.mmap | bytes) -> tuple[dict[str, Any], int]:
     """The JSON header and the offset of the first record."""
-    if len(data) < _PREFIX.size or not data.startswith(_MAGIC):
+    if len(data) < _PREFIX.size or data[: len(_MAGIC)] != _MAGIC:
         raise ReplayLogError(f"{path} is not a replay log of rosac: it starts with {data[:8]!r}")
     _, length, crc = _PREFIX.unpack_from(data)
     start = _PREFIX.size + length
@@ -303,13 +326,11 @@ def _decode_header(path: Path, data: bytes) -> tuple[dict[str, Any], int]:
     return header, start
 
 
-def _whole_records(data: bytes, start: int, size: int) -> int:
-    """Number of records before the first one that is incomplete or whose checksum is wrong."""
+def _whole_records(data: mmap.mmap | bytes, start: int, size: int) -> npt.NDArray[np.bool_]:
+    """Which records have the checksum that they should have; what is left of one at the end is none."""
     view, count = memoryview(data), (len(data) - start) // size
     table = np.frombuffer(data, np.uint8, count * size, start).reshape(count, size)
     checksums = table[:, -4:].copy().view("<u4")[:, 0].tolist()
-    for i, expected in enumerate(checksums):
-        begin = start + i * size
-        if zlib.crc32(view[begin : begin + size - 4]) != expected:
-            return i
-    return count
+    begins = range(start, start + count * size, size)
+    found = (zlib.crc32(view[begin : begin + size - 4]) for begin in begins)
+    return np.fromiter((a == b for a, b in zip(found, checksums, strict=True)), dtype=bool, count=count)

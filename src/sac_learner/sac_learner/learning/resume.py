@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,26 +14,49 @@ from sac_learner.learning.intake import Intake
 from sac_learner.learning.replay_log import Kind, Segment
 
 Numbers = npt.NDArray[np.int64]
+# Transitions that are read at once: 10 MB of Minitaur's.
+_AT_ONCE = 10_000
 
 
-def restore(segments: Iterable[Segment], intake: Intake) -> tuple[list[replay.Array], int]:
-    """Bring a fresh intake to what a log holds.
+class ReplayTable(Protocol):
+    """A replay memory, on the CPU or on a GPU."""
 
-    Returns:
-        Tables of rows of the replay memory, in the order of the log, and the policy version of the newest transition.
-    """
-    tables, newest_version = [], 0
+    def extend(self, rows: replay.Array) -> None:
+        """Store many transitions, oldest first."""
+
+
+def restore(segments: Iterable[Segment], intake: Intake) -> int:
+    """Bring a fresh intake to what a log holds; returns the policy version of the newest transition."""
+    newest_version = 0
     for segment in segments:
-        records = segment.records
-        stored = records[records["kind"] <= Kind.REPAIRED]
-        if len(stored):
-            columns = (
-                stored[name] for name in ("observation", "executed_action", "next_observation", "reward", "end_reason")
-            )
-            tables.append(replay.rows(*columns))
-            newest_version = int(stored["policy_version"][-1])
-        _restore_numbers(segment.session_id, records, intake)
-    return tables, newest_version
+        stored = segment.records["kind"] <= Kind.REPAIRED
+        if stored.any():
+            newest_version = int(segment.records["policy_version"][stored][-1])
+        _restore_numbers(segment.session_id, segment.records, intake)
+    return newest_version
+
+
+def _tables(segments: Iterable[Segment]) -> Iterator[tuple[replay.Array, npt.NDArray[np.float64]]]:
+    """The transitions of a log in its order, as rows [n, row_size] with robot times [s]; a few at a time, so that
+    nothing but the replay memory takes much memory."""
+    names = ("observation", "executed_action", "next_observation", "reward", "end_reason")
+    for segment in segments:
+        for begin in range(0, len(segment.records), _AT_ONCE):
+            part = segment.records[begin : begin + _AT_ONCE]
+            part = part[part["kind"] <= Kind.REPAIRED]
+            yield replay.rows(*(part[name] for name in names)), part["stamp_s"]
+
+
+def fill(memory: ReplayTable, segments: Iterable[Segment], taken: int) -> tuple[deque[replay.Array], deque[float]]:
+    """The first `taken` transitions of a log into the replay memory; the rows of the others, and their times [s]."""
+    waiting, stamps_s = deque[replay.Array](), deque[float]()
+    for rows, times_s in _tables(segments):
+        now = max(0, min(taken, len(rows)))
+        taken -= now
+        memory.extend(rows[:now])
+        waiting.extend(row.copy() for row in rows[now:])
+        stamps_s.extend(times_s[now:].tolist())
+    return waiting, stamps_s
 
 
 def _restore_numbers(session_id: str, records: npt.NDArray[np.void], intake: Intake) -> None:

@@ -24,7 +24,7 @@ from sac_learner.learning.intake import Intake, Verdict
 from sac_learner.learning.pacing import Pacer
 from sac_learner.learning.policy_source import PolicySource
 from sac_learner.learning.replay_log import Kind, ReplayLog
-from sac_learner.learning.resume import restore
+from sac_learner.learning.resume import fill, restore
 from sac_learner.learning.updates import make_updates
 from sac_learner.policy import PolicyWeights
 from sac_learner.runs.run_files import RunFiles, VersionCounter
@@ -101,9 +101,9 @@ class Trainer:
             sync_period_s=settings.storage.log_sync_period_s,
         )
         progress = self.checkpoints.load_newest(self.learner)
+        self.resumed_at = self._resume(progress)
         self._versions = VersionCounter(self.files.versions, progress.policy_version if progress else 0)
         self.policies = PolicySource(self._versions, settings.policy_interval_updates)
-        self.resumed_at = self._resume(progress)
         self._saved_updates = self.pacer.updates
         if progress is None:
             self.export_policy(self.files.untrained_policy)
@@ -111,8 +111,7 @@ class Trainer:
     def _resume(self, progress: Progress | None) -> int:
         """Bring everything to where the run stopped; the transitions at the checkpoint, 0 without one."""
         taken = progress.transitions if progress else 0
-        tables, self._newest_version = restore(self.log.segments, self.intake)
-        self.log.segments.clear()
+        self._newest_version = restore(self.log.segments, self.intake)
         self.notes += self.log.repairs
         stored = self.intake.counters.stored
         if taken > stored:
@@ -120,9 +119,8 @@ class Trainer:
                 f"the newest checkpoint in {self.files.checkpoints} was made after {taken} transitions, the replay log "
                 f"holds {stored}: restore {self.files.replay} from a copy, or start a new run"
             )
-        rows = np.concatenate(tables) if tables else np.empty((0, 0), dtype=np.float32)
-        self.memory.extend(rows[:taken])
-        self._waiting.extend(rows[taken:])
+        self._waiting, _ = fill(self.memory, self.log.segments, taken)
+        self.log.segments.clear()
         self._restored = len(self._waiting)
         if progress:
             if note := self.pacer.resume(taken, progress.updates, progress.pace):

@@ -201,6 +201,10 @@ def test_a_killed_run_repeats_its_updates_and_goes_on(tmp_path):
     resumed.close()
 
 
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
 def test_a_run_killed_before_its_first_checkpoint_loses_no_step(tmp_path):
     first = trained(GymTraining(settings(), tmp_path), until=13)
     first.close()
@@ -232,8 +236,10 @@ def test_another_run_is_refused(tmp_path):
         GymTraining(settings(), tmp_path)
     with pytest.raises(GymRunError, match="seed is 0 there and 3 here; sac.discount is 0.99 there and 0.5 here"):
         GymTraining(settings(seed=3, sac__discount=0.5), tmp_path, resume=True)
+    before = contents(tmp_path)
     with pytest.raises(GymRunError, match="ask for at least 50 steps"):
-        GymTraining(settings(steps=49), tmp_path, resume=True)
+        GymTraining(settings(steps=49, evaluation_interval_steps=7), tmp_path, resume=True)
+    assert contents(tmp_path) == before, "nothing is changed by a run that is refused"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(GymRunError, match="holds thesis.tex and no gym.json"):
@@ -255,13 +261,17 @@ def test_damage_is_refused(tmp_path):
     newest = sorted((tmp_path / "checkpoints").glob("*.safetensors"))[-1]
     whole = newest.read_bytes()
     newest.write_bytes(whole[:-5])
+    before = contents(tmp_path)
     with pytest.raises(CheckpointError, match="delete it to resume from"):
-        GymTraining(settings(), tmp_path, resume=True)
+        GymTraining(settings(steps=60, evaluation_interval_steps=7), tmp_path, resume=True)
+    assert contents(tmp_path) == before
     newest.write_bytes(whole)
     log = tmp_path / "replay" / "000000.replay"
     log.write_bytes(log.read_bytes()[:-200])
+    before = contents(tmp_path)
     with pytest.raises(CheckpointError, match="the replay log holds 4[0-9]"):
         GymTraining(settings(), tmp_path, resume=True)
+    assert contents(tmp_path) == before
     (tmp_path / "gym.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(GymRunError, match=r"cannot read .*gym.json"):
         GymTraining(settings(), tmp_path, resume=True)

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import shutil
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_order_over_changing_sessions_and_restarts_is_kept(tmp_path):
     assert len(log.segments) == 4
 
 
-def test_a_tail_torn_at_any_byte_is_cut_kept_and_reported(tmp_path):
+def test_a_tail_torn_at_any_byte_is_reported_and_cut_and_kept_when_the_log_is_written_to(tmp_path):
     write(tmp_path / "whole", [make_transition(i) for i in range(3)])
     data = (tmp_path / "whole" / "000000.replay").read_bytes()
     end_of_second = len(data) - RECORD
@@ -84,11 +85,13 @@ def test_a_tail_torn_at_any_byte_is_cut_kept_and_reported(tmp_path):
         log = open_log(directory)
         assert [entry[1] for entry in stored(log)] == [0, 1]
         assert bool(log.repairs) == (size > end_of_second)
+        open_log(directory).close()
+        assert {path.name: path.read_bytes() for path in directory.iterdir()} == {"000000.replay": data[:size]}
+        log.append(make_transition(2), Kind.RECEIVED)
+        log.close()
         if log.repairs:
             assert (directory / f"000000.replay.{end_of_second}.cut").read_bytes() == data[end_of_second:size]
             assert "torn" in log.repairs[0]
-        log.append(make_transition(2), Kind.RECEIVED)
-        log.close()
         assert (directory / "000000.replay").read_bytes() == data
         shutil.rmtree(directory)
 
@@ -103,6 +106,39 @@ def test_a_changed_byte_in_the_tail_is_noticed(tmp_path, byte):
     log = open_log(tmp_path)
     assert [entry[1] for entry in stored(log)] == [0, 1]
     assert log.repairs
+
+
+@pytest.mark.parametrize(("damaged", "behind"), [(0, 5), (3, 2), (4, 1)])
+def test_damage_with_whole_records_behind_it_is_no_torn_tail(tmp_path, damaged, behind):
+    write(tmp_path, [make_transition(i) for i in range(6)])
+    path = tmp_path / "000000.replay"
+    data = bytearray(path.read_bytes())
+    begin = len(data) - (6 - damaged) * RECORD
+    data[begin + 20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ReplayLogError) as error:
+        open_log(tmp_path)
+    assert f"is damaged at byte {begin} of {len(data)}, and {behind} whole records follow" in str(error.value)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {path.name: bytes(data)}
+    # The remedy that it names.
+    os.truncate(path, int(re.search(r"truncate -s (\d+) ", str(error.value))[1]))
+    assert [entry[1] for entry in stored(open_log(tmp_path))] == list(range(damaged))
+
+
+def test_a_torn_tail_is_cut_before_another_session_is_written(tmp_path):
+    write(tmp_path, [make_transition(i) for i in range(3)])
+    path = tmp_path / "000000.replay"
+    os.truncate(path, path.stat().st_size - 5)
+    log = open_log(tmp_path)
+    log.append(make_transition(0, "b"), Kind.RECEIVED)
+    log.close()
+    assert [entry[:2] for entry in stored(open_log(tmp_path))] == [("a", 0), ("a", 1), ("b", 0)]
+
+
+def test_an_empty_file_is_no_log(tmp_path):
+    (tmp_path / "000000.replay").touch()
+    with pytest.raises(ReplayLogError, match="is not a replay log"):
+        open_log(tmp_path)
 
 
 def test_zero_pages_left_by_a_power_cut_are_no_records(tmp_path):

@@ -76,9 +76,23 @@ def test_each_gradient_step_has_a_fresh_batch(tmp_path, monkeypatch):
     trainer, batches = Trainer(learner_settings(tmp_path, pacing__updates_per_step=4.0)), []
     real = trainer.memory.sample
     monkeypatch.setattr(trainer.memory, "sample", lambda *a: batches.append(real(*a)) or batches[-1])
+    used, update = [], trainer.learner.update
+    monkeypatch.setattr(trainer.learner, "update", lambda batch: used.append(batch) or update(batch))
     feed(trainer, range(30))
     assert len(batches) == trainer.pacer.updates == 40
     assert len({batch.reward.tobytes() for batch in batches}) == 40
+    assert [id(batch) for batch in used] == [id(batch) for batch in batches], "what is drawn is what is learned from"
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_counts_on_it(tmp_path, monkeypatch):
+    trainer, done = Trainer(learner_settings(tmp_path)), []
+    for transition in (make_transition(i) for i in range(5)):
+        trainer.offer(transition)
+    sync, save = trainer.log.sync, trainer.checkpoints.save
+    monkeypatch.setattr(trainer.log, "sync", lambda: done.append("log") or sync())
+    monkeypatch.setattr(trainer.checkpoints, "save", lambda *a: done.append(trainer.log.pending_bytes) or save(*a))
+    assert trainer.save()
+    assert done == ["log", 0]
 
 
 @pytest.mark.parametrize("killed_after", [3, 21, 46, 60, 77])
@@ -314,9 +328,19 @@ def test_checkpoint_without_its_log_is_refused(tmp_path):
     trainer = Trainer(learner_settings(tmp_path))
     feed(trainer, range(50))
     trainer.close()
+    log = tmp_path / "replay" / "000000.replay"
+    os.truncate(log, log.stat().st_size - 1)
+    before = contents(tmp_path)
+    with pytest.raises(CheckpointError, match=r"made after 50 transitions, the replay log holds 49: restore"):
+        Trainer(learner_settings(tmp_path))
+    assert contents(tmp_path) == before, "nothing is changed by a start that is refused"
     shutil.rmtree(tmp_path / "replay")
     with pytest.raises(CheckpointError, match=r"made after 50 transitions, the replay log holds 0: restore"):
         Trainer(learner_settings(tmp_path))
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
