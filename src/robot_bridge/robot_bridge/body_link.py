@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from robot_bridge.backend import RobotState
 from robot_bridge.body_limits import BodyLimits
-from robot_bridge.body_state import BodyState, Vector, imu_problem, odometry_problem, yaw_rad
+from robot_bridge.body_state import BodyState, Vector, imu_problem, odometry_problem, upright
 
 
 class ImuReading(NamedTuple):
@@ -30,6 +29,7 @@ class OdometryReading(NamedTuple):
     position_m: Vector  # (3,) in the world
     quaternion: Vector  # (4,) w, x, y, z: from the body's frame to the world's
     velocity_m_s: Vector  # (3,) in the body's frame (REP-105: child_frame_id)
+    angular_velocity_rad_s: Vector  # (3,) there, too; nobody needs it
 
 
 def imu_of(body: BodyState) -> ImuReading:
@@ -39,27 +39,13 @@ def imu_of(body: BodyState) -> ImuReading:
 
 def odometry_of(body: BodyState) -> OdometryReading:
     """What odometry reads of a body."""
-    velocity = rotation(body.quaternion).T @ body.linear_velocity_m_s
-    return OdometryReading(body.time_ns, body.position_m, body.quaternion, velocity)
-
-
-def rotation(quaternion: Vector) -> np.ndarray:
-    """The matrix (3, 3) that turns the body's frame into the world's; `quaternion` is w, x, y, z."""
-    w, x, y, z = quaternion
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
+    return OdometryReading(
+        body.placed_ns,
+        body.position_m,
+        body.quaternion if body.odometry_quaternion is None else body.odometry_quaternion,
+        body.linear_velocity_m_s,
+        body.angular_velocity_rad_s if body.odometry_rates_rad_s is None else body.odometry_rates_rad_s,
     )
-
-
-def _turned(quaternion: Vector, angle_rad: float) -> Vector:
-    """The orientation after a turn about the world's z axis."""
-    w, x, y, z = quaternion
-    cosine, sine = math.cos(angle_rad / 2), math.sin(angle_rad / 2)
-    return np.array([cosine * w - sine * z, cosine * x - sine * y, cosine * y + sine * x, cosine * z + sine * w])
 
 
 class BodyWatch:
@@ -92,7 +78,7 @@ class BodyWatch:
         # A clock that was set back is no excuse for a jump.
         elapsed_s = 0.0 if before is None else abs(reading.time_ns - before.time_ns) * 1e-9
         known = before.position_m if before is not None and elapsed_s > 0.0 else None
-        problem = odometry_problem(*reading[1:], known, elapsed_s, self._limits.fastest_m_s)
+        problem = odometry_problem(*reading[1:4], known, elapsed_s, self._limits.fastest_m_s)
         if problem:
             self._bad["odom"] = problem, now_s
         finite = bool(np.isfinite(reading.position_m).all())
@@ -146,33 +132,26 @@ class BodyWatch:
         """Why the robot must not be armed as it lies there; empty: it may."""
         if self._imu is None:
             return "imu/data was never heard: start its driver"
-        upright = float(rotation(self._imu.quaternion)[2, 2])
-        if upright >= self._limits.arm_upright:
+        up = upright(self._imu.quaternion)
+        if up >= self._limits.arm_upright:
             return ""
         return (
-            f"the robot lies with {upright:.2f} of its z axis up, at least {self._limits.arm_upright:g} is needed: set "
+            f"the robot lies with {up:.2f} of its z axis up, at least {self._limits.arm_upright:g} is needed: set "
             "it on its feet"
         )
 
     def body(self) -> BodyState | None:
-        """The newest readings as one state, at the time of the inertial one; None: one of them is missing.
-
-        Roll and pitch are the inertial sensor's, the heading is the odometry's: an inertial sensor's drifts, and starts
-        anywhere, while what is walked is counted in the odometry's world.
-        """
+        """The newest readings as one state; None: one of them is missing."""
         imu, odometry = self._imu, self._odometry
         if imu is None or odometry is None:
             return None
-        quaternion = _turned(imu.quaternion, yaw_rad(odometry.quaternion) - yaw_rad(imu.quaternion))
-        velocity = rotation(quaternion) @ odometry.velocity_m_s
         return BodyState(
-            imu.time_ns,
-            quaternion,
-            imu.angular_velocity_rad_s,
-            imu.linear_acceleration_m_s2,
+            *imu[:4],
             odometry.position_m,
-            velocity,
+            odometry.velocity_m_s,
             odometry.time_ns,
+            odometry.quaternion,
+            odometry.angular_velocity_rad_s,
         )
 
     @property

@@ -7,7 +7,7 @@ from nav_msgs.msg import Odometry
 from rosac_common.messages import nanoseconds, stamp_from_nanoseconds
 from sensor_msgs.msg import Imu
 
-from robot_bridge.body_link import ImuReading, OdometryReading, rotation
+from robot_bridge.body_link import ImuReading, OdometryReading, odometry_of
 from robot_bridge.body_state import BodyState
 
 # REP-145 and Imu.msg: a covariance that begins so marks what a sensor does not measure. The linear acceleration may be
@@ -30,13 +30,13 @@ def imu_message(body: BodyState) -> Imu:
 
 def odometry_message(body: BodyState) -> Odometry:
     """Where a body is and how fast it moves; velocities in the body's frame."""
-    message = Odometry()
-    message.header.stamp = stamp_from_nanoseconds(body.time_ns)
+    message, reading = Odometry(), odometry_of(body)
+    message.header.stamp = stamp_from_nanoseconds(reading.time_ns)
     message.header.frame_id, message.child_frame_id = WORLD_FRAME, BODY_FRAME
-    _set(message.pose.pose.position, "xyz", body.position_m)
-    _set(message.pose.pose.orientation, "wxyz", body.quaternion)
-    _set(message.twist.twist.linear, "xyz", rotation(body.quaternion).T @ body.linear_velocity_m_s)
-    _set(message.twist.twist.angular, "xyz", body.angular_velocity_rad_s)
+    _set(message.pose.pose.position, "xyz", reading.position_m)
+    _set(message.pose.pose.orientation, "wxyz", reading.quaternion)
+    _set(message.twist.twist.linear, "xyz", reading.velocity_m_s)
+    _set(message.twist.twist.angular, "xyz", reading.angular_velocity_rad_s)
     return message
 
 
@@ -59,6 +59,7 @@ def odometry_reading(message: Odometry) -> OdometryReading:
         _get(message.pose.pose.position, "xyz"),
         _get(message.pose.pose.orientation, "wxyz"),
         _get(message.twist.twist.linear, "xyz"),
+        _get(message.twist.twist.angular, "xyz"),
     )
 
 

@@ -20,17 +20,30 @@ def yaw_rad(quaternion: Vector) -> float:
     return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
+def upright(quaternion: Vector) -> float:
+    """The part of the body's z axis that points up: 1 upright, -1 upside down. `quaternion` is w, x, y, z."""
+    _, x, y, _ = quaternion
+    return 1 - 2 * (x * x + y * y)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BodyState:
-    """One reading of the body. Its frame: x forward, y left, z up; the world's: z up (REP-103)."""
+    """One reading of the body: by an inertial sensor, and from `position_m` on by odometry. The body's frame: x
+    forward, y left, z up; the world's: z up (REP-103).
 
-    time_ns: int  # robot time of the reading
+    Roll and pitch are the inertial sensor's, the heading is the odometry's: an inertial sensor's drifts, and starts
+    anywhere, while what is walked is counted in the odometry's world.
+    """
+
+    time_ns: int  # robot time of the inertial sensor's reading
     quaternion: Vector  # (4,) w, x, y, z: from the body's frame to the world's
     angular_velocity_rad_s: Vector  # (3,) in the body's frame
     linear_acceleration_m_s2: Vector  # (3,) in the body's frame; +g upwards at rest (REP-145)
     position_m: Vector  # (3,) in the world
-    linear_velocity_m_s: Vector  # (3,) in the world
-    position_time_ns: int | None = None  # robot time of the position; None: that of the rest
+    linear_velocity_m_s: Vector  # (3,) in the body's frame (REP-105)
+    position_time_ns: int | None = None  # robot time of the odometry; None: that of the inertial sensor
+    odometry_quaternion: Vector | None = None  # (4,) the odometry's own orientation; None: that of the inertial sensor
+    odometry_rates_rad_s: Vector | None = None  # (3,) its own angular velocity; None: that of the inertial sensor
 
     @property
     def placed_ns(self) -> int:
@@ -52,13 +65,12 @@ class BodyState:
     @property
     def yaw_rad(self) -> float:
         """About z, in (-pi, pi]; positive: to the left."""
-        return yaw_rad(self.quaternion)
+        return yaw_rad(self.quaternion if self.odometry_quaternion is None else self.odometry_quaternion)
 
     @property
     def upright(self) -> float:
         """The part of the body's z axis that points up: 1 upright, -1 upside down."""
-        _, x, y, _ = self.quaternion
-        return 1 - 2 * (x * x + y * y)
+        return upright(self.quaternion)
 
 
 def _quaternion_problem(quaternion: Vector, whose: str) -> str:

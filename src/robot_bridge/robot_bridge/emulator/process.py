@@ -107,8 +107,7 @@ class EmulatorProcess:
             BackendError: it does not move about, or the emulator is gone.
         """
         values = self.order("body")["body"]
-        times = {name: values.pop(name) for name in ("time_ns", "position_time_ns")}
-        return BodyState(**times, **{name: np.array(value) for name, value in values.items()})
+        return BodyState(**{k: np.array(value) if isinstance(value, list) else value for k, value in values.items()})
 
     def put_back(self) -> None:
         """Set a robot that moves about on its mark."""

@@ -81,7 +81,8 @@ class MinitaurSimulation(MujocoRobot):
         self._own_mass, self._own_inertia = self.model.body_mass.copy(), self.model.body_inertia.copy()
 
     def read(self) -> RobotState:
-        """Joints and body as the sensors see them now. Each call draws noise anew."""
+        """Joints and body as the sensors see them now, late and with noise; the odometry is prompt and exact. Each call
+        draws noise anew."""
         row, own = self._history.at(self._sensor_latency_s), self._own
         deviations = (own.position_noise_rad, own.velocity_noise_rad_s, own.torque_noise_nm)
         for part, deviation in zip((_POSITION, _VELOCITY, _TORQUE), deviations, strict=True):
@@ -92,8 +93,21 @@ class MinitaurSimulation(MujocoRobot):
         quaternion = row[_QUATERNION] / np.linalg.norm(row[_QUATERNION])
         if own.orientation_noise_rad > 0:
             mujoco.mju_quatIntegrate(quaternion, self._rng.normal(0.0, own.orientation_noise_rad, 3), 1.0)
-        position, velocity = self.data.qpos[:3].copy(), self.data.qvel[:3].copy()
-        body = BodyState(self.time_ns, quaternion, row[_RATES], row[_ACCELERATION], position, velocity)
+        # The odometry's. A free body's velocity is in the world's frame, its rates are in its own.
+        qpos, qvel = self.data.qpos.copy(), self.data.qvel.copy()
+        back, velocity = np.zeros(4), np.zeros(3)
+        mujoco.mju_negQuat(back, qpos[3:7])
+        mujoco.mju_rotVecQuat(velocity, qvel[:3], back)
+        body = BodyState(
+            self.time_ns,
+            quaternion,
+            row[_RATES],
+            row[_ACCELERATION],
+            qpos[:3],
+            velocity,
+            odometry_quaternion=qpos[3:7],
+            odometry_rates_rad_s=qvel[3:6],
+        )
         return RobotState(self.time_ns, row[_POSITION], row[_VELOCITY], row[_TORQUE], body=body)
 
     def poll_health(self) -> RobotHealth | None:

@@ -378,6 +378,32 @@ class TestSensors:
         # the odometry is prompt
         np.testing.assert_array_equal(late.read().body.position_m, prompt.read().body.position_m)
 
+    @pytest.mark.parametrize("values", [{}, {"orientation_noise_rad": 0.1, "rate_noise_rad_s": 0.1}], ids=["", "noisy"])
+    def test_odometry_is_prompt_and_exact_in_the_bodys_frame_whatever_the_inertial_sensor_shows(self, robot, values):
+        simulation = with_settings(robot, **values)
+        simulation.data.qpos[2] = 1.0  # in flight
+        simulation.data.qvel[:6] = [0.3, -0.2, 0.5, 0.5, -0.4, 3.0]
+        turns, readings = [], []
+        for _ in range(20):
+            simulation.advance(simulation.time_step_s)
+            readings.append(simulation.read().body)
+            mujoco.mj_kinematics(simulation.model, simulation.data)
+            turns.append(simulation.data.body("chassis").xmat.reshape(3, 3).copy())
+        body, before, turn = readings[-1], readings[-2], turns[-1]
+        heading = math.atan2(turn[1, 0], turn[0, 0])
+        assert body.yaw_rad == pytest.approx(heading, abs=1e-9)
+        assert heading > 0.2
+        # the integrator's own velocity: what the position has changed by in the last step
+        moved_m_s = (body.position_m - before.position_m) / simulation.time_step_s
+        np.testing.assert_allclose(body.linear_velocity_m_s, turn.T @ moved_m_s, atol=1e-9)
+        np.testing.assert_array_equal(body.odometry_rates_rad_s, simulation.data.qvel[3:6])
+        np.testing.assert_array_equal(body.odometry_quaternion, simulation.data.qpos[3:7])
+        # the inertial sensor shows what was 20 ms ago, on top of that its noise
+        w, x, y, z = body.quaternion
+        lean = [2 * (x * z - w * y), 2 * (y * z + w * x)]  # the third row of its matrix
+        error = np.abs(lean - turns[-6][2, :2]).max()
+        assert (error > 1e-3) if values else (error < 1e-9)
+
     # The torque of the first physics step is there 4 ms after the command: 0.05 x 16 / 0.186 = 4.3011 A, 0.43011 Nm.
     @pytest.mark.parametrize(
         ("values", "after_s", "torque_nm"),
