@@ -127,9 +127,17 @@ SYMMETRIES = Symmetries.from_signed([1, 2, 3, -1, -2, -3], [1, 2, -1, -2], *SIZE
 # What mode efficient has, and what else changes an update: none of it may move the optimum.
 VARIANTS = {
     "sac": {},
-    "efficient": {"critic_normalisation": "layer", "symmetry_augmentation": True},
-    "batch_norm": {"critic_normalisation": "batch", "tau": 1.0, "adam_beta_1": 0.5, "updates": 2 * UPDATES},
-    "delayed_actor": {"actor_interval": 2},
+    "efficient": {
+        "critic_normalisation": "batch",
+        "tau": 1.0,
+        "adam_beta_1": 0.5,
+        "actor_interval": 3,
+        "policy_smoothing": 0.01,
+        "symmetry_augmentation": True,
+        "gradients": "compiled",
+        "updates": 2 * UPDATES,
+    },
+    "layer_norm": {"critic_normalisation": "layer", "symmetry_augmentation": True},
     "bfloat16": {"products": "bfloat16"},
 }
 

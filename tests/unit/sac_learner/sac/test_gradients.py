@@ -195,6 +195,65 @@ def test_wrong_gradients_are_found_at_the_start_and_not_used(module, broken, mon
     assert isinstance(made._gradients, PlainGradients)
 
 
+def target_is_the_critic(made):
+    made._target = made._critic
+
+
+def critics_biases_are_ignored(made):
+    made._critic = made._critic._replace(biases=[torch.zeros_like(bias) for bias in made._critic.biases])
+
+
+def policys_biases_are_ignored(made):
+    made._policy = made._policy._replace(biases=[torch.zeros_like(bias) for bias in made._policy.biases])
+
+
+def critics_weights_are_a_copy(made):
+    made._critic = made._critic._replace(weights=[weight.clone() for weight in made._critic.weights])
+
+
+def statistics_are_a_copy(made):
+    made._moments = [(mean.clone(), variance.clone()) for mean, variance in made._moments]
+
+
+def temperature_is_a_copy(made):
+    made._log_alpha = made._log_alpha.clone()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "changes"),
+    [
+        (target_is_the_critic, {}),
+        (critics_biases_are_ignored, {}),
+        (policys_biases_are_ignored, {}),
+        (critics_weights_are_a_copy, {}),
+        (statistics_are_a_copy, {"critic_normalisation": "batch", "tau": 1.0}),
+        (temperature_is_a_copy, {}),
+    ],
+)
+def test_a_mistake_about_what_is_equal_or_zero_in_new_networks_is_found_at_the_start(mistake, changes, monkeypatch):
+    right = DerivedGradients.__init__
+
+    def wrong(self, *arguments, **options):
+        right(self, *arguments, **options)
+        mistake(self)
+
+    monkeypatch.setattr(DerivedGradients, "__init__", wrong)
+    settings = from_mapping(SacSettings, {"hidden_sizes": [32, 32], "batch_size": BATCH, **changes})
+    made = SacLearner(settings, OBSERVATION, ACTION, seed=0)
+    assert "they do not agree with the plain ones" in made.fallback
+
+
+def test_a_compiler_that_takes_a_tensor_for_a_constant_is_found_at_the_start(monkeypatch):
+    def frozen(function, arguments):
+        policy = tuple([each.clone() for each in part] for part in arguments[0])
+        return lambda first, *others: function(type(first)(*policy), *others)
+
+    monkeypatch.setattr(learner_module, "compile_for_cpu", frozen)
+    settings = from_mapping(SacSettings, {"hidden_sizes": [32, 32], "batch_size": BATCH, "gradients": "compiled"})
+    made = SacLearner(settings, OBSERVATION, ACTION, seed=0)
+    assert "compiled gradients cannot be used: they do not agree with the plain ones" in made.fallback
+
+
 @pytest.mark.parametrize(("observation_size", "action_size"), [(21, 9), (112, 8)])
 def test_the_check_at_the_start_meets_clipped_standard_deviations_too(observation_size, action_size, monkeypatch):
     """A gradient that ignores the limits is right wherever they are not reached."""

@@ -128,6 +128,19 @@ def test_first_update_equals_an_independent_one(gradients, changes):
         torch.testing.assert_close(dict(learner.target_critic.named_parameters())[name].data, smoothed.data)
 
 
+def test_the_targets_follow_the_critics_in_updates_without_the_actor_too():
+    learner, rng = SacLearner(settings(actor_interval=3), *SIZES, seed=3), np.random.default_rng(0)
+    for _ in range(6):
+        before = {name: value.clone() for name, value in learner.state().items()}
+        learner.update(random_batch(rng))
+        after = learner.state()
+        for name, _ in learner.critic.named_parameters():
+            old, critic = before[f"target_critic.{name}"], after[f"critic.{name}"]
+            smoothed = old + learner.settings.tau * (critic - old)
+            torch.testing.assert_close(after[f"target_critic.{name}"], smoothed)
+            assert not torch.equal(old, smoothed)
+
+
 def test_the_acting_policy_follows_the_trained_one():
     learner, rng = (
         SacLearner(settings(policy_smoothing=0.25, actor_interval=2), *SIZES, seed=3),
