@@ -14,8 +14,8 @@ from sac_learner.learning.intake import Intake
 from sac_learner.learning.replay_log import Kind, Segment
 
 Numbers = npt.NDArray[np.int64]
-# Transitions that are read at once: 10 MB of Minitaur's.
-_AT_ONCE = 10_000
+# Transitions that are read at once: 1 MB of Minitaur's.
+_AT_ONCE = 1000
 
 
 class ReplayTable(Protocol):
