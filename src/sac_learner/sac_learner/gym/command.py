@@ -36,7 +36,7 @@ _OPTIONS = {
 }
 # Seconds between two looks at what is shown.
 _DISPLAY_PERIOD_S = 0.25
-DESCRIPTION = """Trains on a Gymnasium environment with a Box of floats as observation and action space, in this process
+DESCRIPTION = """Trains on a Gymnasium environment with Box spaces of observations and actions, in this process
 and without ROS, and evaluates the deterministic policy on a second environment. docs/gym.md says more."""
 
 

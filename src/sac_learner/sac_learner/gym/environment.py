@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import math
+import traceback
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
-from rosac_common.settings import from_mapping
+from rosac_common.settings import from_mapping, leaves
 
+from sac_learner.gym.spaces import (
+    Array,
+    GymEnvironmentError,
+    ValueProblem,
+    checked_action_space,
+    number,
+    observation_size,
+    vector,
+)
 from sac_learner.sac.settings import RelabellingSettings
-
-Array = npt.NDArray[np.float32]
+from sac_learner.sac.symmetry import Symmetries
 
 # Environments of rosac itself are registered by this module.
 _OWN_NAMESPACE, _OWN_MODULE = "rosac/", "valve_task.env"
-# Dimensions of an observation up to which it is a vector, or a table that may be read as one; above are images.
-_MOST_DIMENSIONS = 2
+_REMEDY = "mend the environment; gymnasium.utils.env_checker.check_env finds what does not follow Gymnasium's API"
+_POLICY_REMEDY = "its weights or the observations are too large: scale observations and rewards towards 1"
 
 
-class GymEnvironmentError(ValueError):
-    """The environment is unknown, cannot be made, or has spaces that rosac cannot learn. The message has the remedy."""
+class BadStepError(RuntimeError):
+    """A step or a reset failed, or gave what cannot be learned from. The message names place, value and remedy."""
 
 
 class StepResult(NamedTuple):
@@ -32,27 +43,32 @@ class StepResult(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-    info: dict[str, Any]
+    success: bool | None  # None: not judged
 
 
 class GymEnvironment:
-    """An environment with Box spaces, its observations flattened and its actions scaled from (-1, 1) to the bounds."""
+    """An environment with Box spaces, its observations flattened and its actions scaled from (-1, 1) to the bounds.
 
-    def __init__(self, env_id: str, *, max_episode_steps: int = 0) -> None:
+    What it gives is checked: nothing that is not finite or of another size gets any further.
+    """
+
+    def __init__(self, env_id: str, *, max_episode_steps: int = 0, use: str = "training") -> None:
         """Make the environment and check its spaces.
 
         Args:
             env_id: the registered id, or `module:id` to import a module of one's own first.
             max_episode_steps: time limit of an episode; 0: the environment's own.
+            use: what it is for, in messages.
 
         Raises:
             GymEnvironmentError: see there.
         """
         self.env_id = env_id
+        self._use = use
         self._environment = _make(env_id, max_episode_steps)
         try:
-            self.observation_size = _observation_size(env_id, self._environment.observation_space)
-            space = _checked_action_space(env_id, self._environment.action_space)
+            self.observation_size = observation_size(env_id, getattr(self._environment, "observation_space", None))
+            space = checked_action_space(env_id, getattr(self._environment, "action_space", None))
         except GymEnvironmentError:
             self._environment.close()
             raise
@@ -61,21 +77,42 @@ class GymEnvironment:
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
         self._low, self._high = low.reshape(-1), high.reshape(-1)
         self._centre, self._half_range = (self._low + self._high) / 2, (self._high - self._low) / 2
+        self.episode, self.episode_step = -1, 0  # number of the present episode, and steps taken in it
+        self.notes: list[str] = []  # for the console
 
     @property
     def robot_time_s(self) -> float | None:
         """Time that the robot has moved [s], resets included; None where the environment does not say."""
-        return getattr(self._environment.unwrapped, "robot_time_s", None)
+        value = self._attribute("robot_time_s")
+        return value if isinstance(value, float) and math.isfinite(value) else None
 
-    @property
-    def symmetries(self) -> tuple[list[int], list[int]]:
-        """Of observation and action, as `Symmetries.from_signed` takes them; empty where the environment names none."""
-        return getattr(self._environment.unwrapped, "symmetries", ([], []))
+    def symmetries(self) -> Symmetries | None:
+        """Of observation and action; None where the environment names none.
 
-    @property
+        Raises:
+            GymEnvironmentError: they do not fit the spaces.
+        """
+        value = self._attribute("symmetries")
+        if value is None:
+            return None
+        if not (isinstance(value, tuple) and len(value) == 2 and all(_is_list_of_int(part) for part in value)):
+            return self._ignore("symmetries", value, "a tuple of two lists of int")
+        try:
+            return Symmetries.from_signed(*value, self.observation_size, self.action_size)
+        except ValueError as error:
+            raise GymEnvironmentError(
+                f"environment '{self.env_id}': {error}; mend its attribute `symmetries`, or train with "
+                "--set sac.symmetry_augmentation=false"
+            ) from error
+
     def relabelling(self) -> RelabellingSettings:
         """Of the target, as `SacLearner` takes it; empty where the environment names none."""
-        return from_mapping(RelabellingSettings, getattr(self._environment.unwrapped, "relabelling", {}), "relabelling")
+        value = self._attribute("relabelling")
+        if isinstance(value, Mapping) and set(value) <= {leaf.name for leaf in leaves(RelabellingSettings)}:
+            return from_mapping(RelabellingSettings, value, f"relabelling of environment '{self.env_id}'")
+        if value is not None:
+            self._ignore("relabelling", value, "a mapping of RelabellingSettings")
+        return RelabellingSettings()
 
     def scaled(self, action: Array) -> npt.NDArray[Any]:
         """An action of the policy [A] in the bounds, shape and dtype of the environment."""
@@ -84,21 +121,75 @@ class GymEnvironment:
         return values.astype(self._action_dtype).reshape(self._action_shape)
 
     def reset(self, seed: int | None = None) -> Array:
-        """Begin an episode; returns the first observation [O]."""
-        return self._flat(self._environment.reset(seed=seed)[0])
+        """Begin an episode; returns the first observation [O].
+
+        Raises:
+            BadStepError: see there.
+        """
+        self.episode, self.episode_step = self.episode + 1, 0
+        with self._named("reset"):
+            given = self._environment.reset(seed=seed)
+            if not (isinstance(given, tuple) and len(given) == 2):
+                raise ValueProblem("it must return (observation, info)")
+            return vector("observation", given[0], self.observation_size)
 
     def step(self, action: Array) -> StepResult:
-        """One step with an action in (-1, 1) [A]."""
-        observation, reward, terminated, truncated, info = self._environment.step(self.scaled(action))
-        return StepResult(self._flat(observation), float(reward), bool(terminated), bool(truncated), info)
+        """One step with an action in (-1, 1) [A].
+
+        Raises:
+            BadStepError: see there.
+        """
+        with self._named(f"step {self.episode_step}", _POLICY_REMEDY):
+            action = vector("action of the policy", action, self.action_size)
+        with self._named(f"step {self.episode_step}"):
+            given = self._environment.step(self.scaled(action))
+            if not (isinstance(given, tuple) and len(given) == 5 and isinstance(given[4], Mapping)):
+                raise ValueProblem("it must return (observation, reward, terminated, truncated, info)")
+            observation, reward, terminated, truncated, info = given
+            success = info.get("is_success")
+            result = StepResult(
+                vector("observation", observation, self.observation_size),
+                number("reward", reward),
+                bool(number("terminated", terminated)),
+                bool(number("truncated", truncated)),
+                None if success is None else bool(number("is_success", success)),
+            )
+        self.episode_step += 1
+        return result
 
     def close(self) -> None:
         """Release what the environment holds."""
         self._environment.close()
 
-    def _flat(self, observation: npt.NDArray[Any]) -> Array:
-        # A copy: environments may hand out the array that they go on writing into.
-        return np.array(observation, dtype=np.float32).reshape(-1)
+    @contextlib.contextmanager
+    def _named(self, what: str, remedy: str = _REMEDY) -> Iterator[None]:
+        """Everything that goes wrong inside as an error that says where and when."""
+        where = f"{self.env_id}, {self._use} episode {self.episode}, {what}"
+        try:
+            yield
+        except ValueProblem as problem:
+            raise BadStepError(f"{where}: {problem}; {remedy}") from None
+        except Exception as error:  # a stranger's environment may raise anything
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            cause = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+            raise BadStepError(f"{where}: {cause}; {remedy}") from error
+
+    def _attribute(self, name: str) -> Any:
+        """An attribute that rosac's own environments have; of a stranger's it may be anything."""
+        try:
+            return getattr(self._environment.unwrapped, name, None)
+        except Exception:
+            return None
+
+    def _ignore(self, name: str, value: Any, expected: str) -> None:
+        self.notes.append(
+            f"the attribute '{name}' of {self.env_id} is not used: it is a {type(value).__name__}, where rosac's own "
+            f"environments have {expected}"
+        )
+
+
+def _is_list_of_int(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int for each in value)
 
 
 def _make(env_id: str, max_episode_steps: int) -> gymnasium.Env:
@@ -120,41 +211,3 @@ def _make(env_id: str, max_episode_steps: int) -> gymnasium.Env:
         ) from error
     except Exception as error:  # the constructor of a stranger may raise anything
         raise GymEnvironmentError(f"environment '{env_id}' cannot be made: {type(error).__name__}: {error}") from error
-
-
-def _observation_size(env_id: str, space: spaces.Space) -> int:
-    if not isinstance(space, spaces.Box):
-        raise GymEnvironmentError(
-            f"environment '{env_id}' has observation space {space}: rosac learns from a Box of floats; flatten it with "
-            "gymnasium.wrappers.FlattenObservation and register the wrapped environment"
-        )
-    if not np.issubdtype(space.dtype, np.floating) or len(space.shape) > _MOST_DIMENSIONS:
-        raise GymEnvironmentError(
-            f"environment '{env_id}' has observations of {space.dtype} {space.shape}: rosac learns from vectors of "
-            "floats, images are a later step; choose an environment with vector observations, or wrap this one with "
-            "gymnasium.wrappers.TransformObservation and register it"
-        )
-    if not (size := int(np.prod(space.shape))):
-        raise GymEnvironmentError(f"environment '{env_id}' has observation space {space}: nothing to learn from")
-    return size
-
-
-def _checked_action_space(env_id: str, space: spaces.Space) -> spaces.Box:
-    if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
-        raise GymEnvironmentError(
-            f"environment '{env_id}' has action space {space}: Soft Actor-Critic as in rosac needs continuous actions, "
-            "a Box of floats; choose an environment or a version of it that has them"
-        )
-    if not np.prod(space.shape):
-        raise GymEnvironmentError(f"environment '{env_id}' has action space {space}: no action to choose")
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise GymEnvironmentError(
-            f"environment '{env_id}' has action space {space}: the policy works in (-1, 1) and is scaled to the "
-            "bounds, so all must be finite; give it finite bounds with gymnasium.wrappers.TransformAction and register "
-            "the wrapped environment"
-        )
-    if not (space.low < space.high).all():
-        raise GymEnvironmentError(
-            f"environment '{env_id}' has action space {space}: every lower bound must be below its upper bound"
-        )
-    return space

@@ -37,6 +37,7 @@ def evaluate(environment: GymEnvironment, policy: DeterministicPolicy, *, episod
 
     Raises:
         EndlessEpisodeError: an episode took more than LONGEST_EPISODE_STEPS.
+        BadStepError: the environment or the policy gave something that is not a finite number.
     """
     returns, successes = [], []
     for episode in range(episodes):
@@ -54,8 +55,8 @@ def evaluate(environment: GymEnvironment, policy: DeterministicPolicy, *, episod
                 "limit with --max-episode-steps"
             )
         returns.append(total)
-        if "is_success" in result.info:
-            successes.append(bool(result.info["is_success"]))
+        if result.success is not None:
+            successes.append(result.success)
     outcome: dict[str, Any] = {"return_mean": float(np.mean(returns))}
     if len(successes) == episodes:
         outcome["success_rate"] = float(np.mean(successes))

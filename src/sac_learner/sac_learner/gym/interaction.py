@@ -15,10 +15,6 @@ RECENT_EPISODES = 25
 _NO_AGES = np.zeros(0, dtype=np.float32)  # in process no reading has an age
 
 
-class NotFiniteError(RuntimeError):
-    """A value that is not finite came from the environment or out of an update. The message says where."""
-
-
 class Interaction:
     """Acts in an environment and counts steps and episodes."""
 
@@ -40,7 +36,7 @@ class Interaction:
         self._robot_time_before_s = robot_time_before_s
         self.recent: deque[tuple[float, bool | None]] = deque(maxlen=RECENT_EPISODES)  # return, success
         self._observation: Array | None = None  # None: an episode has yet to begin
-        self._steps, self._episode, self._episode_step, self._episode_return = 0, 0, 0, 0.0
+        self._steps, self._episode_return = 0, 0.0
 
     @property
     def robot_time_s(self) -> float | None:
@@ -52,24 +48,27 @@ class Interaction:
         """One step with an action drawn from the policy, or uniformly where there is none.
 
         Raises:
-            NotFiniteError: the environment gave such a value.
+            BadStepError: the environment fails, or gave something that is not a finite number.
         """
+        environment = self.environment
         if self._observation is None:
-            self._observation = self.environment.reset(self._seed)
+            self._observation = environment.reset(self._seed)
             self._seed = None
-        observation, size = self._observation, self.environment.action_size
+        observation = self._observation
         if policy is None:
-            action, source, version = self._rng.uniform(-1.0, 1.0, size).astype(np.float32), Source.RANDOM, 0
+            action = self._rng.uniform(-1.0, 1.0, environment.action_size).astype(np.float32)
+            source, version = Source.RANDOM, 0
         else:
             action, source = policy.sample_action(observation, self._noise), Source.POLICY
             version = policy.weights.version
-        result = self.environment.step(action)
+        episode, episode_step = environment.episode, environment.episode_step
+        result = environment.step(action)
         end = EndReason.TIME_LIMIT if result.truncated else EndReason.NONE
         transition = Transition(
             session_id=self._session_id,
             sequence=self._steps,
-            episode=self._episode,
-            step=self._episode_step,
+            episode=episode,
+            step=episode_step,
             policy_version=version,
             source=source,
             end_reason=EndReason.TERMINATED if result.terminated else end,
@@ -82,21 +81,13 @@ class Interaction:
             stamp_s=self.robot_time_s or 0.0,
             action_latency_s=0.0,
         )
-        if problem := transition.problem(self.environment.observation_size, size):
-            raise NotFiniteError(
-                f"{self.environment.env_id}, episode {self._episode}, step {self._episode_step}: {problem}; the "
-                "environment must give finite values"
-            )
         self._count(result)
         return transition
 
     def _count(self, result: StepResult) -> None:
         self._steps += 1
-        self._episode_step += 1
         self._episode_return += result.reward
         self._observation = result.observation
         if result.terminated or result.truncated:
-            success = result.info.get("is_success")
-            self.recent.append((self._episode_return, None if success is None else bool(success)))
-            self._observation = None
-            self._episode, self._episode_step, self._episode_return = self._episode + 1, 0, 0.0
+            self.recent.append((self._episode_return, result.success))
+            self._observation, self._episode_return = None, 0.0

@@ -17,7 +17,7 @@ from rosac_common.settings import to_mapping
 
 from sac_learner.gym.environment import Array, GymEnvironment
 from sac_learner.gym.evaluation import evaluate
-from sac_learner.gym.interaction import Interaction, NotFiniteError
+from sac_learner.gym.interaction import Interaction
 from sac_learner.gym.settings import GymSettings
 from sac_learner.gym.storage import GymRunError, GymStorage, check_fits, stored_run
 from sac_learner.learning.checkpoint import Progress, sampling_state
@@ -25,12 +25,16 @@ from sac_learner.learning.pacing import Pacer
 from sac_learner.learning.replay import ReplayBuffer, row
 from sac_learner.policy import PolicyError, PolicyNetwork, PolicyWeights
 from sac_learner.sac.learner import Metrics, SacLearner
-from sac_learner.sac.symmetry import Symmetries
+from sac_learner.sac.settings import RelabellingSettings
 
 # Uses of the seed; each draws from a generator of its own.
 _LEARNER, _SAMPLING, _EVALUATION, _ACTING, _ENVIRONMENT = range(5)
 # Lists of `result`: always, and where every evaluation has them.
 _LISTS, _OPTIONAL_LISTS = ("steps", "return_mean"), ("success_rate", "robot_time_s")
+
+
+class NotFiniteError(RuntimeError):
+    """A number that came out of an update is not finite. The message names it and the remedy."""
 
 
 class GymTraining:
@@ -55,24 +59,26 @@ class GymTraining:
         self.settings = settings = _completed(settings, directory, resume)
         torch.set_num_threads(settings.thread_count)
         environment, self._evaluation_environment = (
-            GymEnvironment(settings.env_id, max_episode_steps=settings.max_episode_steps) for _ in range(2)
+            GymEnvironment(settings.env_id, max_episode_steps=settings.max_episode_steps, use=use)
+            for use in ("training", "evaluation")
         )
         self._sizes = (environment.observation_size, environment.action_size)
         # More than the training takes need not be reserved.
         self._memory = ReplayBuffer(min(settings.sac.replay_capacity, settings.steps), *self._sizes)
-        symmetries = Symmetries.from_signed(*environment.symmetries, *self._sizes)
+        symmetries = environment.symmetries() if settings.sac.symmetry_augmentation else None
+        relabelling = environment.relabelling() if settings.sac.target_relabelling else RelabellingSettings()
         self._learner = SacLearner(
             settings.sac,
             *self._sizes,
             seed=self._seed(_LEARNER),
             symmetries=symmetries,
-            relabelling=environment.relabelling,
+            relabelling=relabelling,
         )
         self._sampling = np.random.default_rng(self._seed(_SAMPLING))
         self._pacer = Pacer(settings.pacing, start_steps=settings.sac.start_steps, total_steps=settings.steps)
         self.metrics: Metrics = {}
         self.evaluations: list[dict[str, Any]] = []
-        self.notes = [self._memory.announcement()]  # for the console
+        self.notes = [self._memory.announcement(), *environment.notes]  # for the console
         if self._learner.fallback:
             self.notes.append(self._learner.fallback)
         self._relearned: deque[tuple[Array, float]] = deque()  # rows of an earlier process with their robot time
@@ -150,6 +156,7 @@ class GymTraining:
         """One control step and all that follows from it.
 
         Raises:
+            BadStepError: the environment fails, or gave what cannot be learned from; the last checkpoint stays.
             NotFiniteError: see there; the last checkpoint stays.
             EndlessEpisodeError: an evaluation does not end.
             StorageError: the directory cannot be written.

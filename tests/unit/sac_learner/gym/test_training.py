@@ -6,15 +6,15 @@ import helpers.gym_environments  # noqa: F401 - registers them
 import numpy as np
 import pytest
 import torch
+from gymnasium import registry
 from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason, Source
 from sac_learner.gym import evaluation as gym_evaluation
-from sac_learner.gym.environment import GymEnvironment, GymEnvironmentError
+from sac_learner.gym.environment import BadStepError
 from sac_learner.gym.evaluation import EndlessEpisodeError
-from sac_learner.gym.interaction import NotFiniteError
 from sac_learner.gym.settings import GymSettings
 from sac_learner.gym.storage import GymRunError
-from sac_learner.gym.training import GymTraining
+from sac_learner.gym.training import GymTraining, NotFiniteError
 from sac_learner.learning.checkpoint import CheckpointError
 from sac_learner.learning.replay_log import ReplayLog
 from sac_learner.policy import PolicyNetwork, load_policy
@@ -51,50 +51,16 @@ def records(directory, env_id):
     return [record for segment in log.segments for record in segment.records]
 
 
-# --- environment ----------------------------------------------------------------------------------------------------
-
-
-def test_actions_are_scaled_to_the_bounds():
-    environment = GymEnvironment("test/Truncated-v0")
-    for action, expected in (([-1, -1], [-3, 0]), ([1, 1], [1, 0.5]), ([0, 0], [-1, 0.25]), ([0.5, -0.5], [0, 0.125])):
-        scaled = environment.scaled(np.array(action, dtype=np.float32))
-        assert scaled.tolist() == expected
-        assert scaled.dtype == np.float64
-    environment = GymEnvironment("Pendulum-v1")
-    tiny = np.array([1e-9], dtype=np.float32)
-    assert environment.scaled(tiny) == 2 * tiny, "small actions lose nothing"
-    assert environment.scaled(tiny).dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("env_id", "expected"),
-    [
-        ("test/Nothing-v0", "unknown environment 'test/Nothing-v0'"),
-        ("Pendulumm-v1", "Did you mean: `Pendulum`"),
-        ("rosac/DClawTurm-v0", "Did you mean: `DClawTurn`"),
-        ("no_such_module:A-v0", "cannot be made: No module named 'no_such_module'"),
-        ("test/DiscreteAction-v0", r"action space Discrete\(3\).*needs continuous actions"),
-        ("test/IntegerAction-v0", r"action space Box\(0, 5, \(2,\), int64\).*needs continuous actions"),
-        ("test/UnboundedAction-v0", r"action space Box\(-inf, inf.*TransformAction"),
-        ("test/NoRange-v0", "every lower bound must be below"),
-        ("test/Dictionary-v0", r"observation space Dict\(.*FlattenObservation"),
-        ("test/Image-v0", r"observations of uint8 \(16, 16, 3\).*images are a later step"),
-        ("test/FloatImage-v0", r"observations of float32 \(16, 16, 3\).*images are a later step"),
-        ("test/Counts-v0", r"observations of int32 \(3,\).*vectors of floats"),
-    ],
-)
-def test_what_cannot_be_learned_is_refused_with_the_remedy(env_id, expected, tmp_path):
-    with pytest.raises(GymEnvironmentError, match=expected):
-        GymTraining(settings(env_id), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 # --- what is stored -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("env_id", "length", "end"),
-    [("test/Truncated-v0", 5, EndReason.TIME_LIMIT), ("test/Terminated-v0", 3, EndReason.TERMINATED)],
+    [
+        ("test/Truncated-v0", 5, EndReason.TIME_LIMIT),
+        ("test/Terminated-v0", 3, EndReason.TERMINATED),
+        ("test/Ended-v0", 5, EndReason.TERMINATED),
+    ],
 )
 def test_only_a_terminal_state_cuts_the_bootstrap(env_id, length, end, tmp_path):
     made = trained(GymTraining(settings(env_id, steps=30), tmp_path))
@@ -128,13 +94,23 @@ def test_updates_follow_the_mode(ratio, updates):
     assert (made.steps, made.updates) == (50, updates)
 
 
+def test_every_update_draws_a_batch_of_its_own(monkeypatch):
+    made = GymTraining(settings(pacing__updates_per_step=3.0, steps=24))
+    update, batches = made._learner.update, []
+    monkeypatch.setattr(made._learner, "update", lambda batch: batches.append(batch) or update(batch))
+    trained(made)
+    contents = {batch.observation.tobytes() + batch.action.tobytes() for batch in batches}
+    assert len(contents) == len(batches) == made.updates == 12
+
+
 def test_symmetries_and_targets_of_the_environment_reach_the_learner():
     quick = {"steps": 30, "evaluation_interval_steps": 30}
     quick |= {"sac__symmetry_augmentation": True, "sac__target_relabelling": True}
     plain, own = (GymTraining(settings(env_id, **quick)) for env_id in ("Pendulum-v1", "rosac/DClawTurn-v0"))
     assert plain._learner._symmetries is None and plain._learner._relabelling is None
     assert own._learner._relabelling is not None
-    assert own._learner._symmetries.action_order.shape == (len(own._interaction.environment.symmetries[1]) // 9, 9)
+    of_action = own._interaction.environment._environment.unwrapped.symmetries[1]
+    assert own._learner._symmetries.action_order.shape == (len(of_action) // 9, 9)
     trained(own).close()
 
 
@@ -212,6 +188,11 @@ def test_a_run_killed_before_its_first_checkpoint_loses_no_step(tmp_path):
     stored = records(tmp_path, "test/Truncated-v0")
     assert [record["sequence"] for record in stored] == [*range(13), *range(37)]
     assert stored[13]["step"] == 0, "the environment's state is lost: a new episode"
+    # The same numbers again would teach nothing new.
+    for name in ("executed_action", "requested_action"):
+        assert not np.array_equal(stored[0][name], stored[13][name])
+    seeds = [made._interaction.environment._environment.unwrapped.seeds[0] for made in (first, resumed)]
+    assert seeds[0] != seeds[1]
     resumed.close()
 
 
@@ -277,12 +258,13 @@ def test_damage_is_refused(tmp_path):
         GymTraining(settings(), tmp_path, resume=True)
 
 
-def test_values_that_are_not_finite_end_the_training(tmp_path):
-    made = GymTraining(settings("test/NotFinite-v0"), tmp_path)
-    with pytest.raises(NotFiniteError, match="step 3: reward is nan"):
+def test_values_that_are_not_finite_end_the_training(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry["test/Any-v0"].kwargs, "bad", {4: {1: np.nan}})
+    made = GymTraining(settings("test/Any-v0", evaluation_interval_steps=50), tmp_path)
+    with pytest.raises(BadStepError, match="training episode 0, step 3: reward is nan"):
         trained(made)
     made.close()
-    assert len(records(tmp_path, "test/NotFinite-v0")) == 3
+    assert len(records(tmp_path, "test/Any-v0")) == 3
     broken = GymTraining(settings())
     state = broken._learner.state()
     nothing = {name: torch.full_like(each, torch.nan) for name, each in state.items() if each.is_floating_point()}
