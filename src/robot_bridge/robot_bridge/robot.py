@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rosac_common.settings import SettingsError, from_mapping, load_parameter_file, setting
+from rosac_common.settings import SettingsError, from_mapping, load_block, setting
 
 from robot_bridge.body_limits import BodyLimits
 from robot_bridge.leg_kinematics import LEGS, LegGeometry
@@ -48,6 +48,12 @@ class RobotSettings:
         "front knee to pin, rear knee to foot [m]; commands that lead out of their workspace are refused; empty = none",
         minimum=0.001,
     )
+    reset_procedure: str = setting(
+        "straight",
+        "how a robot that stays where it is gets to the start of an episode: straight, all joints under torque; "
+        "fingers, ROBEL's way for fingers of three joints (top, middle, bottom), which go limp to slip off a valve",
+        choices=("straight", "fingers"),
+    )
     auxiliary_joint_names: list[str] = setting([], "names of the auxiliary joints")
     auxiliary_joint_ids: list[int] = setting([], "bus id of each auxiliary servo", minimum=0, maximum=252)
     auxiliary_position_min_rad: list[float] = setting([], "as position_min_rad, for the auxiliary joints [rad]")
@@ -77,6 +83,11 @@ class RobotSettings:
             problems.append(
                 f"robot.five_bar_m holds {len(self.five_bar_m)} lengths for {len(self.joint_names)} joints: give 4 "
                 f"lengths, and two joints for each of {', '.join(LEGS)}"
+            )
+        if self.reset_procedure == "fingers" and len(self.joint_names) % 3:
+            problems.append(
+                f"robot.reset_procedure is 'fingers' with {len(self.joint_names)} joints: fingers have three each, "
+                "top, middle and bottom; choose 'straight' for any other robot"
             )
         if self.auxiliary_equal_parts and len(self.auxiliary_equal_parts) != len(self.auxiliary_joint_names):
             problems.append(
@@ -149,11 +160,8 @@ def load_robot(path: Path) -> RobotSettings:
     Raises:
         SettingsError: file missing or malformed, unknown name, wrong type, value out of range, inconsistent lists.
     """
-    blocks = load_parameter_file(path)
-    if list(blocks) != ["/**"]:
-        raise SettingsError(f"{path}: expected exactly the node pattern '/**', found {', '.join(blocks)}")
     values: dict[str, Any] = {}
-    for name, value in blocks["/**"].items():
+    for name, value in load_block(path).items():
         if not name.startswith("robot."):
             raise SettingsError(f"{path}: '{name}' does not belong in a robot file; everything is under 'robot'")
         values[name.removeprefix("robot.")] = value

@@ -158,6 +158,18 @@ def load_parameter_file(path: Path) -> dict[str, dict[str, Any]]:
     return result
 
 
+def load_block(path: Path) -> dict[str, Any]:
+    """The parameters of a file that is for every node: dotted name -> value.
+
+    Raises:
+        SettingsError: as :func:`load_parameter_file`, or the file has other node patterns than '/**'.
+    """
+    blocks = load_parameter_file(path)
+    if list(blocks) != ["/**"]:
+        raise SettingsError(f"{path}: expected exactly the node pattern '/**', found {', '.join(blocks)}")
+    return blocks["/**"]
+
+
 class _UniqueKeyLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice (YAML would silently keep the last)."""
 

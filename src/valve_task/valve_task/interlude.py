@@ -14,6 +14,7 @@ from valve_task.episode import ResetReport
 from valve_task.machine_io import Outputs, Phase, Problem, Vector
 from valve_task.problems import Problems
 from valve_task.reset import ResetPhase
+from valve_task.reset_plan import BEFORE_REST
 from valve_task.reset_request import ResetOutcome, ResetProgress, ResetRequest
 from valve_task.resets import Reset, new_reset
 from valve_task.rest import ThermalPause
@@ -250,13 +251,18 @@ class Interlude:
         return False
 
     def _rest(self, state: RobotState) -> None:
-        """Fingers off the valve first, so that none leans on it; then no torque at all."""
+        """Fingers off the valve first, so that none leans on it, or straight to the start pose, so that the robot does
+        not fall from wherever it is; then no torque at all."""
         self._problems.add(Problem.HEAT, self.pause.describe())
-        command = self._reset.step(state) if self._reset.phase is ResetPhase.CLEAR else None
-        if command is not None and self._reset.phase is ResetPhase.CLEAR:
+        command = self._reset.step(state) if self._first_motion else None
+        if command is not None and self._first_motion:
             self._commander.send(state.time_ns, command.goals_rad, command.torque_on)
         else:
             self._commander.send(state.time_ns, state.position_rad, np.zeros(self._joints, dtype=bool))
+
+    @property
+    def _first_motion(self) -> bool:
+        return self._reset.phase in BEFORE_REST and self._reset.report.attempts == 1
 
     def _wait_for_operator(self, text: str, held_rad: Vector | None) -> None:
         self.phase = Phase.WAITING_FOR_OPERATOR

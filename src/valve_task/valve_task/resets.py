@@ -1,4 +1,4 @@
-"""Which reset belongs to a task: the place where hand and walking robot part."""
+"""Which reset belongs to a task: the place where robots that stay where they are and those that walk part."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def new_reset(
 
     Args:
         task: draws the start, and says whether the whole robot moves about.
-        robot: names, ranges and speed limits.
-        settings: of the reset of a robot that stays where it is.
+        robot: names, ranges, speed limits and procedure.
+        settings: of the reset of a robot that stays where it is; the robot file chooses its procedure.
         walk_settings: of the reset of one that moves about.
         rng: of the draws.
         auxiliary_rad: where the auxiliary joints start, whatever is drawn; None: as drawn.

@@ -55,6 +55,12 @@ def test_inconsistent_lists_are_named(robot, changes, message):
         dataclasses.replace(robot, **changes)
 
 
+def test_fingers_come_in_threes(robot_file):
+    legs = load_robot(robot_file.with_name("legs.yaml"))
+    with pytest.raises(SettingsError, match="'fingers' with 8 joints: fingers have three each.*choose 'straight'"):
+        dataclasses.replace(legs, reset_procedure="fingers")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -1,5 +1,7 @@
 """Between two episodes: resets that somebody asks for, the operator, and the rest of a hot robot."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from robot_bridge.gate_types import GateState
@@ -7,6 +9,8 @@ from rosac_common.transition import EndReason
 from valve_task.machine_io import HealthView, Phase, Problem
 from valve_task.reset import ResetPhase
 from valve_task.reset_request import ResetRequest
+
+from . import conftest
 
 STUCK = {"reset.retries": 0, "reset.draws": 1, "reset.pose_time_s": 2.0}
 BASES = ("lockstep", "realtime")
@@ -374,6 +378,22 @@ def test_a_hot_robot_rests_between_two_episodes(world, base):
     assert Problem.HEAT in w.out.solutions
     until(w, Phase.ACTING)
     assert w.loop.record.reset_attempts == 1
+
+
+def test_a_hot_robot_that_is_no_hand_goes_to_its_start_pose_before_its_torque_goes_off(robot):
+    w = begin(conftest.World(dataclasses.replace(robot, reset_procedure="straight"), "lockstep"))
+    w.finish_reset()
+    w.position[:9] = 0.4
+    heat(w, 66.0)
+    ask(w, interrupt=True)
+    held = []
+    while w.machine.phase is Phase.RESTING and (not held or held[-1]):
+        held.append(bool(torque(w)[:9].all()))
+        assert held[-1] == bool(torque(w)[:9].any())
+        last = w.position.copy()
+        go_on(w)
+    assert sum(held) > 3
+    assert last[:9] == pytest.approx(w.machine.task.reset_pose_rad, abs=np.radians(5))
 
 
 def test_rest_ends_only_with_fresh_temperatures(world):

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import math
 
 import numpy as np
@@ -233,3 +234,54 @@ def test_in_simulation_from_random_tangled_states(name):
     # 10 Hz: 2 to 2.5 s of robot time
     if name == "DClawTurn":
         assert np.median(steps) <= 25
+
+
+STRAIGHT = dataclasses.replace(ROBOT, reset_procedure="straight")
+
+
+def straight(valve=None, clear=POSE, **changes):
+    """What a robot gets whose file says nothing of resets; here one that has the hand's joints."""
+    start = Start(POSE, clear, None if valve is None else np.array([valve]))
+    return ResetProcedure(STRAIGHT, ResetSettings(**changes), start, PERIOD_S)
+
+
+def test_straight_is_what_a_robot_gets_that_asks_for_nothing_else():
+    defaults = {field.name: field.default for field in dataclasses.fields(ROBOT)}
+    assert (ROBOT.reset_procedure, defaults["reset_procedure"]) == ("fingers", "straight")
+
+
+@pytest.mark.parametrize(
+    ("valve", "clear", "phases"),
+    [
+        (None, POSE, [ResetPhase.STRAIGHT]),
+        (None, POSE - 0.2, [ResetPhase.ASIDE, ResetPhase.STRAIGHT]),
+        (1.0, POSE, [ResetPhase.STRAIGHT, ResetPhase.RELEASE]),
+    ],
+)
+def test_straight_keeps_every_joint_under_torque(valve, clear, phases):
+    reset = straight(valve, clear)
+    log, position = run(reset, np.append(np.full(9, 0.4), 0.6))
+    assert reset.phase is ResetPhase.DONE
+    assert list(dict.fromkeys(phase for phase, _, _ in log)) == phases
+    for phase, before, command in log:
+        turned = valve is not None and phase is not ResetPhase.RELEASE
+        assert torques(command) == set(range(9)) | ({9} if turned else set())
+        assert (np.abs(command.goals_rad - before) <= MAX_MOVE + 1e-9)[list(torques(command))].all()
+    assert position == pytest.approx([*POSE, 0.6 if valve is None else valve], abs=math.radians(5))
+    if ResetPhase.ASIDE in phases:
+        first = next(position for phase, position, _ in log if phase is ResetPhase.STRAIGHT)
+        assert first[:9] == pytest.approx(clear, abs=math.radians(1))
+
+
+def test_straight_tries_again_under_torque_and_names_what_is_stuck():
+    reset = straight(retries=2, pose_time_s=1.0)
+    log, _ = run(reset, np.append(np.full(9, 0.4), 0.6), stuck=[5])
+    assert (reset.phase, reset.attempts) == (ResetPhase.FAILED, 3)
+    assert "joint 'finger2_bottom' is at 0.400 rad, expected 1.047" in reset.failure
+    assert len(log) * PERIOD_S == pytest.approx(3.0, abs=0.31)
+    assert all(torques(command) == set(range(9)) for _, _, command in log)
+
+
+def test_a_start_for_another_robot_is_refused():
+    with pytest.raises(ValueError, match=r"Start of \[6, 6\] values.*robot 'dclaw' has 9 joints and 1 auxiliary"):
+        ResetProcedure(STRAIGHT, ResetSettings(), Start(np.zeros(6), np.zeros(6), None), PERIOD_S)
