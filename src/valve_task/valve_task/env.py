@@ -7,29 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.robot import load_robot
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.mujoco_robot import MujocoRobot
 from robot_bridge.simulation.rendering import RenderingUnavailable
 from robot_bridge.simulation.settings import SimulationSettings
-from rosac_common.environment import share
-from rosac_common.settings import from_mapping
+from rosac_common.settings import flatten, from_mapping, to_mapping
 from rosac_common.transition import EndReason, Source
 
 from valve_task.episode import EpisodeLoop
-from valve_task.reset import ResetPhase, ResetSettings
+from valve_task.installed import robot_parameters, task_parameters
+from valve_task.reset import ResetPhase
 from valve_task.resets import new_reset
-from valve_task.tasks import TASK_NAMES, TaskSettings, make_task, robot_of
-from valve_task.walk_reset import WalkResetSettings
+from valve_task.settings import TaskNodeSettings
+from valve_task.tasks import TASK_NAMES, make_task, task_file_of
 
 __all__ = ["RenderingUnavailable", "ResetFailedError", "RobotTaskEnv"]
 
+T = TypeVar("T")
+
 _FRESH = np.zeros(1, dtype=np.float32)  # in process no reading has an age
+
+
+def _node_settings(task: str, robot: str | Path | Mapping[str, Any] | None) -> TaskNodeSettings:
+    """What the task node would have of the installed files, or of another robot."""
+    if robot is None:
+        block = robot_parameters(task)
+    else:
+        values = robot if isinstance(robot, Mapping) else to_mapping(load_robot(Path(robot)))
+        block = flatten({"robot": values})
+    files = f"config/robots and config/tasks/{task_file_of(task)}.yaml"
+    return from_mapping(TaskNodeSettings, {**block, **task_parameters(task)}, files)
+
+
+def _overlaid(settings: T, changes: Mapping[str, Any] | None, where: str) -> T:
+    """Settings with some of them changed."""
+    return from_mapping(type(settings), {**to_mapping(settings), **flatten(changes or {})}, where)
 
 
 class ResetFailedError(RuntimeError):
@@ -46,10 +64,11 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
 
     Args:
         name: name of the task, such as DClawTurn.
-        task: settings laid over the task's own, such as {"horizon_steps": 200}; the names of `TaskSettings`.
-        reset: settings of the reset procedure; the names of `ResetSettings`.
+        task: settings laid over those of the installed task file, which are the stack's, too; such as
+            {"horizon_steps": 200}, with the names of `TaskSettings`.
+        reset: settings of the reset procedure, likewise; the names of `ResetSettings`.
         simulation: settings of the simulated robot (latency, noise); the names of `SimulationSettings`.
-        walk_reset: settings of the reset of a robot that walks; the names of `WalkResetSettings`.
+        walk_reset: settings of the reset of a robot that walks, likewise; the names of `WalkResetSettings`.
         robot: another robot than the installed one that the task is made for: a robot file, or the names of
             `RobotSettings`.
         render_mode: None or "rgb_array".
@@ -74,21 +93,18 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; it must be None or 'rgb_array'")
-        installed = share("sac_learner") / f"config/robots/{robot_of(name)}.yaml"
-        if isinstance(robot, Mapping):
-            self._robot = from_mapping(RobotSettings, robot, "robot")
-        else:
-            self._robot = load_robot(Path(robot or installed))
-        self.task = make_task(from_mapping(TaskSettings, {**(task or {}), "name": name}, "task"), self._robot)
-        self._reset_settings = from_mapping(ResetSettings, reset or {}, "reset")
-        self._walk_reset_settings = from_mapping(WalkResetSettings, walk_reset or {}, "walk_reset")
+        node = _node_settings(name, robot)
+        self._robot = node.robot
+        self.task = make_task(_overlaid(node.task, {**(task or {}), "name": name}, "task"), self._robot)
+        self._reset_settings = _overlaid(node.reset, reset, "reset")
+        self._walk_reset_settings = _overlaid(node.walk_reset, walk_reset, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
         self._loop = EpisodeLoop(self.task, "gymnasium", training)
         self.robot_time_s = 0.0
         joints = len(self._robot.all_joint_names)
         self._goals = np.zeros(joints)
-        self._torque_on = np.arange(joints) < self.task.action_size
+        self._torque_on = np.arange(joints) < len(self._robot.joint_names)
         self.symmetries = self.task.symmetries  # of observation and action, see Task.symmetries
         self.relabelling = self.task.relabelling
         self.render_mode = render_mode

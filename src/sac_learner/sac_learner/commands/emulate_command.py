@@ -15,6 +15,7 @@ from rich.table import Table
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.emulator.faults import FAULTS, FaultError, parse_fault
+from valve_task.tasks import robot_of
 
 from sac_learner.graph.robot_files import find_robot_file, load_servo_robot
 from sac_learner.graph.stacks import STACKS
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         print(f"{len(robot.all_joint_ids)} servos of {robot.name} on {emulator.port} at {rate} baud. Ctrl-C ends them.")
         print(f"  rosac bus check --port {emulator.port}")
         for stack in STACKS.values():
-            if Path(stack.robot_file).stem == robot.name:
+            if robot_of(stack.default_task) == robot.name:
                 print(f"  rosac train {stack.name} backend:=dynamixel port:={emulator.port}")
         print("Type a fault, such as 'silent id=20', or: clear, status, help.", flush=True)
         try:

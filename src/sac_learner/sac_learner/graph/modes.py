@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rosac_common.environment import share
-from rosac_common.settings import SettingsError, load_parameter_file
+from rosac_common.settings import SettingsError, load_block
 
 
 def mode_names() -> tuple[str, ...]:
@@ -22,19 +22,7 @@ def mode_parameters(name: str) -> dict[str, Any]:
     """
     if name not in mode_names():
         raise SettingsError(f"mode '{name}': must be one of {', '.join(mode_names())}")
-    return single_block(_directory() / f"{name}.yaml")
-
-
-def single_block(path: Path) -> dict[str, Any]:
-    """The parameters of a file that is for every node: dotted name -> value.
-
-    Raises:
-        SettingsError: the file is missing, or has other node patterns than '/**'.
-    """
-    blocks = load_parameter_file(path)
-    if list(blocks) != ["/**"]:
-        raise SettingsError(f"{path}: expected exactly the node pattern '/**', found {', '.join(blocks)}")
-    return blocks["/**"]
+    return load_block(_directory() / f"{name}.yaml")
 
 
 def _directory() -> Path:

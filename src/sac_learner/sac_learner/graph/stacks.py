@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ament_index_python.packages import get_package_share_directory
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.terrain import TERRAINS
 from rosac_common.priority import BRIDGE_PRIORITY, LOCKSTEP_PRIORITY, REALTIME_PRIORITY
 from rosac_common.settings import SettingsError, from_mapping, leaves, load_parameter_file, to_mapping
+from valve_task.installed import robot_parameters, task_parameters
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task, tasks_of
 
-from sac_learner.graph.modes import mode_names, mode_parameters, single_block
+from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
 
 # As rcl wants it; empty: none.
@@ -73,8 +73,6 @@ class Stack:
 
     name: str
     description: str
-    robot_file: str
-    task_file: str
     tasks: tuple[str, ...]
     default_task: str
     default_steps: int
@@ -124,8 +122,6 @@ STACKS = {
         Stack(
             name="dclaw_valve",
             description="9-DOF D'Claw hand turns a valve until its coloured lobe points right",
-            robot_file="robots/dclaw.yaml",
-            task_file="tasks/dclaw_valve.yaml",
             tasks=tasks_of("dclaw"),
             default_task="DClawTurn",
             default_steps=10_000,
@@ -133,8 +129,6 @@ STACKS = {
         Stack(
             name="minitaur_walk",
             description="Minitaur, a quadruped with eight direct-drive motors, learns to walk",
-            robot_file="robots/minitaur.yaml",
-            task_file="tasks/minitaur_walk.yaml",
             tasks=tasks_of("minitaur"),
             default_task="MinitaurWalk",
             default_steps=20_000,
@@ -230,14 +224,12 @@ def on_hardware(arguments: Mapping[str, str]) -> bool:
 
 
 def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory: Path) -> Graph:
-    """Parameters of every node from the stack's files, the arguments and the user's own file.
+    """Parameters of every node from the files of the task, the arguments and the user's own file.
 
     Raises:
         SettingsError: a file is missing or holds an unknown name or a bad value.
     """
-    config = Path(get_package_share_directory("sac_learner")) / "config"
-    robot = single_block(config / stack.robot_file)
-    task = {**single_block(config / stack.task_file), "task.name": arguments["task"]}
+    robot = robot_parameters(arguments["task"])
     mode = mode_parameters(arguments["mode"])
     options = {option.node: {} for option in stack.options}
     for option in stack.options:
@@ -253,7 +245,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
 
     task_values = {
         **robot,
-        **task,
+        **task_parameters(arguments["task"]),
         **(stack.hardware_settings if hardware else {}),
         "time_base": time_base,
         "seed": seeds["task"],

@@ -3,7 +3,7 @@
 from valve_task.tasks.action import ActionError, ActionMap
 from valve_task.tasks.base import Outcome, Start, Task, Variant
 from valve_task.tasks.settings import TaskSettings
-from valve_task.tasks.variants import TASK_NAMES, error_unit_of, make_task, robot_of, tasks_of
+from valve_task.tasks.variants import TASK_NAMES, error_unit_of, make_task, robot_of, task_file_of, tasks_of
 
 __all__ = [
     "TASK_NAMES",
@@ -17,5 +17,6 @@ __all__ = [
     "error_unit_of",
     "make_task",
     "robot_of",
+    "task_file_of",
     "tasks_of",
 ]

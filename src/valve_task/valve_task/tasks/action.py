@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError
-
-from valve_task.tasks.settings import TaskSettings
 
 Vector = npt.NDArray[np.float64]
 Action = npt.NDArray[np.float32]
@@ -22,12 +22,25 @@ class ActionError(ValueError):
     """An action that cannot be executed: wrong size or not finite."""
 
 
+def check_one_each(name: str, values: Sequence[float], robot: RobotSettings) -> None:
+    """That a setting of the task has a value for each joint.
+
+    Raises:
+        SettingsError: it has more or fewer.
+    """
+    if len(values) != len(robot.joint_names):
+        raise SettingsError(
+            f"task.{name} has {len(values)} values, robot '{robot.name}' has {len(robot.joint_names)} joints: give one "
+            "each. The task's own are in its line of valve_task/tasks/variants.py, and its task file may change them"
+        )
+
+
 class ActionMap:
     """Maps the action box to joint goals: centre + action x half range, then range clip, then speed clip, but never out
     of the robot's range, where servos take no goals.
 
     Args:
-        settings: centre and half range of each joint.
+        centre_rad, half_range_rad: of each joint [rad].
         robot: its position range narrows the goals, its speed limit clips them.
         control_period_s: time over which the speed limit holds.
 
@@ -35,18 +48,19 @@ class ActionMap:
         SettingsError: lists of the wrong length, or an action range outside the robot's.
     """
 
-    def __init__(self, settings: TaskSettings, robot: RobotSettings, control_period_s: float) -> None:
+    def __init__(
+        self,
+        centre_rad: Sequence[float],
+        half_range_rad: Sequence[float],
+        robot: RobotSettings,
+        control_period_s: float,
+    ) -> None:
         self.size = len(robot.joint_names)
-        for name in ("action_centre_rad", "action_half_range_rad", "reset_pose_rad"):
-            if len(getattr(settings, name)) != self.size:
-                raise SettingsError(
-                    f"task.{name} has {len(getattr(settings, name))} values, robot '{robot.name}' has "
-                    f"{self.size} joints: give one each"
-                )
-        self._centre = np.array(settings.action_centre_rad)
-        self._half_range = np.array(settings.action_half_range_rad)
+        check_one_each("action_centre_rad", centre_rad, robot)
+        check_one_each("action_half_range_rad", half_range_rad, robot)
+        self._centre, self._half_range = np.array(centre_rad), np.array(half_range_rad)
         if (self._half_range <= 0).any():
-            raise SettingsError(f"task.action_half_range_rad must be above 0: {settings.action_half_range_rad}")
+            raise SettingsError(f"task.action_half_range_rad must be above 0: {list(half_range_rad)}")
         self.low_rad = np.maximum(self._centre - self._half_range, robot.position_min_rad)
         self.high_rad = np.minimum(self._centre + self._half_range, robot.position_max_rad)
         if (self.low_rad >= self.high_rad).any():

@@ -11,7 +11,7 @@ from robot_bridge.backend import RobotState
 from robot_bridge.body_state import BodyState
 from robot_bridge.robot import RobotSettings
 
-from valve_task.tasks.action import ActionMap
+from valve_task.tasks.action import ActionMap, check_one_each
 from valve_task.tasks.equations import COUNTERS, safety_counts
 from valve_task.tasks.settings import TaskSettings
 
@@ -22,16 +22,21 @@ Observation = npt.NDArray[np.float32]
 class Variant(NamedTuple):
     """The figures of one named task, after the settings have been laid over them."""
 
+    robot: str  # name of the robot file that it is made for (config/robots)
+    task_file: str  # name of the file whose settings are laid over these figures (config/tasks)
     horizon_steps: int
     control_period_s: float
     success_tolerance_rad: float = 0.0  # 0: the task judges success by something else
+    # One value for each joint; empty: the task has a map of its own from actions to goals, or draws its poses itself.
+    action_centre_rad: tuple[float, ...] = ()  # joint goals of action 0
+    action_half_range_rad: tuple[float, ...] = ()  # those of action +-1 lie this far from there
+    reset_pose_rad: tuple[float, ...] = ()  # after the reset
     initial_valve_rad: tuple[float, ...] = ()
     target_valve_rad: tuple[float, ...] = ()
     target_velocity_rad_s: tuple[float, ...] = ()
     moving_pose: bool = False
     random_dynamics: bool = False
     commanded: bool = False  # the task follows a velocity that somebody asks for
-    robot: str = "dclaw"  # name of the robot file that it is made for
 
 
 class Start(NamedTuple):
@@ -72,9 +77,11 @@ class Task(abc.ABC):
         self.horizon_steps = variant.horizon_steps
         self.control_period_s = variant.control_period_s
         self.random_dynamics = variant.random_dynamics
+        if variant.reset_pose_rad:
+            check_one_each("reset_pose_rad", variant.reset_pose_rad, robot)
         self.actions = self._action_map(settings, robot)
         self.action_size = self.actions.size
-        self.reset_pose_rad = np.array(settings.reset_pose_rad)
+        self.reset_pose_rad = np.array(variant.reset_pose_rad)
         flat, joints = robot.joint_symmetries, len(robot.all_joint_names)
         self._joint_symmetries = [flat[start : start + joints] for start in range(0, len(flat), joints)]
 
@@ -142,7 +149,8 @@ class Task(abc.ABC):
 
     def _action_map(self, settings: TaskSettings, robot: RobotSettings) -> ActionMap:
         """How actions become joint goals."""
-        return ActionMap(settings, robot, self.control_period_s)
+        variant = self.variant
+        return ActionMap(variant.action_centre_rad, variant.action_half_range_rad, robot, self.control_period_s)
 
     @staticmethod
     def _shifted(symmetry: list[int], first: int) -> list[int]:

@@ -149,15 +149,11 @@ class TaskSettings:
     target_velocity_rad_s: list[float] = setting(
         [], "Screw: lowest and highest speed of the target [rad/s]; empty = the task's own", minimum=-10.0, maximum=10.0
     )
-    action_centre_rad: list[float] = setting([0.0] * 9, "joint goals of action 0 [rad] (ROBEL base_env.py, qpos_range)")
+    action_centre_rad: list[float] = setting([], "joint goals of action 0 [rad]; empty = the task's own")
     action_half_range_rad: list[float] = setting(
-        [0.48, math.pi / 3, math.pi / 2] * 3,
-        "joint goals of action +-1 lie this far from the centre [rad] (ROBEL base_env.py, qpos_range)",
-        minimum=0.0,
+        [], "joint goals of action +-1 lie this far from the centre [rad]; empty = the task's own", minimum=0.0
     )
-    reset_pose_rad: list[float] = setting(
-        [0.0, -math.pi / 3, math.pi / 3] * 3, "joint positions after the reset [rad] (ROBEL turn.py, RESET_POSE)"
-    )
+    reset_pose_rad: list[float] = setting([], "joint positions after the reset [rad]; empty = the task's own")
     limit_margin_rad: float = setting(
         math.radians(5.0),
         "counter near_joint_limit: closer to a limit than this [rad] (ROBEL base_env.py)",

@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from robot_bridge.settings import BridgeSettings
 from rosac_common.settings import SettingsError, from_mapping
-from sac_learner.graph.stacks import STACKS, ArgumentError, complete_arguments, find_stack, parse_arguments, resolve
+from sac_learner.graph.stacks import (
+    STACKS,
+    ArgumentError,
+    Stack,
+    complete_arguments,
+    find_stack,
+    parse_arguments,
+    resolve,
+)
+from valve_task.env import RobotTaskEnv
+from valve_task.tasks import make_task
 
 STACK = STACKS["dclaw_valve"]
 
@@ -55,6 +65,15 @@ def test_every_node_gets_checked_parameters(tmp_path: Path) -> None:
     assert made.parameters["bridge"].control_period_s == pytest.approx(0.1)
     assert made.parameters["bridge"].time_base == made.parameters["task"].time_base == "realtime"
     assert len({made.parameters[node.name].seed for node in made.nodes}) == 4
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=lambda stack: stack.name)
+def test_an_environment_has_the_settings_of_its_stack(tmp_path: Path, stack: Stack) -> None:
+    for name in stack.tasks:
+        node = resolve(stack, complete_arguments(stack, {"task": name}), "r", tmp_path / "r").parameters["task"]
+        environment = RobotTaskEnv(name)
+        assert environment.task.settings == node.task
+        assert environment.task.variant == make_task(node.task, node.robot).variant
 
 
 def test_parameter_file_gives_the_same_settings_back(tmp_path: Path) -> None:

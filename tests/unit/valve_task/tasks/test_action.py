@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robot_bridge.robot import load_robot
 from rosac_common.settings import SettingsError
-from valve_task.tasks import ActionError, ActionMap, TaskSettings
+from valve_task.tasks import ActionError, TaskSettings, make_task
 
 from .. import conftest
 
 ROBOT = load_robot(conftest.ROBOT_FILE)
 PERIOD_S = 0.1
-MAP = ActionMap(TaskSettings(), ROBOT, PERIOD_S)
+MAP = make_task(TaskSettings(), ROBOT).actions
 HALF = np.array([0.48, math.pi / 3, math.pi / 2] * 3)
 MAX_MOVE = 2 * math.pi / 3 * PERIOD_S
 
@@ -127,4 +127,4 @@ def test_checked_is_a_copy():
 )
 def test_settings_that_do_not_fit_the_robot(changes, message):
     with pytest.raises(SettingsError, match=message):
-        ActionMap(TaskSettings(**changes), ROBOT, PERIOD_S)
+        make_task(TaskSettings(**changes), ROBOT)
