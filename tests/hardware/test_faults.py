@@ -6,7 +6,7 @@ Each must end in a safe robot soon, be named, stay until reset, and move nothing
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from helpers.commander import LEGS, ROBOT, stamp
+from helpers.commander import SERVO_ROBOTS, stamp
 from helpers.rig import Rig
 from sac_interfaces.msg import SafetyState
 
@@ -23,7 +23,7 @@ NEVER_COUNTED = {
 }
 
 
-@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+@pytest.fixture(scope="module", params=SERVO_ROBOTS, ids=lambda robot: robot.name)
 def module_rig(request):
     with Rig(request.param, **FIRST_COUNTED) as rig:
         yield rig

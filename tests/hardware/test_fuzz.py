@@ -4,7 +4,7 @@ import array
 
 import numpy as np
 import pytest
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import SERVO_ROBOTS
 from helpers.rig import Rig
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty
@@ -54,7 +54,7 @@ def wild_command(rng, rig):
     return message
 
 
-@pytest.fixture(params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+@pytest.fixture(params=SERVO_ROBOTS, ids=lambda robot: robot.name)
 def rig(request):
     with Rig(request.param) as rig:
         rig.ready()

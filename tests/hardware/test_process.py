@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import SERVO_ROBOTS
 from helpers.patience import best_of
 from helpers.rig import WATCHDOG_S, Rig
 from helpers.ros import call
@@ -16,7 +16,7 @@ from sac_interfaces.msg import SafetyState
 pytestmark = pytest.mark.ros
 
 
-@pytest.fixture(params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+@pytest.fixture(params=SERVO_ROBOTS, ids=lambda robot: robot.name)
 def rig(request):
     with Rig(request.param) as rig:
         rig.ready()

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from helpers.commander import LEGS, ROBOT, hardware_bridge
+from helpers.commander import SERVO_ROBOTS, hardware_bridge
 from helpers.patience import PATIENCE_S
 from helpers.rig import Rig
 from helpers.ros import ros_node
@@ -55,7 +55,7 @@ class Beating:
         self._node.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+@pytest.fixture(scope="module", params=SERVO_ROBOTS, ids=lambda robot: robot.name)
 def beaten(request):
     required = {f"robot.safety.{name}_required": True for name in ("heartbeat", "manager", "dead_man")}
     # A machine that pauses is no reason to stop.

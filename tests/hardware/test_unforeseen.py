@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import breakable_bridge
-from helpers.commander import LEGS, ROBOT
+from helpers.commander import SERVO_ROBOTS
 from helpers.rig import Rig
 from helpers.ros import call
 from lifecycle_msgs.msg import Transition
@@ -24,7 +24,7 @@ ANEW = (
 UNREAD_S = 4.0
 
 
-@pytest.fixture(scope="module", params=[ROBOT, LEGS], ids=lambda robot: robot.name)
+@pytest.fixture(scope="module", params=SERVO_ROBOTS, ids=lambda robot: robot.name)
 def rig(request):
     limit = {"robot.safety.temperature_timeout_s": UNREAD_S}
     with Rig(request.param, program=Path(breakable_bridge.__file__), **limit) as rig:

@@ -21,6 +21,9 @@ from rosac_common import qos
 _ROBOTS = Path(__file__).parents[2] / "config" / "robots"
 ROBOT = load_robot(_ROBOTS / "dclaw.yaml")
 LEGS = load_robot(_ROBOTS / "legs.yaml")
+# tests/hardware tries every fault on each of them. minitaur_servos.yaml has the servos of legs.yaml, and needs the
+# sensors of its body besides: test_walking_over_the_bus.py.
+SERVO_ROBOTS = (ROBOT, LEGS)
 MINITAUR = load_robot(_ROBOTS / "minitaur.yaml")
 
 
