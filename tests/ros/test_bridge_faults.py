@@ -135,12 +135,38 @@ def until_armed_again(node, cause):
 @pytest.mark.parametrize("node", [MINITAUR], indirect=True)
 def test_a_simulated_motor_that_overheats_stops_the_robot_which_goes_on_without_a_person(node):
     start(node)
-    place_m = node._backend.read().body.position_m
-    node._backend.advance(0.5)  # it sags without commands
-    node._backend.motors.cut_out[3] = True
+    backend, push_rad = node._backend, 0.6 * (np.arange(8) == 3)
+    place_m = backend.read().body.position_m
+    own_damping = backend.model.dof_damping.copy()
+    backend.model.dof_damping[:] = 1e6  # something blocks it
+    end_s = time.monotonic() + PATIENCE_S
+    while node._gate.state is GateState.ARMED:
+        assert time.monotonic() < end_s
+        command(node, push_rad)
+        node._on_tick()
+    backend.model.dof_damping[:] = own_damping
+    (cause,) = node._gate.report().causes
+    assert (node._gate.state, cause.cause) == (GateState.STOPPED, Cause.HARDWARE_ERROR)
+    assert cause.detail == (
+        "joint 'back_left_2' reports hardware error overheating (bits 0x04): let it cool down, look for what loads it, "
+        "then call safety/reset, which clears it"
+    )
+    assert backend.poll_health().hardware_error.tolist() == [0, 0, 0, 4, 0, 0, 0, 0]
+    # All motors are off, not that one alone, and no command moves them.
+    stopped_ns = node._loop.state.time_ns
+    command(node, push_rad)
+    assert node._gate.report().refused == 1
+    assert node._loop.state.time_ns == stopped_ns
+    for _ in range(100):
+        backend.advance(0.02)
+        assert not backend.data.ctrl.any()
+    assert np.abs(backend.read().body.linear_velocity_m_s).max() < 0.01  # it has sunk and lies still
     until_armed_again(node, Cause.HARDWARE_ERROR)
-    assert not node._backend.motors.cut_out.any()
-    assert np.abs(node._backend.read().body.position_m - place_m).max() < 0.01
+    assert not backend.motors.cut_out.any()
+    assert np.abs(backend.read().body.position_m - place_m).max() < 0.01
+    for _ in range(2):
+        command(node, push_rad)  # a state is 20 ms late
+    assert backend.read().effort_nm[3] > 1.0
 
 
 @pytest.mark.parametrize("node", [MINITAUR], indirect=True)

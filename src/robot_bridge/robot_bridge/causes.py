@@ -91,7 +91,7 @@ RULES: Mapping[Cause, Rule] = {
         "robot.safety.temperature_stop_c, temperature_timeout_s",
         "a motor is too warm, or nobody knows how warm",
     ),
-    Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a servo reports an error of its own"),
+    Cause.HARDWARE_ERROR: Rule(Reaction.TORQUE_OFF, "-", "a motor reports an error of its own"),
     Cause.BODY_SENSOR: Rule(
         Reaction.CONTROLLED_STOP,
         "robot.body.imu_timeout_s, odometry_timeout_s, stamp_tolerance_s, fastest_m_s",

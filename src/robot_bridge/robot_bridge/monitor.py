@@ -8,10 +8,13 @@ import numpy as np
 
 from robot_bridge.backend import UNREAD_ERROR, Flags, RobotHealth, RobotState, Vector
 from robot_bridge.causes import Cause
+from robot_bridge.dynamixel.control_table import describe_errors
 from robot_bridge.robot import RobotSettings
 
 # A cause, and value, limit and remedy in words.
 Problem = tuple[Cause, str]
+# Register hardware_error_status; motors of other kinds report their heat as servos do.
+_OVERHEATING = 1 << 2
 # Between two tries to read a slow value.
 _LONGEST_PAUSE_S = 1.0
 
@@ -123,12 +126,7 @@ class JointMonitor:
         if health.hardware_error.any():
             i = int(np.argmax(health.hardware_error))
             bits = int(health.hardware_error[i])
-            which = "that could not be read yet" if bits == UNREAD_ERROR else f"bits {bits & ~UNREAD_ERROR:#04x}"
-            yield (
-                Cause.HARDWARE_ERROR,
-                f"joint '{self._names[i]}' reports hardware error {which} "
-                "(docs/hardware.md): safety/reset reboots the servo",
-            )
+            yield (Cause.HARDWARE_ERROR, f"joint '{self._names[i]}' reports {_hardware_error(bits)}")
 
     def _old_temperature(self, health: RobotHealth, torque_on: Flags, now_s: float) -> str:
         """Which joint under torque may be hot without anybody knowing; empty: none."""
@@ -145,6 +143,15 @@ class JointMonitor:
             f"the temperature of joint '{self._names[i]}' could not be read for {unread_s[i]:.0f} s, limit "
             f"{self._limits.temperature_timeout_s:g} s: see the bus' failures in diagnostics"
         )
+
+
+def _hardware_error(bits: int) -> str:
+    """What a motor has, and the remedy, for motors of every kind."""
+    if bits == UNREAD_ERROR:
+        return "a hardware error that could not be read yet: safety/reset clears it"
+    bits &= ~UNREAD_ERROR
+    first = "let it cool down, look for what loads it" if bits & _OVERHEATING else "look for the reason"
+    return f"{describe_errors(bits)} (bits {bits:#04x}): {first}, then call safety/reset, which clears it"
 
 
 class Repeats:

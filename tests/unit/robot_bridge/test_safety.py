@@ -372,7 +372,10 @@ def test_a_bus_that_never_answers_for_slow_values_stops_the_robot(bench):
 def test_a_hardware_error_stops_and_reset_recovers_the_robot(bench):
     bench.robot.health.hardware_error[2] = 1 << 5
     bench.run(0.12)
-    assert "finger1_bottom' reports hardware error bits 0x20" in bench.causes()[Cause.HARDWARE_ERROR].detail
+    assert bench.causes()[Cause.HARDWARE_ERROR].detail == (
+        "joint 'finger1_bottom' reports hardware error overload (bits 0x20): look for the reason, then call "
+        "safety/reset, which clears it"
+    )
     bench.assert_stopped(Cause.HARDWARE_ERROR)
     bench.assert_reset_then_arm(Cause.HARDWARE_ERROR)
     assert bench.robot.recovered == 1

@@ -13,13 +13,13 @@ from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.dynamixel.bus import DynamixelBus, Ping
 from robot_bridge.dynamixel.control_table import (
     ACCELERATION_UNIT_RAD_S2,
-    HARDWARE_ERRORS,
     POSITION_CONTROL,
     RETURN_DELAY_UNIT_S,
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     WATCHDOG_UNIT_S,
     Model,
+    describe_errors,
 )
 from robot_bridge.dynamixel.models import model_by_number
 from robot_bridge.dynamixel.units import Units
@@ -192,12 +192,6 @@ def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> None:
             except ReadError:
                 if attempt == _PINGS_AFTER_REBOOT - 1:
                     raise
-
-
-def describe_errors(bits: int) -> str:
-    """The bits of register hardware_error_status in words."""
-    names = [HARDWARE_ERRORS.get(bit, f"unknown bit {bit}") for bit in range(8) if bits >> bit & 1]
-    return f"hardware error {' and '.join(names)}" if names else "no hardware error"
 
 
 def set_register(bus: DynamixelBus, servo: Servo, name: str, value: int) -> None:

@@ -32,6 +32,12 @@ LOAD_UNIT = 1e-3  # register present_load, in parts of the full output
 HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
 
 
+def describe_errors(bits: int) -> str:
+    """The bits of register hardware_error_status in words."""
+    names = [HARDWARE_ERRORS.get(bit, f"unknown bit {bit}") for bit in range(8) if bits >> bit & 1]
+    return f"hardware error {' and '.join(names)}" if names else "no hardware error"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Register:
     """One entry of the control table. Values outside [minimum, maximum] are answered with a data range error."""

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from robot_bridge.dynamixel.connection import describe_errors
-from robot_bridge.dynamixel.control_table import TICKS_PER_REVOLUTION
+from robot_bridge.dynamixel.control_table import TICKS_PER_REVOLUTION, describe_errors
 from robot_bridge.dynamixel.tools.calibration import JointOffset
 from robot_bridge.dynamixel.tools.findings import Finding
 from robot_bridge.dynamixel.tools.rate import Rate

@@ -427,7 +427,7 @@ def test_an_alert_counts_although_its_reason_cannot_be_read(driver, servo_robot,
     monitor = JointMonitor(servo_robot, servo_robot.safety.speed_stop_rad_s)
     ((cause, detail),) = monitor.health_problems(health, nobody(driver), 0.0)
     assert cause is Cause.HARDWARE_ERROR
-    assert f"'{servo_robot.all_joint_names[3]}' reports hardware error that could not be read yet" in detail
+    assert f"'{servo_robot.all_joint_names[3]}' reports a hardware error that could not be read yet" in detail
     for _ in range(3 * len(everyone(driver))):
         health = driver.poll_health()
     assert health.hardware_error[3] == 1 << 5

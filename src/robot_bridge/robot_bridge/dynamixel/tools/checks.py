@@ -9,7 +9,6 @@ from robot_bridge.dynamixel.connection import (
     NO_SECOND_ID,
     OLDEST_FIRMWARE,
     Servo,
-    describe_errors,
     servos_of,
     unsafe_guards,
 )
@@ -22,6 +21,7 @@ from robot_bridge.dynamixel.control_table import (
     TICKS_PER_REVOLUTION,
     VELOCITY_UNIT_RAD_S,
     VOLTAGE_UNIT_V,
+    describe_errors,
 )
 from robot_bridge.dynamixel.tools.findings import Commands, Finding, Severity
 from robot_bridge.dynamixel.tools.states import MODES, ServoState
