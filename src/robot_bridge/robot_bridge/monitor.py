@@ -42,16 +42,16 @@ class JointMonitor:
             None if model.current_unit_a else stall_a
             for model, stall_a in zip(robot.servos.models, robot.servos.stall_current_a, strict=True)
         ]  # of those that measure a load
-        self._too_much_since_s: float | None = None
+        self._too_much_since_ns: int | None = None
         # Which joints were too fast at the reading before.
         self._was_fast = np.zeros(len(self._names), dtype=bool)
         self._first_fast_ns = np.zeros(len(self._names), dtype=np.int64)  # robot time of the first reading of that kind
 
-    def problems(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
-        """What is wrong with a new state."""
+    def problems(self, state: RobotState, torque_on: Flags) -> Iterator[Problem]:
+        """What is wrong with a new state. Time is the robot's: in lockstep it stands still while a machine is busy."""
         yield from self._range(state, torque_on, self._limits.position_margin_rad)
         yield from self._speed(state, torque_on)
-        yield from self._current(state, torque_on, now_s)
+        yield from self._current(state, torque_on)
 
     def arm_problems(self, state: RobotState) -> Iterator[Problem]:
         """Why the robot must not be armed where it stands."""
@@ -85,17 +85,17 @@ class JointMonitor:
                 "wrong model or wrong gains",
             )
 
-    def _current(self, state: RobotState, torque_on: Flags, now_s: float) -> Iterator[Problem]:
+    def _current(self, state: RobotState, torque_on: Flags) -> Iterator[Problem]:
         if state.current_a is None:
             return
         excess = np.where(torque_on, np.abs(state.current_a) - self._current_a, -np.inf)
         i = int(np.argmax(excess))
         if excess[i] <= 0.0:
-            self._too_much_since_s = None
+            self._too_much_since_ns = None
             return
-        if self._too_much_since_s is None:
-            self._too_much_since_s = now_s
-        for_s = now_s - self._too_much_since_s
+        if self._too_much_since_ns is None:
+            self._too_much_since_ns = state.time_ns
+        for_s = 1e-9 * (state.time_ns - self._too_much_since_ns)
         if for_s > self._limits.current_time_s:
             full_a = self._full_a[i]
             verb, unit, scale = ("draws", " A", 1.0) if full_a is None else ("pushes with", "% load", 100.0 / full_a)

@@ -315,7 +315,7 @@ class MotionLoop(abc.ABC):
     def _judge(self, now_s: float) -> None:
         """Measured values against their limits."""
         self._judge_body(now_s)
-        found = dict(self._monitor.problems(self.state, self._gate.judged, now_s))
+        found = dict(self._monitor.problems(self.state, self._gate.judged))
         strained = self._monitor.strained(self.state)
         found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on, strained))
         for cause in MEASURED:

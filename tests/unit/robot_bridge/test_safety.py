@@ -239,6 +239,19 @@ def test_a_short_peak_of_current_is_no_cause(bench):
     assert bench.gate.state is GateState.ARMED
 
 
+def test_how_long_a_motor_pushes_counts_in_robot_time(robot):
+    """In lockstep a busy machine makes a step last: for the robot it is as short as any."""
+    monitor, torque_on = JointMonitor(robot, robot.fastest_rad_s), np.ones(10, dtype=bool)
+
+    def problems(time_s):
+        zeros = np.zeros(10)
+        state = RobotState(round(time_s * 1e9), zeros, zeros, zeros, np.full(10, 0.9))
+        return [cause for cause, _ in monitor.problems(state, torque_on)]
+
+    assert problems(7.0) == problems(7.5) == []
+    assert problems(7.51) == [Cause.MOTOR_CURRENT]
+
+
 def test_joints_without_torque_are_not_judged(bench):
     bench.robot.velocity[9] = 30.0  # the fingers spin the free valve
     bench.robot.position[9] = 40.0
