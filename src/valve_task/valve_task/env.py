@@ -181,7 +181,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         """A picture of the robot, (480, 640, 3), in render_mode "rgb_array"; a green mark is the target of a valve.
 
         Raises:
-            RenderingUnavailable: no OpenGL for off-screen pictures; the message says what to install.
+            RenderingUnavailable: no camera `front` or no OpenGL for off-screen pictures; the message says what to do.
         """
         if self.render_mode is None or self._simulation is None:
             return None

@@ -45,7 +45,8 @@ def _mjcf(robot):
         for name, kp in zip(robot.joint_names, robot.kp_nm_rad, strict=True)
     )
     return f"""<mujoco><compiler angle="radian"/><option timestep="0.0025"/>
-      <worldbody>{_link(0.3, *_LINKS)}</worldbody><actuator>{servos}</actuator></mujoco>"""
+      <worldbody><camera name="front" pos="0 -1.5 0.6" xyaxes="1 0 0 0 0 1"/>{_link(0.3, *_LINKS)}</worldbody>
+      <actuator>{servos}</actuator></mujoco>"""
 
 
 def _link(height, link, *further):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robot_bridge.backend import BackendError, Flags, RobotState, Vector
 from robot_bridge.robot import RobotSettings
-from robot_bridge.simulation.rendering import OffscreenRenderer
+from robot_bridge.simulation.rendering import OffscreenRenderer, RenderingUnavailable
 from robot_bridge.simulation.settings import SimulationSettings
 
 
@@ -177,11 +177,14 @@ class MujocoRobot:
         self._limits = np.array(effort_nm), np.array(loss_nm_s)
 
     def render(self, width: int = 640, height: int = 480, camera: str = "front") -> npt.NDArray[np.uint8]:
-        """A picture (height, width, 3).
+        """A picture (height, width, 3) from a camera of the model.
 
         Raises:
-            RenderingUnavailable: no OpenGL; the message says what to install.
+            RenderingUnavailable: the model has no such camera, or there is no OpenGL; the message says what to do.
         """
+        known = [self.model.camera(number).name for number in range(self.model.ncam)]
+        if camera not in known:
+            raise RenderingUnavailable(f"the model has no camera '{camera}', only {known}: put one into its MJCF")
         if self._renderer is None or self._renderer.size != (width, height):
             if self._renderer is not None:
                 self._renderer.close()

@@ -21,7 +21,7 @@ _SAMPLES, _SMALL = 4, 128
 
 
 class RenderingUnavailable(RuntimeError):
-    """No picture can be made on this machine. The message says why and what to install."""
+    """No picture can be made. The message says why and what to do."""
 
 
 class OffscreenRenderer:

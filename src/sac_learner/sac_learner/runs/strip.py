@@ -20,7 +20,7 @@ FRAME_SIZE = (320, 240)
 
 
 class StripUnavailable(RuntimeError):
-    """Rendering is not possible here; the message says why and what to install."""
+    """Rendering is not possible here; the message says why and what to do."""
 
 
 def record_strip(run: Run, policy: Path, output: Path, seed: int = 0, changes: Mapping[str, str] | None = None) -> Path:

@@ -54,6 +54,11 @@ def test_pictures_have_the_size_asked_for(simulation):
     assert picture.dtype == np.uint8
 
 
+def test_a_model_without_that_camera_is_told_to_get_one(simulation):
+    with pytest.raises(RenderingUnavailable, match="no camera 'rear', only .*'front'.*put one into its MJCF"):
+        simulation.render(camera="rear")
+
+
 def test_without_opengl_the_remedy_is_named(simulation, monkeypatch):
     def missing(name, *_):
         raise OSError(f"{name}: cannot open shared object file")
