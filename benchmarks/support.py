@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from rosac_common.environment import ros_environment
+from sac_learner.commands.json_file import json_path, write_json
 from sac_learner.commands.monitor import Monitor
 from sac_learner.graph.stacks import STACKS, Graph
 from sac_learner.graph.supervisor import Supervisor
@@ -34,7 +35,7 @@ SATURATING_LEARNER = {"pacing.updates_per_step": 1000.0, "sac.initial_random_ste
 def parser(description: str) -> argparse.ArgumentParser:
     """Command line that every benchmark has."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
+    made.add_argument("--json", type=json_path, metavar="FILE", help="write the result to this file")
     made.add_argument("--save", action="store_true", help="also write table and plot to docs/results/")
     return made
 
@@ -147,7 +148,7 @@ def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any], ta
     text = json.dumps(document, indent=2, allow_nan=False)
     print(text)
     if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, document)
     if options.save:
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")

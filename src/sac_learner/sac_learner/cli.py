@@ -60,9 +60,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     from sac_learner.commands.bus_command import add_options as add_bus_options
     from sac_learner.commands.emulate_command import add_options as add_emulate_options
+    from sac_learner.commands.json_file import json_path
+    from sac_learner.commands.parser import Parser
     from sac_learner.gym.command import add_options
 
-    parser = argparse.ArgumentParser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
+    parser = Parser(prog="rosac", description="Real-robot reinforcement learning on ROS 2.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, text in (
         ("train", _train, "train a policy: graph, progress, final evaluation and report"),
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "joystick or a safety stop is heard; by default a robot on a port has the run's, a simulated one its own",
     )
     _add_episodes(command, "how many episodes")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the result to this file")
+    command.add_argument("--json", type=json_path, metavar="FILE", help="write the result to this file")
     command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
     command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
     command.set_defaults(function=_eval)
@@ -169,9 +171,9 @@ def _eval(options: argparse.Namespace, console: object) -> int:
     policy = run.files.untrained_policy if options.untrained else run.files.policy
     changes = given if options.seed is None else {**given, "seed": str(options.seed)}
     result = evaluate(run, policy, options.episodes, changes, lambda line: print(line, file=sys.stderr))
+    print(result)
     if options.json:
         write_json(options.json, result.to_json())
-    print(result)
     return 0
 
 

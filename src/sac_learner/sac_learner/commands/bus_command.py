@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from rich.console import Console
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.dynamixel.tools.findings import RefusedError
 from robot_bridge.dynamixel.tools.survey import RATES
+
+from sac_learner.commands.json_file import json_path
 
 # Cycles that `rate` measures: 1.5 s at the rate of nine servos at 1 Mbaud (own figure).
 _CYCLES = 500
@@ -25,7 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         tool.add_argument("--robot", default="dclaw", help="name in config/robots, or path of a robot file (dclaw)")
         tool.add_argument("--baud-rate", type=int, choices=RATES, metavar="RATE", help="(default: the robot file's)")
         if json:
-            tool.add_argument("--json", type=Path, metavar="FILE", help="write what is shown to this file")
+            tool.add_argument("--json", type=json_path, metavar="FILE", help="write what is shown to this file")
         tool.set_defaults(tool=name)
         return tool
 

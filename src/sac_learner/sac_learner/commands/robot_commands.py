@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sac_learner.commands.parser import Parser
+
 if TYPE_CHECKING:
     from sac_learner.commands.robot_link import RobotLink
 
@@ -67,7 +69,7 @@ COMMANDS = ("stop", "reset", "arm", "done", "safety")
 
 def main(arguments: list[str]) -> int:
     """Run one of COMMANDS; returns the exit code: 0 done, 1 not done, 2 refused, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="rosac")
+    parser = Parser(prog="rosac")
     add_options(parser.add_subparsers(required=True))
     options = parser.parse_args(arguments)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = options.discovery.upper()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import time
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from rich.console import Console
 from rosac_common.settings import SettingsError, from_mapping, leaves
 
 from sac_learner.commands.display import Display, RemainingTime
-from sac_learner.commands.json_file import write_json
+from sac_learner.commands.json_file import JsonFileError, folder_problem, json_path, write_json
 from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.gym.settings import GymSettings
 
@@ -51,7 +50,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mode", default="sac", choices=mode_names(), help="learner settings (default sac)")
     command.add_argument("--steps", type=int, required=True, help="control steps of the whole training")
     command.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the evaluations to this file")
+    command.add_argument("--json", type=json_path, metavar="FILE", help="write the evaluations to this file")
     command.add_argument(
         "--eval-interval", type=int, metavar="N", help="steps between evaluations (default: a twentieth of --steps)"
     )
@@ -115,7 +114,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         RuntimeError, OSError: the training cannot go on; what was checkpointed stays.
     """
     settings = settings_of(options)
-    _check_paths(options)
+    _check_directory(options)
     training = _made(settings, options)
     interrupted: list[str] = []
     _on_signal(interrupted)
@@ -127,7 +126,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             _say_how_to_resume(options, console, interrupted[0])
             return 130
         if options.json:
-            write_json(options.json, training.result())
+            _write_result(options, training.result())
     finally:
         training.close()
     return 0
@@ -150,20 +149,11 @@ def _made(settings: GymSettings, options: argparse.Namespace) -> GymTraining:
         raise RefusedError(str(error)) from error
 
 
-def _check_paths(options: argparse.Namespace) -> None:
-    """What would be found out only after hours otherwise."""
+def _check_directory(options: argparse.Namespace) -> None:
     if options.resume and options.directory is None:
         raise RefusedError("--resume needs --directory: the run to go on with")
-    for option, path in (("--json", options.json), ("--directory", options.directory)):
-        if path is None:
-            continue
-        folder = path.parent
-        while option == "--directory" and not folder.exists():
-            folder = folder.parent
-        wanted = path.is_dir() if option == "--json" else path.exists() and not path.is_dir()
-        if wanted or not os.access(folder, os.W_OK | os.X_OK):
-            kind = "file" if option == "--json" else "directory"
-            raise RefusedError(f"{option} {path}: no {kind} can be written there; choose another path")
+    if options.directory is not None and (problem := folder_problem(options.directory)):
+        raise RefusedError(f"--directory {options.directory} cannot be written: {problem}; choose another one")
 
 
 def _on_signal(interrupted: list[str]) -> None:
@@ -218,6 +208,16 @@ def _rows(training: GymTraining, remaining: RemainingTime, now_s: float) -> dict
         rows["temperature"] = f"{float(training.metrics['temperature']):.3f}"
     rows["ETA"] = "-" if not training.updates else remaining.text(training.steps, total, now_s)
     return rows
+
+
+def _write_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    try:
+        write_json(options.json, result)
+    except JsonFileError as error:
+        kept = "what was printed above is all that is kept: --directory keeps a training"
+        if options.directory:
+            kept = "the training is kept: the same command with --resume and another --json writes it at once"
+        raise JsonFileError(f"{error}. {kept}") from error
 
 
 def _say_how_to_resume(options: argparse.Namespace, console: Console, signal_name: str) -> None:
