@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import os
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -195,6 +197,8 @@ def _is_list_of_int(value: Any) -> bool:
 def _make(env_id: str, max_episode_steps: int) -> gymnasium.Env:
     if env_id.startswith(_OWN_NAMESPACE):
         importlib.import_module(_OWN_MODULE)
+    elif ":" in env_id:
+        _import(env_id)
     limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
     try:
         # rosac checks the spaces itself, and every value that it stores.
@@ -204,10 +208,29 @@ def _make(env_id: str, max_episode_steps: int) -> gymnasium.Env:
             f"unknown environment '{env_id}': {error} Gymnasium's list: python -c 'import gymnasium; "
             "gymnasium.pprint_registry()'; for an environment of your own: MODULE:ID"
         ) from error
-    except ImportError as error:
-        raise GymEnvironmentError(
-            f"environment '{env_id}' cannot be made: {error}. Install what it needs; Gymnasium's MuJoCo environments "
-            "need gymnasium[mujoco]"
-        ) from error
     except Exception as error:  # the constructor of a stranger may raise anything
-        raise GymEnvironmentError(f"environment '{env_id}' cannot be made: {type(error).__name__}: {error}") from error
+        remedy = "; install what it needs" if isinstance(error, ImportError) else ""
+        raise GymEnvironmentError(
+            f"environment '{env_id}' cannot be made: {type(error).__name__}: {error}{remedy}"
+        ) from error
+
+
+def _import(env_id: str) -> None:
+    """The module of MODULE:ID, also from the current directory, which the command `rosac` starts without."""
+    module, here = env_id.partition(":")[0], os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a stranger's module may raise anything
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module}.".startswith(f"{missing}."):
+            raise GymEnvironmentError(
+                f"environment '{env_id}': there is no module '{missing}' in {here} or where Python looks for modules; "
+                "start rosac in the directory that holds it, name that directory in PYTHONPATH, or install it"
+            ) from error
+        remedy = "install what it needs" if missing else "mend it"
+        raise GymEnvironmentError(
+            f"environment '{env_id}': the module '{module}' cannot be imported: {type(error).__name__}: {error}; "
+            f"{remedy}"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,26 @@ def test_reports_the_evaluation_curve_the_same_for_the_same_seed(tmp_path: Path)
     assert len(document["return_mean"]) == 20
     assert document["updates"] == 200 * mode_parameters("sac_fixed_temperature").get("pacing.updates_per_step", 1)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["again.json", "first.json"], "nothing else is left"
+
+
+def test_an_environment_of_ones_own_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that `make setup` installs, which has not the current directory where Python looks."""
+    monkeypatch.delenv("PYTHONPATH")
+    (tmp_path / "mine.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import PendulumEnv\n"
+        "gymnasium.register('Own-v0', 'mine:PendulumEnv', max_episode_steps=10)\n"
+    )
+    result = subprocess.run(
+        [Path(sys.prefix) / "bin" / "rosac", "gym", "mine:Own-v0", "--steps", "20", *QUICK],
+        cwd=tmp_path,
+        env=ros_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "evaluation at 20 steps: mean return" in result.stdout
 
 
 @pytest.mark.parametrize("mode", mode_names())

@@ -1,9 +1,12 @@
 """An environment as the learner sees it: what is refused, what a stranger's may give, and what is said otherwise."""
 
+import sys
+
 import gymnasium
 import helpers.gym_environments  # noqa: F401 - registers them
 import numpy as np
 import pytest
+from gymnasium.envs import registration
 from rosac_common.settings import from_mapping
 from sac_learner.gym.environment import BadStepError, GymEnvironment, GymEnvironmentError
 from sac_learner.gym.evaluation import evaluate
@@ -48,7 +51,6 @@ def test_actions_are_scaled_to_the_bounds():
         ("test/Nothing-v0", "unknown environment 'test/Nothing-v0'"),
         ("Pendulumm-v1", "Did you mean: `Pendulum`"),
         ("rosac/DClawTurm-v0", "Did you mean: `DClawTurn`"),
-        ("no_such_module:A-v0", "cannot be made: No module named 'no_such_module'"),
         ("test/DiscreteAction-v0", r"action space Discrete\(3\).*needs continuous actions"),
         ("test/IntegerAction-v0", r"action space Box\(0, 5, \(2,\), int64\).*needs continuous actions"),
         ("test/UnboundedAction-v0", r"action space Box\(-inf, inf.*TransformAction"),
@@ -62,6 +64,38 @@ def test_actions_are_scaled_to_the_bounds():
 )
 def test_what_cannot_be_learned_is_refused_with_the_remedy(env_id, expected):
     with pytest.raises(GymEnvironmentError, match=expected):
+        GymEnvironment(env_id)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "expected"),
+    [
+        ("not_there:A-v0", "there is no module 'not_there' in {here} or where .*; start rosac in the directory"),
+        ("mine.not_there:A-v0", "there is no module 'mine.not_there' in {here} or where"),
+        ("needy:A-v0", "the module 'needy' cannot be imported: ModuleNotFoundError: .*'not_there'; install what it"),
+        ("broken:A-v0", "the module 'broken' cannot be imported: ZeroDivisionError: .*; mend it"),
+        (":A-v0", "the module '' cannot be imported: ValueError: Empty module name"),
+        ("mine:Other-v0", "unknown environment 'mine:Other-v0'"),
+        ("mine:Needy-v0", "cannot be made: ModuleNotFoundError: .*'not_there'; install what it needs"),
+        ("mine:Broken-v0", "cannot be made: ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_is_not_found_or_broken_is_told_apart(env_id, expected, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text(
+        "import gymnasium\n"
+        "def needy(): import not_there\n"
+        "def broken(): 1 / 0\n"
+        "gymnasium.register('Needy-v0', needy)\n"
+        "gymnasium.register('Broken-v0', broken)\n"
+    )
+    (tmp_path / "needy.py").write_text("import not_there")
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(registration, "registry", dict(registration.registry))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    with pytest.raises(GymEnvironmentError, match=expected.format(here=tmp_path)):
         GymEnvironment(env_id)
 
 
