@@ -65,6 +65,7 @@ def test_its_stack_starts_from_the_same_files_and_its_task_node_holds_it_too(tmp
     machine = StepMachine(settings, out, lambda: 0.0, "session")
     assert machine.task.variant == environment.task.variant
     assert machine.task.horizon_steps == 20  # as the task file says, where the table has 40
+    assert settings.reset.pose_time_s == environment._reset_settings.pose_time_s == 4.0
 
     simulation = make_simulation(settings.robot, SimulationSettings(), seed=0, epoch_ns=0)
     machine.on_state(simulation.read())
