@@ -20,6 +20,13 @@ _EPISODES = 50
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None and arguments[:1] == ["stop"]:
         raise_priority(REALTIME_PRIORITY)  # before a busy learner, where that is allowed

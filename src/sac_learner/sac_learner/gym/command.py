@@ -33,6 +33,7 @@ _OPTIONS = {
     "max_episode_steps": "max_episode_steps",
     "threads": "threads",
 }
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Seconds between two looks at what is shown.
 _DISPLAY_PERIOD_S = 0.25
 DESCRIPTION = """Trains on a Gymnasium environment with Box spaces of observations and actions, in this process
@@ -115,15 +116,27 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """
     settings = settings_of(options)
     _check_directory(options)
-    training = _made(settings, options)
-    interrupted: list[str] = []
-    _on_signal(interrupted)
+    with _Interruption() as interruption:
+        try:
+            training = _made(settings, options)
+            interruption.starting = False
+        except (KeyboardInterrupt, Exception):  # what is interrupted may make another error of it
+            if not interruption.signal_name:
+                raise
+            console.print(f"stopped by {interruption.signal_name} while starting", highlight=False)
+            return 130
+        return _trained(training, options, console, interruption)
+
+
+def _trained(training: GymTraining, options: argparse.Namespace, console: Console, interruption: _Interruption) -> int:
+    """The training from its start to its report; returns the exit code."""
+    settings = training.settings
     try:
         with Display(f"{settings.env_id} {settings.mode}", console, time.monotonic()) as display:
-            _train(training, display, interrupted)
-        if interrupted:
+            _train(training, display, interruption)
+        if interruption.signal_name:
             training.save()
-            _say_how_to_resume(options, console, interrupted[0])
+            _say_how_to_resume(options, console, interruption.signal_name)
             return 130
         if options.json:
             _write_result(options, training.result())
@@ -156,25 +169,36 @@ def _check_directory(options: argparse.Namespace) -> None:
         raise RefusedError(f"--directory {options.directory} cannot be written: {problem}; choose another one")
 
 
-def _on_signal(interrupted: list[str]) -> None:
-    """Ctrl-C and SIGTERM end the training after the present step; a second one ends it at once."""
+class _Interruption:
+    """Ctrl-C and SIGTERM end the training after the present step, its start at once; so does a second one always."""
 
-    def handler(number: int, _: FrameType | None) -> None:
-        interrupted.append(signal.Signals(number).name)
-        for each in (signal.SIGINT, signal.SIGTERM):
+    def __init__(self) -> None:
+        self.starting = True
+        self.signal_name = ""
+
+    def __enter__(self) -> _Interruption:
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        self.signal_name = signal.Signals(number).name
+        for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        if self.starting:
+            raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler)
 
-
-def _train(training: GymTraining, display: Display, interrupted: list[str]) -> None:
+def _train(training: GymTraining, display: Display, interruption: _Interruption) -> None:
     for note in training.notes:
         display.note(note)
     remaining, shown_s, evaluated = RemainingTime(), 0.0, len(training.evaluations)
     for evaluation in training.evaluations:
         display.note(_line(evaluation))
-    while not training.finished and not interrupted:
+    while not training.finished and not interruption.signal_name:
         training.step()
         for evaluation in training.evaluations[evaluated:]:
             display.note(_line(evaluation))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,35 @@ def test_a_result_that_cannot_be_written_is_not_lost(tmp_path: Path, monkeypatch
     code, _, complained = in_process.rosac(*command, "--json", "/dev/full")
     assert code == 1
     assert "--directory keeps a training" in complained
+
+
+def imports_pytorch(process: subprocess.Popen[str], _: Path) -> bool:
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def compiles(_: subprocess.Popen[str], cache: Path) -> bool:
+    return any(cache.rglob("*.cpp"))
+
+
+@pytest.mark.parametrize(("moment", "number"), [(imports_pytorch, signal.SIGTERM), (compiles, signal.SIGINT)])
+def test_what_is_interrupted_while_starting_ends_quietly(
+    moment: Callable[[subprocess.Popen[str], Path], bool], number: signal.Signals, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [*ROSAC, "gym", "Pendulum-v1", "--steps", "1000000", "--set", "sac.gradients=compiled", "--directory", "run"],
+        cwd=tmp_path,
+        env=ros_environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    until(lambda: process.poll() is not None or moment(process, tmp_path / "cache"), "it is there")
+    os.killpg(process.pid, number)  # as a terminal does: compilers get it, too
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, output
+    assert output.splitlines() == [f"stopped by {number.name} while starting"]
+    assert not (tmp_path / "run").exists()
 
 
 def wait_for_steps(process: subprocess.Popen[str], log: Path, size: int) -> None:
