@@ -22,6 +22,9 @@ _META_KEY = "rosac"
 class StorageError(OSError):
     """A file cannot be written. The message names path, bytes needed, bytes free and remedy."""
 
+    def __str__(self) -> str:
+        return str(self.strerror)  # without the number, which tells people nothing
+
 
 class DamagedFileError(ValueError):
     """A file is incomplete, damaged or of another kind. The message names path, finding and remedy."""
@@ -74,8 +77,8 @@ def storage_message(path: Path, needed: int, error: OSError) -> str:
     except OSError:
         free = "its directory cannot be read"
     return (
-        f"cannot write {path}: {error.strerror} ({needed} bytes needed, {free}). "
-        "Free space or raise the limit; it is tried again"
+        f"cannot write {path}: {error.strerror} ({needed} bytes needed, {free}): free space, raise the limit or allow "
+        "writing there"
     )
 
 

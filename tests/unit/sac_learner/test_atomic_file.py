@@ -59,7 +59,9 @@ def test_full_disk_leaves_the_old_file_and_says_how_much_is_missing(tmp_path, mo
 
     monkeypatch.setattr(atomic_file.os, "write", full)
     with pytest.raises(
-        StorageError, match=r"cannot write .*/file: No space left on device \(3 bytes needed, \d+ bytes"
+        StorageError,
+        match=r"^cannot write .*/file: No space left on device \(3 bytes needed, \d+ bytes are free\): free space, "
+        "raise the limit or allow writing there$",
     ):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"

@@ -125,7 +125,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 raise
             console.print(f"stopped by {interruption.signal_name} while starting", highlight=False)
             return 130
-        return _trained(training, options, console, interruption)
+        from sac_learner.atomic_file import StorageError
+
+        try:
+            return _trained(training, options, console, interruption)
+        except StorageError as error:
+            remedy = "then the same command with --resume goes on"
+            raise StorageError(error.errno, f"{error}; {remedy}") from error
 
 
 def _trained(training: GymTraining, options: argparse.Namespace, console: Console, interruption: _Interruption) -> int:

@@ -91,8 +91,10 @@ class CheckpointStore:
         try:
             tensors, metadata = read_tensors(path)
         except DamagedFileError as error:
-            older = f"delete it to resume from {paths[-2].name}" if len(paths) > 1 else "there is no older one"
-            raise CheckpointError(f"{error}; {older}") from error
+            remedy = "there is no older one: move it away, and all is learned again from the replay log"
+            if len(paths) > 1:
+                remedy = f"delete it to resume from {paths[-2].name}"
+            raise CheckpointError(f"{error}; {remedy}") from error
         self._check(path, metadata, learner)
         progress = Progress(**metadata["progress"])
         try:

@@ -177,7 +177,7 @@ class Trainer:
             self.log.flush(now_s)
             self.problems.pop("replay log", None)
         except StorageError as error:
-            self.problems["replay log"] = f"{error}; {self.log.pending_bytes} bytes wait in memory"
+            self.problems["replay log"] = f"{error}; it is tried again, {self.log.pending_bytes} bytes wait in memory"
             self._retry_s = now_s + STORAGE_RETRY_S
 
     # --- learning -----------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ class Trainer:
         try:
             version = self.policies.next_version(self.pacer.updates, exploring, stored)
         except StorageError as error:
-            self.problems["policy version"] = str(error)
+            self.problems["policy version"] = f"{error}; it is tried again"
             return None
         self.problems.pop("policy version", None)
         return self._policy(version).sealed()
@@ -294,7 +294,7 @@ class Trainer:
             self.checkpoints.save(self.learner, progress)
             self.export_policy(self.files.policy)
         except StorageError as error:
-            self.problems["checkpoint"] = str(error)
+            self.problems["checkpoint"] = f"{error}; it is tried again"
             return False
         self._saved_updates = self.pacer.updates
         self.problems.pop("checkpoint", None)

@@ -6,6 +6,12 @@ import dataclasses
 
 from rosac_common.settings import SettingsError, setting
 
+# Units of a hidden layer. Source: own choice, four times CrossQ's critics; the weights between two such layers, with
+# targets and Adam's means in both critics, take 2 GiB.
+_WIDEST = 8192
+# Hidden layers. Source: own choice; layers without residual connections are hard to train long before.
+_MOST_LAYERS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class SacSettings:
@@ -32,7 +38,10 @@ class SacSettings:
     )
     batch_size: int = setting(256, "Transitions per update. Source: App. D.", minimum=1, maximum=1_000_000)
     hidden_sizes: list[int] = setting(
-        [256, 256], "Units of each hidden layer of the policy and of the critics. Source: App. D.", minimum=1
+        [256, 256],
+        "Units of each hidden layer of the policy and of the critics, 1 to 16 layers. Source: App. D.",
+        minimum=1,
+        maximum=_WIDEST,
     )
     replay_capacity: int = setting(
         1_000_000, "Transitions kept for sampling; the oldest are overwritten. Source: App. D.", minimum=1
@@ -139,19 +148,24 @@ class SacSettings:
     )
 
     def __post_init__(self) -> None:
-        if not self.hidden_sizes:
-            raise SettingsError("'hidden_sizes' is empty; give at least one hidden layer, such as [256, 256]")
+        # By the names that they have everywhere: as ROS parameters, in files and for `rosac gym --set`.
+        if not 1 <= len(self.hidden_sizes) <= _MOST_LAYERS:
+            raise SettingsError(
+                f"'sac.hidden_sizes' has {len(self.hidden_sizes)} layers; give 1 to {_MOST_LAYERS}, such as [256, 256]"
+            )
         if self.replay_capacity < self.batch_size:
             raise SettingsError(
-                f"'replay_capacity' is {self.replay_capacity}; it must be at least batch_size ({self.batch_size})"
+                f"'sac.replay_capacity' is {self.replay_capacity}; it must be at least sac.batch_size "
+                f"({self.batch_size})"
             )
         if self.critic_normalisation == "batch" and self.tau != 1.0:
             raise SettingsError(
-                f"'tau' is {self.tau}; it must be 1.0 with critic_normalisation: batch, which has no target critics"
+                f"'sac.tau' is {self.tau}; it must be 1.0 with sac.critic_normalisation batch, which has no target "
+                "critics"
             )
         if self.log_std_min >= self.log_std_max:
             raise SettingsError(
-                f"'log_std_min' is {self.log_std_min}; it must be below log_std_max ({self.log_std_max})"
+                f"'sac.log_std_min' is {self.log_std_min}; it must be below sac.log_std_max ({self.log_std_max})"
             )
 
     @property

@@ -1,6 +1,7 @@
 """Training without ROS: what is stored, evaluated, resumed and refused, and that it learns."""
 
 import json
+import os
 
 import helpers.gym_environments  # noqa: F401 - registers them
 import numpy as np
@@ -256,6 +257,23 @@ def test_damage_is_refused(tmp_path):
     (tmp_path / "gym.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(GymRunError, match=r"cannot read .*gym.json"):
         GymTraining(settings(), tmp_path, resume=True)
+
+
+def test_without_its_only_checkpoint_a_run_is_learned_again_from_its_log(tmp_path):
+    run = settings(steps=60, keep_checkpoints=1)
+    stopped = trained(GymTraining(run, tmp_path), until=50)
+    stopped.save()
+    stopped.close()
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*.safetensors")
+    os.truncate(checkpoint, 1000)
+    remedy = f"{checkpoint} .* is truncated.*move it away, and all is learned again from the replay log"
+    with pytest.raises(CheckpointError, match=remedy):
+        GymTraining(run, tmp_path, resume=True)
+    checkpoint.rename(checkpoint.with_suffix(".damaged"))
+    again = trained(GymTraining(run, tmp_path, resume=True), until=50)
+    assert np.array_equal(weights(again), weights(stopped))
+    assert again.evaluations == stopped.evaluations
+    again.close()
 
 
 def test_values_that_are_not_finite_end_the_training(tmp_path, monkeypatch):

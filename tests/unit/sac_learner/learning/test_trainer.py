@@ -274,7 +274,7 @@ def test_full_disk_is_reported_learning_goes_on_and_everything_is_written_later(
     assert trainer.pacer.updates == 40
     assert trainer.checkpoints.paths() == old
     assert "No space left on device" in trainer.problems["replay log"]
-    assert "bytes are free" in trainer.problems["replay log"]
+    assert "bytes are free" in trainer.problems["replay log"] and "tried again" in trainer.problems["replay log"]
     trainer.save_if_due(10.0 + STORAGE_RETRY_S)
     assert "No space left on device" in trainer.problems["checkpoint"]
     monkeypatch.setattr("sac_learner.atomic_file.os.write", real_write)
@@ -349,8 +349,11 @@ def contents(directory):
         ({"task_name": ""}, "'task_name' is empty"),
         ({"device": "gpu9"}, "'device' is 'gpu9'"),
         ({"device": "cuda:9"}, "'device' is 'cuda:9', found "),
-        ({"sac__replay_capacity": 7}, r"'replay_capacity' is 7; it must be at least batch_size \(8\)"),
-        ({"sac__critic_normalisation": "batch"}, r"'tau' is 0.005; it must be 1.0 with critic_normalisation: batch"),
+        ({"sac__replay_capacity": 7}, r"'sac.replay_capacity' is 7; it must be at least sac.batch_size \(8\)"),
+        (
+            {"sac__critic_normalisation": "batch"},
+            r"'sac.tau' is 0.005; it must be 1.0 with sac.critic_normalisation batch",
+        ),
     ],
 )
 def test_missing_or_impossible_settings_are_named(tmp_path, changes, problem):

@@ -380,5 +380,5 @@ def test_policy_is_stepped_in_every_nth_update():
 
 
 def test_networks_without_a_hidden_layer_are_refused():
-    with pytest.raises(SettingsError, match="'hidden_sizes' is empty"):
+    with pytest.raises(SettingsError, match="'sac.hidden_sizes' has 0 layers"):
         from_mapping(SacSettings, {"hidden_sizes": []})
