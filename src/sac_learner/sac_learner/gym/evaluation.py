@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +23,26 @@ class DeterministicPolicy(Protocol):
 
 class EndlessEpisodeError(RuntimeError):
     """An episode does not end. The message names the remedy."""
+
+
+def checked_evaluations(document: Any) -> list[dict[str, Any]]:
+    """What was kept of a run's evaluations, as `GymTraining.evaluations`.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
+        raise ValueError("it holds no list of evaluations")
+    for number, each in enumerate(document):
+        if missing := {"steps", "return_mean"} - set(each):
+            raise ValueError(f"evaluation {number} has no {' and no '.join(sorted(missing))}")
+        for name, value in each.items():
+            kinds = int if name == "steps" else (int, float)
+            if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+                raise ValueError(f"'{name}' of evaluation {number} is {value!r}")
+    if any(one["steps"] >= later["steps"] for one, later in itertools.pairwise(document)):
+        raise ValueError("its steps do not ascend")
+    return document
 
 
 def evaluate(environment: GymEnvironment, policy: DeterministicPolicy, *, episodes: int, seed: int) -> dict[str, Any]:

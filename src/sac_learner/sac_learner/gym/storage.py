@@ -20,6 +20,7 @@ from rosac_common.settings import to_mapping
 from rosac_common.transition import Transition
 
 from sac_learner.atomic_file import write_atomic
+from sac_learner.gym.evaluation import checked_evaluations
 from sac_learner.gym.settings import GymSettings
 from sac_learner.learning import replay, resume
 from sac_learner.learning.checkpoint import CheckpointError, CheckpointStore, Progress, differences
@@ -32,7 +33,7 @@ from sac_learner.sac.learner import SacLearner
 FORMAT = "rosac gym run"
 FORMAT_VERSION = 1
 # Not run.json: `rosac list` and `rosac eval` are for runs of a robot.
-_DOCUMENT = "gym.json"
+DOCUMENT = "gym.json"
 
 
 class GymRunError(ValueError):
@@ -45,14 +46,14 @@ def stored_run(directory: Path) -> dict[str, Any] | None:
     Raises:
         GymRunError: the directory holds something else, or gym.json cannot be read.
     """
-    path = directory / _DOCUMENT
+    path = directory / DOCUMENT
     if not path.exists():
         others = [] if not directory.exists() else [entry.name for entry in directory.iterdir()]
         # Left by a run that was killed before its first file was whole.
         begun = {path.name + ".tmp", ".learner.lock"}
         if strangers := sorted(set(others) - begun):
             raise GymRunError(
-                f"{directory} holds {', '.join(strangers[:3])} and no {_DOCUMENT}: choose another directory"
+                f"{directory} holds {', '.join(strangers[:3])} and no {DOCUMENT}: choose another directory"
             )
         return None
     try:
@@ -93,7 +94,7 @@ class GymStorage:
         self._lock = self.files.lock()
         self._document = {"format": FORMAT, "format_version": FORMAT_VERSION, **document}
         try:
-            if not (directory / _DOCUMENT).exists():
+            if not (directory / DOCUMENT).exists():
                 self.keep_document()
             self._log = ReplayLog(
                 self.files.replay,
@@ -121,7 +122,7 @@ class GymStorage:
             StorageError: it cannot be written.
         """
         text = json.dumps(self._document, indent=2)
-        write_atomic(self.files.directory / _DOCUMENT, text.encode() + b"\n")
+        write_atomic(self.files.directory / DOCUMENT, text.encode() + b"\n")
 
     def fill(self, memory: ReplayBuffer, taken: int) -> tuple[deque[replay.Array], deque[float]]:
         """The first `taken` steps into the replay memory; rows and robot times [s] of those behind them. Once."""
@@ -156,9 +157,12 @@ class GymStorage:
             )
         path = self.files.evaluation
         try:
-            evaluations = json.loads(path.read_text(encoding="utf-8"))
+            evaluations = checked_evaluations(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise GymRunError(f"cannot read {path}: {error}; restore it from a copy, or start a new run") from error
+            raise GymRunError(
+                f"cannot read {path}: {error}; restore it from a copy, or move {self.files.checkpoints} away, and all "
+                "is learned and evaluated again from the replay log"
+            ) from error
         # Those after the checkpoint are made again, with the same result.
         return progress, [each for each in evaluations if each["steps"] <= progress.transitions]
 

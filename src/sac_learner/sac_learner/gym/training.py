@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from rosac_common.settings import to_mapping
+from rosac_common.settings import SettingsError, from_mapping, to_mapping
 
 from sac_learner.gym.environment import Array, GymEnvironment
 from sac_learner.gym.evaluation import evaluate
 from sac_learner.gym.interaction import Interaction
 from sac_learner.gym.settings import GymSettings
-from sac_learner.gym.storage import GymRunError, GymStorage, check_fits, stored_run
+from sac_learner.gym.storage import DOCUMENT, GymRunError, GymStorage, check_fits, stored_run
 from sac_learner.learning.checkpoint import Progress, sampling_state
 from sac_learner.learning.pacing import Pacer
 from sac_learner.learning.replay import ReplayBuffer, row
@@ -282,4 +282,9 @@ def _completed(settings: GymSettings, directory: Path | None, resume: bool) -> G
             raise GymRunError(f"{directory} holds a run: resume it (--resume), or choose another directory")
         check_fits(directory, stored, settings.identity())
     interval = settings.evaluation_interval_steps or (stored or {}).get("evaluation_interval_steps", 0)
-    return dataclasses.replace(settings, evaluation_interval_steps=interval or max(1, settings.steps // 20))
+    try:
+        kept = from_mapping(GymSettings, {"evaluation_interval_steps": interval}).evaluation_interval_steps
+    except SettingsError as error:
+        remedy = "restore it from a copy, or give --eval-interval"
+        raise GymRunError(f"cannot read {directory}/{DOCUMENT}: {error}; {remedy}") from error
+    return dataclasses.replace(settings, evaluation_interval_steps=kept or max(1, settings.steps // 20))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import helpers.gym_environments  # noqa: F401 - registers them
 import numpy as np
@@ -41,6 +42,14 @@ def trained(made, *, until=None):
     while not made.finished and (until is None or made.steps < until):
         made.step()
     return made
+
+
+@pytest.fixture(scope="module")
+def run_of_30_steps(tmp_path_factory):
+    made = trained(GymTraining(settings(), path := tmp_path_factory.mktemp("run")), until=30)
+    made.save()
+    made.close()
+    return path
 
 
 def weights(made):
@@ -257,6 +266,44 @@ def test_damage_is_refused(tmp_path):
     (tmp_path / "gym.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(GymRunError, match=r"cannot read .*gym.json"):
         GymTraining(settings(), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", "it holds no list of evaluations"),
+        ("[3]", "it holds no list of evaluations"),
+        ('[{"a": 1}]', "evaluation 0 has no return_mean and no steps"),
+        ('[{"steps": 10}]', "evaluation 0 has no return_mean"),
+        ('[{"steps": "10", "return_mean": 1.0}]', "'steps' of evaluation 0 is '10'"),
+        ('[{"steps": 10, "return_mean": NaN}]', "'return_mean' of evaluation 0 is nan"),
+        ('[{"steps": 10, "return_mean": 1, "success_rate": true}]', "'success_rate' of evaluation 0 is True"),
+        ('[{"steps": 20, "return_mean": 1}, {"steps": 10, "return_mean": 1}]', "its steps do not ascend"),
+        ("[", "Expecting value"),
+    ],
+)
+def test_evaluations_that_are_none_are_refused(text, expected, tmp_path, run_of_30_steps):
+    shutil.copytree(run_of_30_steps, tmp_path / "run")
+    path = tmp_path / "run" / "evaluation.json"
+    path.write_text(text)
+    with pytest.raises(GymRunError, match=f"cannot read {path}: .*{expected}.*restore it from a copy, or move"):
+        GymTraining(settings(), tmp_path / "run", resume=True)
+    # What the message says helps.
+    path.parent.joinpath("checkpoints").rename(tmp_path / "away")
+    again = GymTraining(settings(), tmp_path / "run", resume=True)
+    assert again.steps == 0
+    again.close()
+
+
+@pytest.mark.parametrize("value", ["often", -3, 2.5, True, None])
+def test_an_interval_that_is_none_is_refused(value, tmp_path, run_of_30_steps):
+    shutil.copytree(run_of_30_steps, tmp_path / "run")
+    path = tmp_path / "run" / "gym.json"
+    document = json.loads(path.read_text()) | {"evaluation_interval_steps": value}
+    path.write_text(json.dumps(document))
+    with pytest.raises(GymRunError, match=f"cannot read {path}: .*'evaluation_interval_steps'.*or give --eval-int"):
+        GymTraining(settings(), tmp_path / "run", resume=True)
+    GymTraining(settings(evaluation_interval_steps=2), tmp_path / "run", resume=True).close()
 
 
 def test_without_its_only_checkpoint_a_run_is_learned_again_from_its_log(tmp_path):
