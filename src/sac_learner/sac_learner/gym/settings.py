@@ -55,6 +55,11 @@ class GymSettings:
         """Threads of an update, with 0 resolved."""
         return self.threads or min(4, len(os.sched_getaffinity(0)))
 
+    @property
+    def total_updates(self) -> int:
+        """Gradient updates of the whole training."""
+        return int(self.pacing.updates_per_step * max(0, self.steps - self.sac.start_steps))
+
     def identity(self) -> dict[str, Any]:
         """What must be the same for a stored run to be gone on with, by dotted name."""
         return {k: v for k, v in to_mapping(self).items() if k in _IDENTITY or k.startswith(_BLOCKS)}

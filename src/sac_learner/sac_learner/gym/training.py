@@ -81,6 +81,8 @@ class GymTraining:
         self.notes = [self._memory.announcement(), *environment.notes]  # for the console
         if self._learner.fallback:
             self.notes.append(self._learner.fallback)
+        if not settings.total_updates:
+            self.notes.append(_nothing_learned(settings))
         self._relearned: deque[tuple[Array, float]] = deque()  # rows of an earlier process with their robot time
         self._storage = self._opened(directory) if directory else None
         self._saved_updates = self._pacer.updates
@@ -272,6 +274,15 @@ class GymTraining:
 
 
 _REMEDY = "try a lower sac.learning_rate or sac.reward_scale"
+
+
+def _nothing_learned(settings: GymSettings) -> str:
+    sac = settings.sac
+    return (
+        f"nothing will be learned: updates begin after {sac.start_steps} steps (sac.initial_random_steps "
+        f"{sac.initial_random_steps}, sac.min_pool_steps {sac.min_pool_steps}), {settings.pacing.updates_per_step:g} "
+        f"for each, and {settings.steps} steps are asked for; raise --steps, or give --set sac.initial_random_steps=N"
+    )
 
 
 def _completed(settings: GymSettings, directory: Path | None, resume: bool) -> GymSettings:

@@ -104,6 +104,17 @@ def test_updates_follow_the_mode(ratio, updates):
     assert (made.steps, made.updates) == (50, updates)
 
 
+@pytest.mark.parametrize(
+    ("changes", "updates"),
+    [({"steps": 20}, 0), ({"steps": 21}, 1), ({"steps": 21, "pacing__updates_per_step": 0.5}, 0), ({"steps": 22}, 2)],
+)
+def test_a_training_without_an_update_is_told_at_its_start(changes, updates):
+    made = GymTraining(settings(evaluation_interval_steps=50, **changes))
+    note = "updates begin after 20 steps (sac.initial_random_steps 20, sac.min_pool_steps 5)"
+    assert [note in each for each in made.notes].count(True) == (0 if updates else 1)
+    assert trained(made).updates == updates
+
+
 def test_every_update_draws_a_batch_of_its_own(monkeypatch):
     made = GymTraining(settings(pacing__updates_per_step=3.0, steps=24))
     update, batches = made._learner.update, []
