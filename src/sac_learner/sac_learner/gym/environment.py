@@ -160,8 +160,13 @@ class GymEnvironment:
         return result
 
     def close(self) -> None:
-        """Release what the environment holds."""
-        self._environment.close()
+        """Release what the environment holds.
+
+        Raises:
+            BadStepError: it does not let go.
+        """
+        with self._named("close"):
+            self._environment.close()
 
     @contextlib.contextmanager
     def _named(self, what: str, remedy: str = _REMEDY) -> Iterator[None]:

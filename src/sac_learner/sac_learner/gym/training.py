@@ -5,6 +5,7 @@ step(): random or policy's action -> environment -> replay log, replay memory ->
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import deque
@@ -266,11 +267,17 @@ class GymTraining:
         }
 
     def close(self) -> None:
-        """Let go of the environments and of the directory."""
-        self._interaction.environment.close()
-        self._evaluation_environment.close()
-        if self._storage is not None:
-            self._storage.close()
+        """Let go of the environments and of the directory.
+
+        Raises:
+            BadStepError: an environment does not close.
+            StorageError: what is held in memory cannot be written.
+        """
+        with contextlib.ExitStack() as closing:
+            if self._storage is not None:
+                closing.callback(self._storage.close)
+            closing.callback(self._evaluation_environment.close)
+            closing.callback(self._interaction.environment.close)
 
 
 _REMEDY = "try a lower sac.learning_rate or sac.reward_scale"

@@ -155,6 +155,15 @@ def test_what_a_reset_may_not_give_is_named(given, expected, made):
         made(bad={0: given}).reset()
 
 
+def test_an_environment_that_does_not_close_is_named(made):
+    def close():
+        raise OSError("still in use")
+
+    environment = made(attributes={"close": close})
+    with pytest.raises(BadStepError, match=r"evaluation episode -1, close: OSError: still in use \(.*:\d+\); mend"):
+        environment.close()
+
+
 def test_numbers_of_other_types_are_taken(made):
     given = {1: np.array([2.5]), 2: np.array([1]), 3: np.False_, 4: {"is_success": np.array([False])}}
     environment = made(bad={1: given, 2: {1: True}})
