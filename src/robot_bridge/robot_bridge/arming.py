@@ -45,7 +45,11 @@ class Arming:
                 self.loop.recover(now_s)
             except BackendError as error:
                 return False, f"the robot does not come back: {error}"
-        return self._gate.reset()
+        orders = self._gate.orders
+        done = self._gate.reset()
+        if self.loop is not None and self._gate.orders != orders:
+            self.loop.enforce()
+        return done
 
     def arm(self, now_s: float) -> tuple[bool, str]:
         """Torque on, if nothing is in the way. Returns success and message."""
@@ -57,25 +61,30 @@ class Arming:
             gate.stop(Cause.SECOND_GRAPH, True, company)
             loop.enforce()
             return False, company
+        if gate.state is GateState.DISARMED and (problem := loop.look(now_s)):
+            return False, problem
         obstacles = loop.obstacles(now_s)
         if obstacles:
             return False, "; ".join(obstacles)
-        problem = loop.arm_problem(now_s)
-        if problem is not None:
-            gate.stop(problem[0], True, problem[1])
+        lies = loop.arm_problem(now_s)
+        if lies is not None:
+            gate.stop(lies[0], True, lies[1])
             loop.enforce()
-            return False, problem[1]
+            return False, lies[1]
         before = gate.state
         armed, message = gate.arm(loop.state.position_rad, now_s)
         if before is GateState.DISARMED and armed:
             loop.enforce()
+            if gate.state is GateState.STOPPED:
+                causes = "; ".join(f"{report.cause}: {report.detail}" for report in gate.report().causes)
+                return False, f"the robot could not be switched on: {causes}"
         return armed, message
 
     def look_for_others(self, now_s: float) -> None:
         """A second bridge stops a robot that moves, whose task hears both; a second commander may be a task that was
         killed and started again, and is in the way of the next arming only."""
         problem = self._others.second_bridge()
-        if problem and self.loop is not None and self._gate.torque_on.any():
+        if problem and self.loop is not None and self._gate.may_move:
             self._gate.stop(Cause.SECOND_GRAPH, True, problem, self.loop.state.position_rad, now_s)
             self.loop.enforce()
         elif not problem and not self._others.second_commander():

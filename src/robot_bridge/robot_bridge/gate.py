@@ -35,7 +35,7 @@ class SafetyGate:
         self._speed = np.array([*robot.speed_limit_rad_s, *robot.auxiliary_speed_limit_rad_s])
         self._switch_on_margin_rad = robot.safety.switch_on_margin_rad
         self._legs = robot.legs
-        self._order: tuple[list[str], list[int]] = ([], [])  # names of the last command, their places
+        self._order: tuple[list[str] | None, list[int]] = (None, [])  # names of the last command, their places
         self._causes: dict[Cause, CauseReport] = {}
         self._last_good_s = 0.0
         self._refused_in_a_row = 0
@@ -67,6 +67,7 @@ class SafetyGate:
             return False, f"the measured positions are not finite: {measured_rad.tolist()}; check the robot"
         self.goals_rad = measured_rad.copy()
         self.torque_on = np.arange(len(self._names)) < self._required
+        self._release_s = None
         self._last_good_s = now_s
         self._refused_in_a_row = 0
         self.orders += 1
@@ -81,7 +82,8 @@ class SafetyGate:
             self._enter(GateState.DISARMED)
 
     def reset(self) -> tuple[bool, str]:
-        """Unlatch a stop whose causes have all cleared. The robot is disarmed afterwards and does not move.
+        """Unlatch a stop whose causes have all cleared. The robot is disarmed afterwards and does not move; with that a
+        controlled stop ends that is not over yet.
 
         Returns:
             Whether the stop is unlatched, and why not or what next.
@@ -91,6 +93,8 @@ class SafetyGate:
         active = [f"{report.cause} ({report.detail})" for report in self._causes.values() if report.active]
         if active:
             return False, f"still active: {'; '.join(active)}"
+        if self.torque_on.any():
+            self._let_go()
         self._causes.clear()
         self._enter(GateState.DISARMED)
         return True, "disarmed: call safety/arm to move again"
@@ -124,6 +128,8 @@ class SafetyGate:
             self._let_go()
         elif moves:
             self.goals_rad = measured_rad.copy()
+            # One outside its range cannot be held there: its servo would pull it back.
+            self.torque_on = self.torque_on & (self._outside(measured_rad) <= self._switch_on_margin_rad)
             self._release_s = now_s + self._stop_time_s
             self.orders += 1
         self._enter(GateState.STOPPED)
@@ -179,6 +185,8 @@ class SafetyGate:
         if problem := self._leaves_workspace(goals, measured_rad):
             return self.refuse(Cause.BAD_COMMAND, problem)
         goals, detail = self._limit(goals, torque, measured_rad, interval_s)
+        if detail and (problem := self._leaves_workspace(goals, measured_rad)):  # clamping each joint bends a leg
+            return self.refuse(Cause.BAD_COMMAND, problem)
         return self._pass(goals, torque, detail, now_s)
 
     def refuse(self, cause: Cause | None, detail: str) -> GateResult:
@@ -190,6 +198,11 @@ class SafetyGate:
             if self._refused_in_a_row >= self._limits.bad_command_limit and self.state is GateState.ARMED:
                 self._hold(cause, f"{self._refused_in_a_row} commands in a row refused, the last one because {detail}")
         return GateResult(Verdict.REFUSED, self.goals_rad, self.torque_on, detail)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether a command could move a joint, or one is under torque: limp joints of an armed robot count, too."""
+        return self.state in (GateState.ARMED, GateState.HOLD) or bool(self.torque_on.any())
 
     @property
     def judged(self) -> Flags:
@@ -258,7 +271,7 @@ class SafetyGate:
     def _leaps(self, torque: Flags, measured_rad: Vector) -> str:
         """Why a joint must not be switched on where it stands; empty: it may. Auxiliary joints may turn
         on and on: their servos count within one turn."""
-        outside = np.maximum(self._low - measured_rad, measured_rad - self._high)
+        outside = self._outside(measured_rad)
         leaps = (torque & ~self.torque_on & (outside > self._switch_on_margin_rad))[: self._required]
         if not leaps.any():
             return ""
@@ -269,6 +282,10 @@ class SafetyGate:
             "it back at once; move it back by hand"
         )
 
+    def _outside(self, measured_rad: Vector) -> Vector:
+        """How far each joint is outside its range [rad]; negative inside."""
+        return np.maximum(self._low - measured_rad, measured_rad - self._high)
+
     def _leaves_workspace(self, goals: Vector, measured_rad: Vector) -> str:
         """Why a command leads out of the legs' workspace; empty: it does not, or leads back into it."""
         if self._legs is None:
@@ -277,10 +294,14 @@ class SafetyGate:
 
     def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
         """Clamp to what the speed limit allows, then to range, out of which a servo takes no goal: a joint that was
-        pushed out comes back as the servo pulls it."""
-        move = self._speed * interval_s
+        pushed out comes back as the servo pulls it. An auxiliary joint may have been turned far out of it by hand, and
+        its servo counts on: it comes back no faster than others move."""
+        move, low, high = self._speed * interval_s, self._low, self._high
+        turned = np.arange(len(move)) >= self._required
+        low = np.where(turned, np.minimum(low, measured + move), low)
+        high = np.where(turned, np.maximum(high, measured - move), high)
         allowed = np.minimum(np.maximum(goals, measured - move), measured + move)
-        allowed = np.minimum(np.maximum(allowed, self._low), self._high)
+        allowed = np.minimum(np.maximum(allowed, low), high)
         excess = np.abs(goals - allowed)
         beyond = torque & (excess > self._limits.goal_tolerance_rad)
         if not beyond.any():

@@ -79,6 +79,30 @@ class LockstepLoop(MotionLoop):
         self._on_state(self.state)
 
 
+class CommandPace:
+    """For how long each command may move the robot at its speed limit: a control period, and all together no longer
+    than time has passed, so that many commands move it no faster. What comes late may be followed by one on time.
+
+    Args:
+        period_s: of the control.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s, self._most_s = period_s, 2 * period_s
+        self._left_s, self._spent_s = self._most_s, -math.inf
+
+    def interval_s(self, now_s: float) -> float:
+        """Time that a command may use now [s]."""
+        return min(self._period_s, self._left(now_s))
+
+    def spend(self, now_s: float) -> None:
+        """A command has used it."""
+        self._left_s, self._spent_s = self._left(now_s) - self.interval_s(now_s), now_s
+
+    def _left(self, now_s: float) -> float:
+        return min(self._most_s, self._left_s + now_s - self._spent_s)
+
+
 class RealtimeLoop(MotionLoop):
     """Robot time is the steady clock; each command answers one of the last states."""
 
@@ -89,6 +113,7 @@ class RealtimeLoop(MotionLoop):
         self._origin_s = 0.0  # wall time from which the simulation's steps count
         self._steps = 0  # of the simulation since then
         self._read_s = 0.0  # wall time of the newest reading
+        self._pace = CommandPace(self._period_s)
         self.skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
 
     def start(self, now_s: float) -> None:
@@ -107,10 +132,13 @@ class RealtimeLoop(MotionLoop):
         else:
             read_s, position = known
             aged = command._replace(age_s=now_s - read_s)
-            result = self._gate.check(aged, position, self._period_s, now_s)
+            result = self._gate.check(aged, position, self._pace.interval_s(now_s), now_s)
+            if result.verdict is not Verdict.REFUSED:
+                self._pace.spend(now_s)
         if result.verdict is Verdict.REFUSED:
-            in_force = np.where(result.torque_on, result.goals_rad, self.state.position_rad)
-            self._unseen = Executed(stamp_ns, in_force, result.torque_on)
+            if self._gate.state in (GateState.ARMED, GateState.HOLD):  # else none is in force
+                in_force = np.where(result.torque_on, result.goals_rad, self.state.position_rad)
+                self._unseen = Executed(stamp_ns, in_force, result.torque_on)
         else:
             self._execute(stamp_ns, result.goals_rad, result.torque_on)
 
@@ -129,9 +157,14 @@ class RealtimeLoop(MotionLoop):
         self._watch_silence(now_s)
         self.periods.add(now_s)
 
+    def look(self, now_s: float) -> str:
+        if self._read(now_s):
+            return ""
+        return "where the robot is cannot be read just now: try again, or look at the bus (rosac bus check)"
+
     def _watch_silence(self, now_s: float) -> None:
         """Nothing is moved blindly, nor held for ever because nobody says otherwise."""
-        if not self._gate.torque_on.any():
+        if not self._gate.may_move:
             return
         limits, blind_s, silent_s = self._limits, now_s - self._read_s, self._gate.silence_s(now_s)
         if blind_s > limits.state_timeout_s:

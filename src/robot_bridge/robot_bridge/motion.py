@@ -169,6 +169,11 @@ class MotionLoop(abc.ABC):
         """Somebody moved the robot while it stands: see where it is now."""
         self._read(now_s)
 
+    def look(self, now_s: float) -> str:
+        """See where the robot is before it is switched on, since somebody may have moved it; returns why that is not
+        known, else empty. Where time stands still between commands, the newest state is where it is."""
+        return ""
+
     def obstacles(self, now_s: float) -> list[str]:
         """Why the robot must not be armed now: who does not beat, and joints outside their range."""
         silent = [problem for beat in self._beats.all if (problem := beat.problem(now_s))]
@@ -205,7 +210,7 @@ class MotionLoop(abc.ABC):
         problem = self._body_problem(now_s)
         if not problem:
             self._gate.stop(Cause.BODY_SENSOR, False, "")
-        elif self._gate.torque_on.any() or self._gate.is_active(Cause.BODY_SENSOR):
+        elif self._gate.may_move or self._gate.is_active(Cause.BODY_SENSOR):
             self._stop(Cause.BODY_SENSOR, problem, now_s)
         if self._gate.is_active(Cause.UPSIDE_DOWN) and not self.body.arm_problem():
             self._gate.stop(Cause.UPSIDE_DOWN, False, "")
@@ -216,7 +221,7 @@ class MotionLoop(abc.ABC):
             problem = beat.problem(now_s)
             if not problem:
                 self._gate.stop(beat.cause, False, "")
-            elif self._gate.torque_on.any() or self._gate.is_active(beat.cause):
+            elif self._gate.may_move or self._gate.is_active(beat.cause):
                 self._stop(beat.cause, problem, now_s)
 
     def _stop(self, cause: Cause, detail: str, now_s: float) -> None:

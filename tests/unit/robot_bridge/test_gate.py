@@ -394,3 +394,24 @@ def test_torque_only_when_armed_and_a_stop_ends_only_by_reset(robot, operations)
         if before is GateState.DISARMED and gate.state in (GateState.ARMED, GateState.HOLD):
             assert operation == "arm"
         assert bool(gate.report().causes) == (gate.state in (GateState.HOLD, GateState.STOPPED))
+
+
+def test_a_first_command_without_names_is_refused(robot):
+    gate = make_gate(robot)
+    gate.arm(START, now_s=0.0)
+    result = gate.check(Command([], []), START, PERIOD_S, 0.0)
+    assert result.verdict is Verdict.REFUSED
+    assert "missing joints" in result.detail
+
+
+@pytest.mark.parametrize("turned_rad", [20.0, -20.0, 9.0, 6.5])
+def test_an_auxiliary_joint_that_was_turned_far_by_hand_comes_back_no_faster_than_others_move(robot, turned_rad):
+    gate = make_gate(robot)
+    measured = np.append(START[:9], turned_rad)
+    gate.arm(measured, now_s=0.0)
+    names, most_rad = robot.all_joint_names, robot.auxiliary_speed_limit_rad_s[0] * PERIOD_S
+    for goal_rad in (turned_rad, 0.0, 2 * turned_rad):
+        result = gate.check(Command(names, [*START[:9], goal_rad]), measured, PERIOD_S, 0.0)
+        assert result.verdict is not Verdict.REFUSED
+        assert abs(result.goals_rad[9] - turned_rad) <= most_rad + 1e-9
+        assert abs(result.goals_rad[9]) <= max(abs(turned_rad) - most_rad, 6.28) + 1e-9, "not further out"

@@ -75,3 +75,18 @@ def test_while_a_leg_is_outside_it_goes_no_further_and_no_other_follows(armed, g
 def test_a_robot_file_with_other_lengths_is_refused(lengths):
     with pytest.raises(SettingsError, match="robot.five_bar_m holds . lengths for 8 joints: give 4 lengths"):
         dataclasses.replace(ROBOT, five_bar_m=lengths)
+
+
+def test_clamping_leads_no_leg_out_of_its_workspace(armed):
+    """Each joint is clamped alone; goals that were in order must not become others that are not."""
+    rng, low, high = np.random.default_rng(0), *ROBOT.legs.extension_range_rad
+    limited = 0
+    for _ in range(20_000):
+        swing, extension = rng.uniform(-1.7, 1.7, (2, 4)), rng.uniform(low - 0.2, high + 0.2, (2, 4))
+        measured, goals = (motor_angles(swing[i], extension[i]) for i in range(2))
+        result = send(armed, goals, measured)
+        if result.verdict is Verdict.REFUSED:
+            continue
+        limited += result.verdict is Verdict.LIMITED
+        assert ROBOT.legs.problem(result.goals_rad, measured) == ""
+    assert limited > 1000

@@ -283,14 +283,36 @@ class TestRealtime:
         np.testing.assert_array_equal(realtime.executed[-1].goals_rad[:9], [0.1] * 9)
 
     def test_without_torque_what_is_in_force_is_where_the_robot_is(self, realtime):
+        limp = Command(realtime.names, [0.1] * 9, [0.0] * 9)
+        realtime.loop.command(realtime.states[-1].time_ns, limp, 0.0)
+        realtime.robot.position = np.full(10, 0.7)
+        realtime.loop.tick(0.01)
+        realtime.send(EPOCH_NS - 1, goal=0.1)  # refused
+        realtime.loop.tick(0.02)
+        assert realtime.executed[-1].stamp_ns == EPOCH_NS - 1
+        np.testing.assert_array_equal(realtime.executed[-1].goals_rad, [0.7] * 10)
+        assert not realtime.executed[-1].torque_on.any()
+
+    def test_while_stopped_nothing_is_in_force(self, realtime):
         realtime.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
         realtime.loop.enforce()
-        realtime.robot.position = np.full(10, 0.7)
         realtime.loop.tick(0.01)
         realtime.send(realtime.states[-1].time_ns, goal=0.1)
         realtime.loop.tick(0.02)
-        np.testing.assert_array_equal(realtime.executed[-1].goals_rad, [0.7] * 10)
-        assert not realtime.executed[-1].torque_on.any()
+        assert realtime.executed == []
+
+    @pytest.mark.parametrize("every_s", [0.01, 0.1])
+    def test_many_commands_move_the_robot_no_faster_than_few(self, realtime, every_s):
+        """The robot here is at once where it is sent."""
+        speed_rad_s = realtime.settings.robot.speed_limit_rad_s[1]
+        for tick in range(1, 101):
+            now_s = tick * 0.01
+            realtime.loop.tick(now_s)
+            if tick % round(every_s * 100) == 0:
+                realtime.send(realtime.states[-1].time_ns, goal=1.5, now_s=now_s)
+            # Two periods are in hand at first, for a command on time behind a late one.
+            assert realtime.robot.position[1] <= speed_rad_s * (now_s + 0.2) + 1e-9
+        assert realtime.robot.position[1] == pytest.approx(1.5)
 
     def test_only_recent_states_are_remembered(self, realtime):
         for tick in range(1, 1000):

@@ -87,7 +87,7 @@ class Others:
 
 
 class Bench:
-    """A real-time loop that ticks every 10 ms and is commanded at every tick, unless the task is silent."""
+    """A real-time loop that ticks every 10 ms and is commanded every 100 ms, unless the task is silent."""
 
     def __init__(self, robot, **limits):
         robot = dataclasses.replace(robot, safety=SafetyLimits(**limits))
@@ -96,6 +96,7 @@ class Bench:
         self.beats = Beats(robot)
         self.loop = RealtimeLoop(settings, self.robot, self.gate, self.beats, lambda _: None, self.states.append)
         self.names, self.now_s, self.task_speaks = robot.joint_names, 0.0, True
+        self.commanded_s, self.command_period_s = -math.inf, 0.1
         self.sway_rad = 0.0  # how far the goals go to and fro
         self.others = Others()
         self.arming = Arming(robot, self.gate, self.robot, self.others)
@@ -114,7 +115,8 @@ class Bench:
                 beat.beat(self.now_s)
             self.loop.tick(self.now_s)
             goal_rad = self.sway_rad * math.sin(10.0 * self.now_s)
-            if self.task_speaks and self.states:
+            if self.task_speaks and self.states and self.now_s - self.commanded_s > self.command_period_s - 1e-6:
+                self.commanded_s = self.now_s
                 self.loop.command(self.states[-1].time_ns, Command(self.names, [goal_rad] * 9), self.now_s)
 
     def causes(self):
@@ -124,9 +126,16 @@ class Bench:
         assert self.gate.state is GateState.STOPPED
         assert cause in self.causes(), self.causes()
         if RULES[cause].reaction is Reaction.CONTROLLED_STOP:
-            assert self.robot.torque_on[:9].all(), "a controlled stop holds first"
+            # Joint 0 outside its range could not be held there.
+            inside = np.arange(9) >= (cause is Cause.JOINT_RANGE)
+            np.testing.assert_array_equal(self.robot.torque_on[:9], inside, "a controlled stop holds first")
             np.testing.assert_array_equal(self.robot.goals[:9], self.loop.state.position_rad[:9])
             self.run(0.32)
+        assert not self.robot.torque_on.any()
+
+    def assert_stopped_without_torque(self, cause):
+        assert self.gate.state is GateState.STOPPED
+        assert cause in self.causes(), self.causes()
         assert not self.robot.torque_on.any()
 
     def assert_reset_then_arm(self, cause):
@@ -469,6 +478,7 @@ def test_a_servo_that_stopped_by_itself_takes_torque_off_and_is_recovered_althou
 
 
 def test_one_lost_answer_while_commanding_is_no_reason_to_stop(bench):
+    bench.command_period_s = TICK_S
     bench.robot.fail_writes = 1
     bench.run(0.01)
     assert bench.gate.state is GateState.ARMED
@@ -497,6 +507,7 @@ def test_a_cause_that_stays_is_said_once(bench, cause):
 
 
 def test_commands_do_not_end_the_hold_while_reads_fail(bench):
+    bench.command_period_s = TICK_S
     bench.robot.error = ReadError("lost")
     bench.run(0.03)
     assert bench.gate.state is GateState.HOLD
@@ -582,10 +593,99 @@ def test_a_released_dead_man_stops_at_once(robot):
     bench.assert_stopped(Cause.DEAD_MAN_RELEASED)
 
 
+LIMP = [0.0] * 9
+
+
+def limp(bench, duration_s):
+    """A robot that is armed and has no torque, as fingers are that are being disentangled."""
+    bench.task_speaks = False
+    for _ in range(round(duration_s / 0.1)):
+        bench.run(0.1)
+        bench.loop.command(bench.states[-1].time_ns, Command(bench.names, LIMP, LIMP), bench.now_s)
+
+
+def test_a_beat_that_is_missed_while_the_joints_are_limp_stops_too(robot):
+    bench = Bench(robot, dead_man_required=True)
+    bench.beats.dead_man.beat(0.0)
+    bench.arm()
+    limp(bench, 0.1)
+    assert not bench.robot.torque_on.any()
+    bench.beats.dead_man.beat(bench.now_s, good=False)
+    bench.loop.watch(bench.now_s)
+    assert bench.gate.state is GateState.STOPPED
+    bench.beats.dead_man.beat(bench.now_s)
+    bench.task_speaks = True
+    bench.run(0.05)
+    assert not bench.robot.torque_on.any(), "only a reset and arming let it move again"
+
+
+def test_a_second_bridge_and_a_lost_task_stop_limp_joints_too(bench):
+    limp(bench, 0.1)
+    bench.others.bridge = "2 nodes publish joint_states"
+    bench.arming.look_for_others(bench.now_s)
+    bench.assert_stopped_without_torque(Cause.SECOND_GRAPH)
+    bench.others.bridge = ""
+    bench.arming.look_for_others(bench.now_s)
+    bench.task_speaks = True
+    bench.assert_reset_then_arm(Cause.SECOND_GRAPH)
+    limp(bench, 0.1)
+    bench.run(bench.loop._limits.task_timeout_s + 0.1)
+    bench.assert_stopped_without_torque(Cause.TASK_LOST)
+
+
+def test_it_is_armed_where_it_is_now_and_not_where_it_was_seen_last(bench):
+    bench.gate.disarm()
+    bench.loop.enforce()
+    bench.task_speaks = False
+    bench.run(0.02)
+    bench.robot.position[:9] += 0.3  # by hand; nobody has looked since
+    bench.arm()
+    np.testing.assert_array_equal(bench.robot.goals[:9], bench.robot.position[:9])
+
+
+def test_it_is_not_armed_blindly(bench):
+    bench.gate.disarm()
+    bench.loop.enforce()
+    bench.robot.error = ReadError("no answer")
+    armed, message = bench.arming.arm(bench.now_s)
+    assert (armed, bench.gate.state) == (False, GateState.DISARMED)
+    assert message.startswith("where the robot is cannot be read just now")
+    assert not bench.robot.torque_on.any()
+
+
+def test_a_robot_that_cannot_be_switched_on_is_not_said_to_be_armed(bench):
+    bench.gate.disarm()
+    bench.loop.enforce()
+    bench.robot.write_error = BackendError("id 11: torque_enable is not 1")
+    armed, message = bench.arming.arm(bench.now_s)
+    assert (armed, bench.gate.state) == (False, GateState.STOPPED)
+    assert "could not be switched on" in message and "torque_enable is not 1" in message
+
+
+def test_a_reset_during_a_controlled_stop_ends_it(bench):
+    for bench.others.bridge in ("2 nodes publish joint_states", ""):
+        bench.arming.look_for_others(bench.now_s)
+    assert bench.gate.state is GateState.STOPPED and bench.robot.torque_on[:9].all()
+    assert bench.arming.reset(bench.now_s)[0]
+    assert (bench.gate.state, bench.robot.torque_on.any()) == (GateState.DISARMED, False)
+    bench.arm()
+    for _ in range(60):  # longer than the stop would have taken
+        bench.run(0.01)
+        assert bench.gate.torque_on[:9].all(), "nothing is left of the stop before"
+
+
+def test_a_controlled_stop_lets_a_joint_go_that_is_outside_its_range(bench):
+    """Its servo takes no goal there, and would pull it back."""
+    bench.robot.position[0] = 2.2
+    bench.run(0.01)
+    assert bench.gate.state is GateState.STOPPED
+    assert bench.robot.torque_on.tolist() == [False] + [True] * 8 + [False]
+
+
 def test_a_second_harder_cause_ends_a_controlled_stop(bench):
     bench.robot.position[0] = 1.5
     bench.run(0.01)
-    assert bench.robot.torque_on[:9].all()
+    assert bench.robot.torque_on[1:9].all()
     bench.gate.stop(Cause.OPERATOR_STOP, True, "pressed")
     bench.loop.enforce()
     assert not bench.robot.torque_on.any()
