@@ -185,13 +185,17 @@ def test_what_is_interrupted_while_starting_ends_quietly(
     process = subprocess.Popen(
         [*ROSAC, "gym", "Pendulum-v1", "--steps", "1000000", "--set", "sac.gradients=compiled", "--directory", "run"],
         cwd=tmp_path,
-        env=ros_environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        env=ros_environment() | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
-    until(lambda: process.poll() is not None or moment(process, tmp_path / "cache"), "it is there")
+    try:
+        until(lambda: process.poll() is not None or moment(process, tmp_path / "cache"), "it is there")
+    except AssertionError:
+        process.kill()
+        raise
     os.killpg(process.pid, number)  # as a terminal does: compilers get it, too
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, output
