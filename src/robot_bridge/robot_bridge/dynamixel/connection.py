@@ -106,32 +106,40 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
     Args:
         bus: open.
         servos: to set up.
-        ticks: of the bus watchdog, which is set at last.
+        ticks: of the bus watchdog. A servo that restarts forgets it, so that it is set before all else, and read at last.
 
     Returns:
         Whether all of them know fast sync reads.
 
     Raises:
-        BackendError: a servo does not answer, is of another model or too old, has a hardware error, or does not take a
-            value. The message names what to do; torque is off where a servo could be reached.
+        BackendError: a servo does not answer, is of another model or too old, has a hardware error, does not take a
+            value, or restarts meanwhile. The message names what to do; torque is off where a servo could be reached.
     """
-    # Nobody answers these: after a crash, torque may still be on, and a servo may have been told not to answer.
-    for name, value in (("torque_enable", 0), ("status_return_level", 2)):
-        bus.sync_write(servos[0].model.register(name), {servo.identifier: value for servo in servos})
+    let_go(bus, servos)
     fast = True
     for servo in servos:
         ping = _identify(bus, servo)
         fast = fast and ping.firmware >= servo.model.fast_read_firmware
         _clear(bus, servo)
+        set_register(bus, servo, "bus_watchdog", ticks)
         for name, value in servo.settings.items():
             set_register(bus, servo, name, value)
         known = [name for name in GUARDS if servo.model.register(name).firmware <= ping.firmware]
         present = {name: read_register(bus, servo, name) for name in known}
         for name, value in unsafe_guards(servo.model, present).items():
             set_register(bus, servo, name, value)
-    for servo in servos:
-        set_register(bus, servo, "bus_watchdog", ticks)
+    if restarted := [f"{servo}" for servo in servos if read_register(bus, servo, "bus_watchdog") != ticks]:
+        raise BackendError(
+            f"{', '.join(restarted)}: restarted while the servos were set up, and forgot what it was told: check supply "
+            "and cable, then call safety/reset"
+        )
     return fast
+
+
+def let_go(bus: DynamixelBus, servos: list[Servo]) -> None:
+    """Torque off, said to all at once. Nobody answers: after a crash a servo may have been told not to, which ends here."""
+    for name, value in (("torque_enable", 0), ("status_return_level", 2)):
+        bus.sync_write(servos[0].model.register(name), {servo.identifier: value for servo in servos})
 
 
 def unsafe_guards(model: Model, present: Mapping[str, int]) -> dict[str, int]:
@@ -180,7 +188,8 @@ def _clear(bus: DynamixelBus, servo: Servo) -> None:
 
 
 def reboot_faulty(bus: DynamixelBus, servos: list[Servo]) -> None:
-    """Reboot the servos with a latched hardware error."""
+    """Reboot the servos with a latched hardware error. Torque goes off first: one that is silent ends this."""
+    let_go(bus, servos)
     for servo in servos:
         if not read_register(bus, servo, "hardware_error_status"):
             continue

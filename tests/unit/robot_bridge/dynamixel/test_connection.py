@@ -5,8 +5,9 @@ import time
 
 import pytest
 from robot_bridge.backend import BackendError, ConnectionLostError
+from robot_bridge.dynamixel import connection
 from robot_bridge.dynamixel.bus import DynamixelBus
-from robot_bridge.dynamixel.connection import servos_of, set_register, set_up, watchdog_ticks
+from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_register, set_up, watchdog_ticks
 from robot_bridge.dynamixel.robot import DynamixelRobot
 from robot_bridge.dynamixel.settings import BusSettings
 from robot_bridge.emulator import EmulatorProcess
@@ -94,6 +95,38 @@ def test_torque_left_on_and_servos_told_not_to_answer(emulated_bus, servo_robot)
     connect(emulated_bus, servo_robot)
     for identifier in servo_robot.all_joint_ids:
         assert emulated_bus.read(identifier, model.register("torque_enable")) == 0
+
+
+@pytest.mark.parametrize("begin", [connect, lambda bus, robot: reboot_faulty(bus, servos_of(robot))])
+def test_a_silent_servo_does_not_leave_the_others_under_torque(
+    emulator, emulated_bus, servo_robot, monkeypatch, begin
+):
+    for servo in servos_of(servo_robot):
+        emulated_bus.write(servo.identifier, servo.model.register("torque_enable"), 1)
+    emulator.fault("silent", id=servo_robot.all_joint_ids[0])
+    monkeypatch.setattr(emulated_bus._port, "reply_timeout_s", 0.1)
+    with pytest.raises(BackendError, match="no answer"):
+        begin(emulated_bus, servo_robot)
+    first, *others = emulator.status()["servos"]
+    assert first["torque_on"] and not any(servo["torque_on"] for servo in others)
+
+
+@pytest.mark.parametrize("register", ["operating_mode", "profile_velocity"])
+def test_a_servo_that_restarts_while_others_are_set_up_is_found_out(
+    emulator, emulated_bus, servo_robot, monkeypatch, register
+):
+    """Its gains are those of the factory again, and so is its bus watchdog, which nothing must hide."""
+    first, third = servos_of(servo_robot)[0], servos_of(servo_robot)[2]
+    plain = connection.read_register
+
+    def restarting(bus, servo, name):
+        if servo is not first and (servo.identifier, name) == (third.identifier, register):
+            emulator.fault("reboot", id=first.identifier)
+        return plain(bus, servo, name)
+
+    monkeypatch.setattr(connection, "read_register", restarting)
+    with pytest.raises(BackendError, match=rf"servo {first.identifier} .*: restarted while .*: check supply and cable"):
+        connect(emulated_bus, servo_robot)
 
 
 def test_another_model_is_refused(emulated_bus, servo_robot):
