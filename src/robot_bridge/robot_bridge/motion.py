@@ -142,8 +142,7 @@ class MotionLoop(abc.ABC):
     def end(self) -> str:
         """Torque off. Returns why it is not known to be off; empty: it is off."""
         self._gate.disarm()
-        if not self._gate.is_active(Cause.CONNECTION_LOST):
-            self.enforce()
+        self.enforce()
         return "; ".join(f"{cause.cause}: {cause.detail}" for cause in self._gate.report().causes if self._untold)
 
     def recover(self, now_s: float) -> None:
@@ -237,9 +236,10 @@ class MotionLoop(abc.ABC):
         self._gate.stop(Cause.CONNECTION_LOST if lost else otherwise, True, f"{error}")
 
     def _pass_time(self, now_s: float) -> None:
-        """The gate's own times, torque that is due to go off, and what could not be said before."""
+        """The gate's own times, torque that is due to go off, and what could not be said before, whatever the reason:
+        servos behind a cable that was pulled have torque when it is back."""
         self._gate.tick(now_s)
-        if not self._untold or self._gate.is_active(Cause.CONNECTION_LOST):
+        if not self._untold:
             self._tell_again_s = None
             return
         if self._gate.orders != self._tried or (self._tell_again_s is not None and now_s >= self._tell_again_s):

@@ -430,7 +430,7 @@ def test_single_failed_reads_do_not_add_up(bench):
     assert bench.gate.state is GateState.ARMED
 
 
-def test_a_lost_port_stops_and_is_not_asked_again_until_reset(bench):
+def test_a_lost_port_stops_and_is_read_again_after_reset_only_but_torque_goes_off_as_soon_as_it_is_back(bench):
     gone = ConnectionLostError("/dev/ttyUSB0 is gone: plug the adapter in, then call safety/reset")
     bench.robot.error = bench.robot.write_error = gone
     published = len(bench.states)
@@ -441,7 +441,14 @@ def test_a_lost_port_stops_and_is_not_asked_again_until_reset(bench):
     with pytest.raises(ConnectionLostError):
         bench.loop.recover(bench.now_s)
     assert not bench.gate.reset()[0]
-    bench.robot.error = bench.robot.write_error = None
+    assert bench.robot.torque_on.any()
+    assert bench.loop.end()  # why torque is not known to be off
+    bench.robot.write_error = None
+    bench.run(0.25)
+    assert not bench.robot.torque_on.any()
+    assert not bench.gate.reset()[0]
+    assert not bench.loop.end()
+    bench.robot.error = None
     bench.assert_reset_then_arm(Cause.CONNECTION_LOST)
 
 

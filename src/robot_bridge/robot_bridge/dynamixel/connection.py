@@ -106,7 +106,7 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
     Args:
         bus: open.
         servos: to set up.
-        ticks: of the bus watchdog. A servo that restarts forgets it, so that it is set before all else, and read at last.
+        ticks: of the bus watchdog. A servo that restarts forgets it: it is set before all else, and read at last.
 
     Returns:
         Whether all of them know fast sync reads.
@@ -130,14 +130,14 @@ def set_up(bus: DynamixelBus, servos: list[Servo], ticks: int) -> bool:
             set_register(bus, servo, name, value)
     if restarted := [f"{servo}" for servo in servos if read_register(bus, servo, "bus_watchdog") != ticks]:
         raise BackendError(
-            f"{', '.join(restarted)}: restarted while the servos were set up, and forgot what it was told: check supply "
-            "and cable, then call safety/reset"
+            f"{', '.join(restarted)}: restarted while the servos were set up, without settings: check supply and "
+            "cable, then call safety/reset"
         )
     return fast
 
 
 def let_go(bus: DynamixelBus, servos: list[Servo]) -> None:
-    """Torque off, said to all at once. Nobody answers: after a crash a servo may have been told not to, which ends here."""
+    """Torque off, said to all at once. Nobody answers that; one that was told to answer nothing answers from now on."""
     for name, value in (("torque_enable", 0), ("status_return_level", 2)):
         bus.sync_write(servos[0].model.register(name), {servo.identifier: value for servo in servos})
 

@@ -94,6 +94,9 @@ class DynamixelRobot:
 
     def _connect(self, reboot: bool) -> None:
         self.bus.open()
+        # Until all of them are set up, nobody knows.
+        self._torque_on[:] = True
+        self._told[:] = False
         try:
             if reboot:
                 reboot_faulty(self.bus, self._servos)
@@ -102,7 +105,7 @@ class DynamixelRobot:
             self.bus.close()
             raise
         self._reader.begin(all_fast and self._settings.fast_read)
-        self._torque_on[:] = self._told[:] = False
+        self._torque_on[:] = False
         self._lost_writes = 0
         self._lost = ""
         self._polls = 0
@@ -111,12 +114,13 @@ class DynamixelRobot:
         self._forget_health()
 
     def close(self) -> None:
-        """Torque off, then close the port. A port that is gone needs no torque-off: the bus watchdog does it."""
+        """Torque off, then close the port. One that has closed is opened again for that; of one that is gone nothing is
+        known, but that the servos' bus watchdogs have stopped them."""
         try:
-            if self.bus.is_open:
+            if self.bus.is_open or self._torque_on.any():
                 self._switch_off(np.ones_like(self._torque_on))
         except ConnectionLostError:
-            self._torque_on[:] = False
+            pass
         finally:
             self.bus.close()
 
@@ -185,6 +189,8 @@ class DynamixelRobot:
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps.
+
+        Torque goes off also over a port that was lost and is back; for all else it must be set up by :meth:`recover`.
 
         Raises:
             BackendError: besides what the bus raises: a servo does not switch its torque, or as in :meth:`read`.
@@ -263,7 +269,11 @@ class DynamixelRobot:
             raise BackendError(self._lost)
 
     def recover(self) -> None:
-        """Open the port anew, reboot servos with hardware errors, set everything up again."""
+        """Open the port anew, torque off, reboot servos with hardware errors, set everything up again.
+
+        The port is closed if that fails. Which servos have torque is not known then, until :meth:`write` or
+        :meth:`close` has switched it off.
+        """
         self._connect(reboot=True)
 
     def figures(self) -> dict[str, object]:
@@ -296,7 +306,17 @@ class DynamixelRobot:
         return turns
 
     def _switch_off(self, which: Flags) -> None:
-        """All at once, then each asked whether it is off."""
+        """All at once, then each asked whether it is off. A port that has closed is opened for that moment."""
+        if self.bus.is_open:
+            self._say_off(which)
+            return
+        self.bus.open()
+        try:
+            self._say_off(which)
+        finally:
+            self.bus.close()
+
+    def _say_off(self, which: Flags) -> None:
         stops_ms = 1e3 * self._watchdog_ticks * WATCHDOG_UNIT_S
         off = self._by_id(np.zeros_like(self._low), which)
         self._told &= ~which

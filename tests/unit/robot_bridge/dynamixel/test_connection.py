@@ -98,9 +98,7 @@ def test_torque_left_on_and_servos_told_not_to_answer(emulated_bus, servo_robot)
 
 
 @pytest.mark.parametrize("begin", [connect, lambda bus, robot: reboot_faulty(bus, servos_of(robot))])
-def test_a_silent_servo_does_not_leave_the_others_under_torque(
-    emulator, emulated_bus, servo_robot, monkeypatch, begin
-):
+def test_a_silent_servo_does_not_leave_the_others_under_torque(emulator, emulated_bus, servo_robot, monkeypatch, begin):
     for servo in servos_of(servo_robot):
         emulated_bus.write(servo.identifier, servo.model.register("torque_enable"), 1)
     emulator.fault("silent", id=servo_robot.all_joint_ids[0])

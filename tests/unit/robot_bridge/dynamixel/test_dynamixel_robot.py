@@ -185,7 +185,12 @@ def test_torque_goes_off_and_stays_off(driver, servo_robot):
     assert torques(driver) == half.tolist()
     driver.write(inner_goals(servo_robot), nobody(driver))
     assert not any(torques(driver))
+
+
+def test_closing_switches_torque_off_and_may_be_done_twice(driver, servo_robot):
+    drive(driver, inner_goals(servo_robot), everyone(driver), 0.1)
     driver.close()
+    assert not any(torques(driver))
     driver.close()
 
 
@@ -260,6 +265,27 @@ def test_torque_that_is_not_confirmed_off_is_reported_and_tried_again(impatient,
     assert sum(torques(impatient)) == 1  # all that could hear are off
     impatient.emulator.clear_faults()
     impatient.write(inner_goals(servo_robot), nobody(impatient))
+    assert not any(torques(impatient))
+
+
+@pytest.mark.parametrize("by", ["write", "close"])
+def test_a_recovery_that_fails_leaves_one_servo_under_torque_at_most_until_it_answers(impatient, servo_robot, by):
+    drive(impatient, inner_goals(servo_robot), everyone(impatient), 0.1)
+
+    def let_go():
+        impatient.close() if by == "close" else impatient.write(inner_goals(servo_robot), nobody(impatient))
+
+    impatient.emulator.fault("silent", id=servo_robot.all_joint_ids[0])
+    with pytest.raises(ReadError):
+        impatient.recover()
+    assert torques(impatient) == [True] + [False] * (len(servos(impatient)) - 1)
+    with pytest.raises(BackendError, match="torque_enable is not 0 .*: cut the power"):
+        let_go()
+    impatient.emulator.clear_faults()
+    let_go()
+    assert not any(torques(impatient))
+    with pytest.raises(ConnectionLostError):  # set up by recover() alone
+        impatient.write(inner_goals(servo_robot), everyone(impatient))
     assert not any(torques(impatient))
 
 
@@ -401,6 +427,7 @@ def test_an_alert_is_looked_at_first_and_recovered_from(driver, servo_robot):
     with pytest.raises(BackendError, match="torque_enable is not 1 .*hardware error.*safety/reset"):
         driver.write(inner_goals(servo_robot), everyone(driver))
     driver.write(inner_goals(servo_robot), nobody(driver))
+    assert not any(torques(driver))  # nor those that had come on
     driver.emulator.fault("hardware_error", id=servo_robot.all_joint_ids[3], bit=2)
     for _ in range(3 * len(everyone(driver))):
         health = driver.poll_health()
@@ -511,7 +538,10 @@ def test_pulling_the_cable_and_putting_it_back(realtime, servo_robot):
         with pytest.raises(ConnectionLostError):
             attempt()
     until(lambda: all(s["bus_watchdog"] == -1 for s in servos(realtime)), "the servos stop by themselves")
+    assert all(torques(realtime))
     realtime.emulator.replug()
+    realtime.write(goals, nobody(realtime))  # as soon as it is back, without a reset
+    assert not any(torques(realtime))
     with pytest.raises(ConnectionLostError):
         realtime.read()
     realtime.recover()
@@ -519,12 +549,13 @@ def test_pulling_the_cable_and_putting_it_back(realtime, servo_robot):
     assert not any(torques(realtime))
 
 
-def test_closing_after_the_cable_was_pulled_is_no_error(realtime):
+def test_closing_after_the_cable_was_pulled_is_no_error_and_switches_torque_off_when_it_is_back(realtime):
     realtime.write(realtime.read().position_rad, everyone(realtime))
     realtime.emulator.unplug()
     realtime.close()
+    assert all(torques(realtime))
     realtime.emulator.replug()
-    realtime.open()
+    realtime.close()
     assert not any(torques(realtime))
 
 
