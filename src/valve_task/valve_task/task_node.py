@@ -75,7 +75,7 @@ class TaskNode(Node):
         self._names, self._all_names = robot.joint_names, robot.all_joint_names
         self._command = JointState(name=self._names)
         self._reset_command = JointState(name=self._all_names)
-        self._resends: list[Iterator[Transition]] = []
+        self._resend: Iterator[Transition] = iter(())  # what is sent again; the learner asks for one range at a time
         robot_body = BodyWatch(robot.body, time.perf_counter())
         self._joiner = BodyJoiner(robot_body, self.settings.time_base == "lockstep")
         self._make_interfaces()
@@ -211,20 +211,17 @@ class TaskNode(Node):
             return response
         response.accepted = True
         if request.first <= request.last:
-            self._resends.append(history.get(request.first, request.last))
+            self._resend = history.get(request.first, request.last)
             self._resend_timer.reset()
         return response
 
     def _resend_some(self) -> None:
         for _ in range(_RESEND_CHUNK):
-            transition = next(self._resends[0], None) if self._resends else None
-            if transition is not None:
-                self.publish_transition(transition)
-            elif self._resends:
-                self._resends.pop(0)
-            else:
+            transition = next(self._resend, None)
+            if transition is None:
                 self._resend_timer.cancel()
                 return
+            self.publish_transition(transition)
 
     # What goes out: `machine_io.Outputs`
 

@@ -9,7 +9,7 @@ from sac_learner.runs.run_directory import RunError
 # Within this time any other graph is noticed: Fast DDS announces every node at least every 3 s.
 ANY_GRAPH_S = 3.5
 # Within this one a graph that rosac or its launch file has started, four times as long as its nodes pause between two
-# announcements (quick_discovery.py); a bridge that is found later refuses to be armed.
+# announcements (graph/dds.py); a bridge that is found later refuses to be armed.
 QUICK_GRAPH_S = 1.0
 
 

@@ -9,7 +9,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from sac_learner.graph.quick_discovery import quick_discovery
+from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
 from sac_learner.graph.supervisor import RESPAWN_DELAY_S
 from sac_learner.runs.run_directory import prepare
@@ -46,7 +46,7 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         for name in sorted(set(context.launch_configurations) - set(known))
     ]
     run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now())
-    environment = {**quick_discovery(), **graph.environment}
+    environment = {**dds_environment(), **graph.environment}
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
     nodes = [
         Node(

@@ -84,7 +84,8 @@ class Session:
         self.stored = 0
         self.unstored = 0  # settled without being stored: lost or refused
         self._missing: list[tuple[int, int]] = []  # disjoint, ascending, inclusive
-        self._asked_last, self._asked_s = -1, -math.inf  # end and time of the latest request
+        # The latest request: what it asked for, and when it was made or something of it came last.
+        self._asked_first, self._asked_last, self._asked_s = -1, -1, -math.inf
 
     @property
     def received_count(self) -> int:
@@ -120,16 +121,19 @@ class Session:
         return taken
 
     def due(self, now_s: float, period_s: float, chunk: int) -> Range | None:
-        """The first gap, at most a chunk of it, unless it has been asked for within the period.
+        """The first gap, at most a chunk of it, unless it has been asked for and something of it came within the
+        period: a slow task must not be asked for more and more.
 
         One request at a time: the next gap's turn comes when this one is filled or given up.
         """
         if not self._missing:
             return None
         first, last = self._missing[0]
+        if self._asked_first < first <= self._asked_last:
+            self._asked_first, self._asked_s = first, now_s
         if first <= self._asked_last and now_s - self._asked_s < period_s:
             return None
-        self._asked_last, self._asked_s = min(last, first + chunk - 1), now_s
+        self._asked_first, self._asked_last, self._asked_s = first, min(last, first + chunk - 1), now_s
         return Range(self.session_id, first, self._asked_last)
 
 
@@ -179,6 +183,8 @@ class Intake:
             return Verdict.IMPLAUSIBLE
         if not session.settle(sequence, sequence):
             self.counters.duplicate += 1
+            if sequence == session.next_sequence - 1:  # a task that waits repeats its newest: it is the one that lives
+                self.current = session
             return Verdict.DUPLICATE
         return Verdict.ACCEPTED
 
@@ -225,14 +231,15 @@ class Intake:
     def restore(self, session_id: str, settled: Iterable[tuple[int, int]], *, stored: int, unstored: int) -> None:
         """Take up what a log holds of a session: settled ranges (inclusive) and how many of those are stored or not.
 
-        Sessions are restored in the order in which they began; the last becomes the current one.
+        Parts of sessions are restored in the order in which they came; the last with anything stored is the current
+        one, as what was lost is noted long after the session.
         """
         session = self._session(session_id)
         for first, last in settled:
             session.settle(first, last)
         session.stored += stored
         session.unstored += unstored
-        self.current = session
+        self.current = session if stored else self.current
 
     def _session(self, session_id: str) -> Session:
         session = self.sessions.get(session_id)

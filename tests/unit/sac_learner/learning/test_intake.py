@@ -73,7 +73,7 @@ def test_gap_is_asked_for_at_once_and_again_after_the_period():
     assert intake.requests(1.2) == [Range("a", 1, 2)]
     intake.offer(TRANSITIONS[1])
     assert intake.requests(1.3) == []  # 2 is still under way
-    assert intake.requests(2.3) == [Range("a", 2, 2)]
+    assert intake.requests(2.4) == [Range("a", 2, 2)]  # nothing has come for the period
     assert intake.offer(TRANSITIONS[2]) is Verdict.REPAIRED
     assert not intake.has_gaps
     assert intake.counters.repaired == 2
@@ -96,6 +96,34 @@ def test_large_gap_is_asked_for_in_chunks():
         assert intake.requests(0.0) == []
         intake.offer(TRANSITIONS[i])
     assert intake.requests(0.0) == [Range("a", 7, 13)]
+
+
+def test_a_task_that_sends_slowly_is_not_asked_again_while_it_sends():
+    """1000 transitions of which one comes every 20 ms take much longer than the period."""
+    intake, asked = make_intake(resend_period_s=0.5, resend_chunk=1000), []
+    intake.offer(make_transition(2000))
+    for i in range(1000):
+        now_s = 0.02 * i
+        asked += intake.requests(now_s)
+        assert intake.offer(make_transition(i)) is Verdict.REPAIRED
+    assert asked == [Range("a", 0, 999)]
+    assert intake.requests(20.0) == [Range("a", 1000, 1999)]
+    assert intake.requests(20.4) == []
+    assert intake.requests(20.6) == [Range("a", 1000, 1999)], "it has fallen silent"
+
+
+def test_the_session_that_lives_is_the_current_one_whatever_was_noted_last():
+    """The log may end with the note that something of an earlier session is lost; the task repeats its newest."""
+    intake = make_intake()
+    intake.restore("old", [(0, 4)], stored=5, unstored=0)
+    intake.restore("new", [(0, 9)], stored=10, unstored=0)
+    intake.restore("old", [(5, 5)], stored=0, unstored=1)
+    assert intake.current.session_id == "new"
+    intake = make_intake()
+    intake.restore("new", [(0, 9)], stored=10, unstored=0)
+    intake.restore("old", [(0, 4)], stored=5, unstored=0)
+    assert intake.offer(make_transition(9, "new")) is Verdict.DUPLICATE
+    assert intake.current.session_id == "new"
 
 
 def test_what_the_task_no_longer_has_is_lost_for_good_and_counted():
