@@ -236,9 +236,10 @@ class PolicyGuard:
         """Take the weights as the current policy, or keep the old one and return why.
 
         Refused: wrong checksum; version not above the current one of the same run; wrong names or shapes; a value
-        that is not finite; a mean absolute change of the deterministic action over the recent observations above
-        max_action_change times the number of versions between the two. That product grows while the learner goes on,
-        so one broken policy is refused, and a large but lasting change passes a few versions later.
+        that is not finite, or actions that are not at the recent observations; a mean absolute change of the
+        deterministic action over the recent observations above max_action_change times the number of versions between
+        the two. That product grows while the learner goes on, so one broken policy is refused, and a large but lasting
+        change passes a few versions later.
         """
         if weights.checksum != (computed := weights.computed_checksum()):
             return f"checksum is {weights.checksum}, computed {computed}: the message was damaged"
@@ -253,14 +254,26 @@ class PolicyGuard:
             return str(error)
         if (found := (network.observation_size, network.action_size)) != self._sizes:
             return f"its observation and action sizes are {found}, the robot's {self._sizes}"
-        if self.current and old and weights.run == old.run and not old.explore_uniformly and self._recent:
-            observations = np.stack(self._recent)
-            change = float(np.abs(network.mean_action(observations) - self.current.mean_action(observations)).mean())
-            limit = self._max_change * (weights.version - old.version)
-            if not change <= limit:
-                return (
-                    f"it changes the action by {change:.3f} on average, the limit is {limit:.3f} "
-                    f"({weights.version - old.version} versions at max_action_change {self._max_change})"
-                )
-        self.current = network
-        return None
+        problem = self._problem_of_actions(network, old) if self._recent else None
+        if problem is None:
+            self.current = network
+        return problem
+
+    def _problem_of_actions(self, network: PolicyNetwork, old: PolicyWeights | None) -> str | None:
+        """What is wrong with what the new policy would have done lately, or None."""
+        observations = np.stack(self._recent)
+        with np.errstate(over="ignore", invalid="ignore"):  # weights that are finite may be so large
+            actions = network.mean_action(observations)
+        if not np.isfinite(actions).all():
+            return "its actions at recent observations are not finite"
+        if not old or network.weights.run != old.run or old.explore_uniformly:
+            return None
+        versions = network.weights.version - old.version
+        change = float(np.abs(actions - self.current.mean_action(observations)).mean())
+        limit = self._max_change * versions
+        if change <= limit:
+            return None
+        return (
+            f"it changes the action by {change:.3f} on average, the limit is {limit:.3f} "
+            f"({versions} versions at max_action_change {self._max_change})"
+        )

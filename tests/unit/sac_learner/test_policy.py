@@ -140,6 +140,20 @@ def test_guard_refuses_missing_tensors_and_a_wrong_normaliser():
     assert guard.current is None
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_guard_refuses_finite_weights_whose_actions_are_not(first):
+    guard = make_guard()
+    if not first:
+        assert guard.accept(make_policy(version=1)) is None
+    old = guard.current
+    guard.observe(np.ones(5, np.float32))
+    # Each unit overflows to infinity, and the output subtracts one infinity from another.
+    first_layer, last_layer = np.full((16, 5), 3e38, np.float32), np.tile(np.array([1, -1], np.float32), (4, 8))
+    weights = changed(make_policy(version=2), **{"hidden.0.weight": first_layer, "output.weight": last_layer})
+    assert guard.accept(weights) == "its actions at recent observations are not finite"
+    assert guard.current is old
+
+
 def test_guard_refuses_a_policy_for_another_robot():
     guard = PolicyGuard(OBSERVATION_SIZE, 3, max_action_change=0.3, recent_observations=8)
     assert guard.accept(make_policy()) == "its observation and action sizes are (5, 2), the robot's (5, 3)"

@@ -177,6 +177,15 @@ def test_an_abnormal_end_without_a_valid_reading_drops_the_open_step(begun, make
     assert begun.next_sequence == 1
 
 
+@pytest.mark.parametrize("reason", ABNORMAL)
+def test_an_episode_that_was_cut_short_is_no_success(begun, make_state, reason):
+    step(begun, make_state(0.1, valve=0.0))
+    assert begun.record.success, "the valve is at its target"
+    goals = begun.act(np.full(9, 0.1, dtype=np.float32), Source.POLICY, 7)
+    begun.end(reason, make_state(0.2, valve=0.0), goals, AGES)
+    assert (begun.record.end_reason, begun.record.success) == (reason, False)
+
+
 def test_an_abnormal_end_between_steps_leaves_no_transition(begun, make_state):
     step(begun, make_state(0.1))
     assert begun.end(EndReason.CONNECTION_LOST, make_state(0.1), None, AGES) is None

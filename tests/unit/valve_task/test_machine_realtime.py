@@ -76,6 +76,18 @@ def test_a_missed_period_is_counted_and_the_policy_asked_again(started):
     assert w.loop.record.counters["steps_dropped"] == 0
 
 
+def test_missed_periods_that_are_not_in_a_row_end_nothing(started):
+    w = started(missed_periods_limit=3)
+    w.answer()
+    for _ in range(4):
+        w.period()
+        w.period()
+        w.answer()
+        w.period()
+    assert w.out.episodes == []
+    assert w.loop.record.missed_periods >= 4
+
+
 def test_too_many_missed_periods_end_the_episode(started):
     w = started(missed_periods_limit=3)
     w.answer()
@@ -384,8 +396,11 @@ class TestJointsThatDoNotMeasure:
         assert [t.step for t in w.out.transitions] == [0, 1]
         return w
 
-    def test_what_was_not_measured_is_never_stored(self, frozen):
-        frozen.gate(GateState.STOPPED, Cause.FROZEN_JOINT)
+    @pytest.mark.parametrize(
+        "causes", [(Cause.FROZEN_JOINT,), (Cause.OPERATOR_STOP, Cause.FROZEN_JOINT)], ids=["alone", "second"]
+    )
+    def test_what_was_not_measured_is_never_stored(self, frozen, causes):
+        frozen.gate(GateState.STOPPED, *causes)
         assert [t.step for t in frozen.out.transitions] == [0, 1]
         assert frozen.machine.voided == 3
         assert any("3 steps are not stored: a joint did not measure" in note for note in frozen.out.notes)
@@ -409,6 +424,11 @@ class TestJointsThatDoNotMeasure:
         for _ in range(5):
             frozen.period(0.1, states=states)
         assert [t.step for t in frozen.out.transitions] == [0, 1, 2]
+
+    def test_a_restarted_bridge_loses_nothing(self, frozen):
+        frozen.time_ns -= 10**10
+        frozen.state()
+        assert [t.step for t in frozen.out.transitions] == [0, 1, 2, 3, 4]
 
     def test_a_stop_for_another_reason_loses_nothing(self, frozen):
         frozen.gate(GateState.STOPPED, Cause.OPERATOR_STOP)
