@@ -23,7 +23,8 @@ from sac_learner.commands.json_file import json_path, write_json
 from sac_learner.commands.monitor import Monitor
 from sac_learner.graph.stacks import STACKS, Graph
 from sac_learner.graph.supervisor import Supervisor
-from sac_learner.runs.run_directory import Run, prepare
+from sac_learner.runs.preparing import prepare
+from sac_learner.runs.run_directory import Run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "docs" / "results"
@@ -67,7 +68,7 @@ def make_run(
     """A new run of a stack in a directory of its own."""
     own = own_parameters(directory, parameters)
     arguments = {"runs": str(directory / "runs"), "run": "benchmark", "params": own, **given}
-    return prepare(STACKS[stack], arguments, datetime.datetime.now())
+    return prepare(STACKS[stack], arguments, datetime.datetime.now(), print)
 
 
 @contextmanager

@@ -212,14 +212,16 @@ def _bus(options: argparse.Namespace, console: object) -> int:
 
 
 def _list(options: argparse.Namespace, console: object) -> int:
-    from sac_learner.runs.run_directory import list_runs
+    from sac_learner.runs.run_directory import list_runs, unreadable_runs
 
     print(_epilog())
-    runs = list_runs(options.runs)
-    print(f"runs in {options.runs}:" + ("" if runs else " none"))
+    runs, unreadable = list_runs(options.runs), unreadable_runs(options.runs)
+    print(f"runs in {options.runs}:" + ("" if runs or unreadable else " none"))
     for run in runs:
         state = "has a policy" if run.files.policy.exists() else "no policy yet"
         print(f"  {run.name}  {run.stack}  task:={run.arguments['task']} mode:={run.arguments['mode']}  {state}")
+    for name, reason in unreadable.items():
+        print(f"  {name}  unreadable: {reason}")
     return 0
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sac_learner.graph.modes import mode_parameters
 from sac_learner.graph.stacks import STACKS, ArgumentError
-from sac_learner.runs.run_directory import prepare
+from sac_learner.runs.preparing import prepare
 from sac_learner.runs.run_environment import run_environment
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
@@ -33,7 +33,7 @@ def made(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("/**/task:\n  ros__parameters:\n    task.horizon_steps: 20\n")
     given = {"runs": str(tmp_path / "runs"), "run": "walk", "params": str(own)}
-    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1))
+    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1), print)
     return run
 
 
@@ -53,7 +53,7 @@ def test_a_run_on_servos_is_pictured_on_servos_with_its_own_resets(tmp_path):
     servos["/**/task"] = {"ros__parameters": {"walk_reset.in_lane_m": 0.7, "task.walk.smoothing_episodes": 50}}
     own.write_text(yaml.safe_dump(servos))
     given = {"runs": str(tmp_path / "runs"), "run": "walk", "params": str(own)}
-    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1))
+    run, _ = prepare(STACKS["minitaur_walk"], given, datetime.datetime(2026, 1, 1), print)
     environment = run_environment(run, {}).unwrapped
     environment.reset(seed=0)
     assert environment.simulation.motors is None, "servos, no direct drive"

@@ -18,7 +18,7 @@ from valve_task.tasks import error_unit_of
 from sac_learner.commands.alone import ANY_GRAPH_S, check_that_nobody_speaks
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
-from sac_learner.graph.stacks import Graph, complete_arguments, find_stack, on_hardware, resolve
+from sac_learner.graph.stacks import Graph, on_hardware
 from sac_learner.graph.supervisor import Supervisor
 from sac_learner.runs.run_directory import Run, RunError
 from sac_learner.settings import ActorSettings
@@ -104,11 +104,9 @@ def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Grap
     command its robot. On a port there is only one robot, and its sensors' drivers, joystick and safety stop speak in
     the run's namespace.
     """
-    stack = find_stack(run.stack)
-    arguments = complete_arguments(stack, {**run.arguments, **changes})
-    if "namespace" not in changes and not on_hardware(arguments):
-        arguments = {**arguments, "namespace": _own_namespace()}
-    graph = resolve(stack, arguments, run.name, run.path)
+    graph = run.resolve(changes)
+    if "namespace" not in changes and not on_hardware(graph.arguments):
+        graph = dataclasses.replace(graph, arguments={**graph.arguments, "namespace": _own_namespace()})
     actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}
     task = {**to_mapping(graph.parameters["task"]), "wait_for_learner": False}
     parameters = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 from rich.console import Console
@@ -18,7 +19,8 @@ from sac_learner.commands.progress import Progress
 from sac_learner.commands.robot_link import RobotLink
 from sac_learner.graph.stacks import Graph, Stack
 from sac_learner.graph.supervisor import Supervisor
-from sac_learner.runs.run_directory import Run, prepare
+from sac_learner.runs.preparing import prepare
+from sac_learner.runs.run_directory import Run
 
 
 class Interrupted(Exception):
@@ -28,8 +30,9 @@ class Interrupted(Exception):
 def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Console) -> int:
     """Train, evaluate over so many episodes and report; returns the exit code. Ctrl-C leaves a run that resume:=true
     continues."""
-    run, graph = prepare(stack, given, datetime.datetime.now(), check_that_it_is_alone)
-    console.print(f"run {run.path}; TensorBoard: tensorboard --logdir {run.files.metrics}", highlight=False)
+    note = _printer(console)
+    run, graph = prepare(stack, given, datetime.datetime.now(), note, check_that_it_is_alone)
+    note(f"run {run.path}; TensorBoard: tensorboard --logdir {shlex.quote(str(run.files.metrics))}")
     signals = _signals()
     try:
         _learn(run, graph, console)
@@ -39,8 +42,8 @@ def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Consol
     except (Interrupted, RuntimeError):
         if not signals:
             raise
-        command = f"rosac train {stack.name} runs:={run.path.parent} run:={run.name} resume:=true"
-        console.print(f"stopped by {signals[0]}; continue with: {command}", highlight=False)
+        command = ["rosac", "train", stack.name, f"runs:={run.path.parent}", f"run:={run.name}", "resume:=true"]
+        note(f"stopped by {signals[0]}; continue with: {shlex.join(command)}")
         return 130
     return 0
 
@@ -64,13 +67,10 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
 
 def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     """The graph alone until Ctrl-C; what its nodes complain of and what the robot waits for is printed."""
-    run, graph = prepare(stack, given, datetime.datetime.now(), check_that_it_is_alone)
-    console.print(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it", highlight=False)
+    note = _printer(console)
+    run, graph = prepare(stack, given, datetime.datetime.now(), note, check_that_it_is_alone)
+    note(f"run {run.path}; node output in {run.files.logs}; Ctrl-C ends it")
     signals = _signals()
-
-    def note(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     supervisor = Supervisor(graph, run.files.config, run.files.logs, note)
     try:
         with RobotLink(graph.arguments["namespace"]) as link, OperatorConsole(link, note) as operator:
@@ -85,6 +85,15 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
         return 0
     finally:
         supervisor.stop()
+
+
+def _printer(console: Console) -> Callable[[str], None]:
+    """Prints a line as it is: paths and names may look like markup, and commands are copied whole."""
+
+    def note(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return note
 
 
 def _signals() -> list[str]:

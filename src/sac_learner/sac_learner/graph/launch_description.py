@@ -12,7 +12,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
 from sac_learner.graph.supervisor import RESPAWN_DELAY_S
-from sac_learner.runs.run_directory import prepare
+from sac_learner.runs.preparing import prepare
 
 # No robot moves on without the launch that is to stop it: the kernel interrupts the nodes when it dies, see setpriv(1).
 _END_WITH_LAUNCH = "setpriv --pdeathsig INT"
@@ -45,7 +45,8 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         LogInfo(msg=f"WARNING: '{name}' is no argument of {stack.name} and has no effect; {suggestion(name, known)}")
         for name in sorted(set(context.launch_configurations) - set(known))
     ]
-    run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now())
+    notes: list[str] = []
+    run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now(), notes.append)
     environment = {**dds_environment(), **graph.environment}
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
     nodes = [
@@ -63,4 +64,4 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         )
         for node in graph.nodes
     ]
-    return [*ignored, *variables, *nodes]
+    return [*ignored, *(LogInfo(msg=line) for line in notes), *variables, *nodes]

@@ -18,13 +18,11 @@ from rosac_common.settings import to_mapping
 
 from sac_learner.atomic_file import DamagedFileError, Tensors, read_tensors, tensor_bytes, write_atomic
 from sac_learner.sac.learner import SacLearner
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.settings import FREE_ON_RESUME, SacSettings
 
 FORMAT = "rosac checkpoint"
 FORMAT_VERSION = 2
 _PATTERN = "checkpoint_*.safetensors"
-# What may differ between a checkpoint and the learner that resumes from it, without making it another run.
-_FREE_SETTINGS = frozenset({"replay_capacity"})
 
 
 class CheckpointError(ValueError):
@@ -114,7 +112,7 @@ class CheckpointStore:
         own = to_mapping(learner.settings)
         # A setting that is newer than the checkpoint was at its default when it was made.
         found = to_mapping(SacSettings()) | metadata.get("sac", {})
-        expected |= {f"sac.{name}": own[name] for name in own if name not in _FREE_SETTINGS}
+        expected |= {f"sac.{name}": own[name] for name in own if name not in FREE_ON_RESUME}
         metadata = {**metadata, **{f"sac.{name}": value for name, value in found.items()}}
         if different := differences(metadata, expected):
             raise CheckpointError(

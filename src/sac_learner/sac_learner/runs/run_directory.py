@@ -2,6 +2,7 @@
 
 run.json            stack, arguments, sizes; written last when the run is made, so a run without it is incomplete
 config.yaml         resolved parameters of every node: a standard ROS 2 parameter file
+params.yaml         what the file given as params:= held; the run keeps to that, whatever becomes of the file
 replay/             append-only replay log
 checkpoints/        atomic checkpoints
 metrics/            TensorBoard events
@@ -14,23 +15,20 @@ plots/ evaluation.json strip.png   made by `rosac plot` and `rosac eval`
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sac_learner.graph.stacks import Graph, Stack, complete_arguments, find_stack, resolve
+from sac_learner.graph.stacks import STACKS, ArgumentError, Graph, complete_arguments, resolve
 from sac_learner.runs.run_files import RunFiles
 
 FORMAT = 1
+WHAT_IT_IS = ("task", "mode")  # arguments without which nobody knows what a run learns
 
 
 class RunError(ValueError):
-    """A run directory exists, is missing, incomplete or belongs to another stack or task."""
+    """A run directory exists, is missing, unreadable, in use, or belongs to another stack or task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,112 +48,102 @@ class Run:
         """Where its files are."""
         return RunFiles(self.path)
 
+    def resolve(self, changes: Mapping[str, str]) -> Graph:
+        """Its graph with other arguments laid over its own. Unless another params:= file is among them, the run's copy
+        of its own one counts.
 
-def prepare(
-    stack: Stack,
-    given: Mapping[str, str],
-    now: datetime.datetime,
-    check: Callable[[Graph], None] = lambda graph: None,
-) -> tuple[Run, Graph]:
-    """Make a new run or, with resume:=true, take up an existing one; both ready to start.
-
-    Args:
-        stack: what to run.
-        given: the arguments given; the others are the defaults, or on resume those of the run.
-        now: for the name of a new run.
-        check: raises what is against this graph, before anything is written.
-
-    Raises:
-        RunError: the run exists (new) or is missing, incomplete or of another stack, task or mode (resume).
-        SettingsError: a parameter is unknown or out of range; nothing has been written then.
-    """
-    if given.get("resume") == "true":
-        run, arguments = _taken_up(stack, given)
-        graph = resolve(stack, arguments, run.name, run.path)
-        check(graph)
-    else:
-        arguments = complete_arguments(stack, given)
-        name = arguments["run"] or f"{stack.name}-{now:%Y%m%d-%H%M%S}"
-        _check_name(name)
-        path = Path(arguments["runs"]) / name
-        if path.exists():
-            raise RunError(
-                f"{path} exists: continue it with run:={name} resume:=true, remove it, or choose another run:=NAME"
-            )
-        graph = resolve(stack, arguments, name, path)
-        check(graph)
-        path.mkdir(parents=True)
-        run = Run(path, stack.name, arguments | {"run": name})
-    _write(run.files.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False))
-    document = {"format": FORMAT, "stack": stack.name, "arguments": run.arguments}
-    _write(run.files.document, json.dumps(document, indent=2) + "\n")
-    return run, graph
-
-
-def _taken_up(stack: Stack, given: Mapping[str, str]) -> tuple[Run, dict[str, str]]:
-    """An existing run with its own arguments, laid over by those that may change on resume."""
-    runs = Path(complete_arguments(stack, given)["runs"])
-    found = find_run(given["run"], runs) if given.get("run") else _newest(stack, runs)
-    if found.stack != stack.name:
-        raise RunError(f"run '{found.name}' belongs to stack {found.stack}, not {stack.name}")
-    for name in ("task", "mode"):
-        if given.get(name, found.arguments[name]) != found.arguments[name]:
-            raise RunError(
-                f"run '{found.name}' has {name}:={found.arguments[name]}, not {given[name]}: "
-                f"resume it with {name}:={found.arguments[name]}, or start a new run"
-            )
-    arguments = complete_arguments(stack, {**found.arguments, **given, "run": found.name})
-    return dataclasses.replace(found, arguments=arguments), arguments
+        Raises:
+            ArgumentError: an argument has a value that it does not allow.
+            RunError: the copy is missing.
+            SettingsError: a file of the settings is missing or bad.
+        """
+        stack = STACKS[self.stack]
+        arguments = complete_arguments(stack, {**self.arguments, **changes})
+        if arguments["params"] and "params" not in changes:
+            if not self.files.params.exists():
+                raise RunError(
+                    f"run '{self.name}' has lost {self.files.params}, what its params:={arguments['params']} held: "
+                    "restore it from a copy, or give params:=FILE again"
+                )
+            arguments["params"] = str(self.files.params)
+        return resolve(stack, arguments, self.name, self.path)
 
 
 def find_run(name: str, runs: Path) -> Run:
-    """An existing, complete run by its name in `runs`, or by its path."""
+    """An existing run by its name in `runs`, or by its path.
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
     path = runs / name
     if not path.is_dir() and Path(name).is_dir():
         path = Path(name)
-    if not path.is_dir():
-        existing = [run.name for run in list_runs(runs)]
-        raise RunError(f"no run '{name}' in {runs}; runs there: {', '.join(existing) or 'none'}")
+    if not name or not path.is_dir() or not _is_run(path):
+        there = f"runs there: {', '.join(run.name for run in list_runs(runs)) or 'none'}"
+        raise RunError(f"no run '{name}' in {runs}; {there}")
     return _load(path)
 
 
 def list_runs(runs: Path) -> list[Run]:
-    """All complete runs, oldest first."""
-    paths = runs.glob("*/run.json") if runs.is_dir() else ()
-    return [_load(path.parent) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+    """All runs that can be read, oldest first."""
+    found = []
+    for path in _run_paths(runs):
+        try:
+            found.append(_load(path))
+        except RunError:
+            continue  # see unreadable_runs
+    return sorted(found, key=lambda run: run.files.document.stat().st_mtime)
+
+
+def unreadable_runs(runs: Path) -> dict[str, str]:
+    """The other ones: name -> what is wrong with it, and what to do."""
+    found = {}
+    for path in _run_paths(runs):
+        try:
+            _load(path)
+        except RunError as error:
+            found[path.name] = str(error)
+    return found
+
+
+def _run_paths(runs: Path) -> list[Path]:
+    return sorted(path for path in runs.iterdir() if _is_run(path)) if runs.is_dir() else []
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a directory was made for a run, complete or not. `rosac gym` has a document of its own."""
+    files = RunFiles(path)
+    return files.document.exists() or files.config.exists()
 
 
 def _load(path: Path) -> Run:
+    files = RunFiles(path)
     try:
-        document: dict[str, Any] = json.loads(RunFiles(path).document.read_text(encoding="utf-8"))
-        arguments = {str(name): str(value) for name, value in document["arguments"].items()}
-        run = Run(path, str(document["stack"]), arguments)
-        version = document["format"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise RunError(f"run directory {path} is incomplete: cannot read run.json ({error}); remove it") from error
+        document: dict[str, Any] = json.loads(files.document.read_text(encoding="utf-8"))
+        version, stack, given = document["format"], str(document["stack"]), dict(document["arguments"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise RunError(
+            f"run directory {path} is incomplete: cannot read run.json ({reason}); {_remedy(files)}"
+        ) from error
     if version != FORMAT:
         raise RunError(f"{path}/run.json has format {version}; this version of rosac reads format {FORMAT}")
-    find_stack(run.stack)
-    return run
+    if stack not in STACKS:
+        raise RunError(f"{path}/run.json is of stack '{stack}'; this version of rosac knows {', '.join(STACKS)}")
+    if missing := [name for name in WHAT_IT_IS if name not in given]:
+        raise RunError(f"{path}/run.json does not say its {', '.join(missing)}; {_remedy(files)}")
+    arguments = {str(name): str(value) for name, value in given.items()}
+    try:
+        return Run(path, stack, complete_arguments(STACKS[stack], arguments))
+    except ArgumentError as error:
+        raise RunError(f"{path}/run.json: {error}; {_remedy(files)}") from error
 
 
-def _newest(stack: Stack, runs: Path) -> Run:
-    matching = [run for run in list_runs(runs) if run.stack == stack.name]
-    if not matching:
-        raise RunError(f"nothing to resume: no run of {stack.name} in {runs}")
-    return matching[-1]
-
-
-def _check_name(name: str) -> None:
-    if "/" in name or name.startswith(".") or not name.isprintable():
-        raise RunError(f"run:={name}: a run name is one directory name; it must not hold '/' or start with '.'")
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _remedy(files: RunFiles) -> str:
+    """What to do with a run whose run.json is bad: never remove what a robot has worked for."""
+    if any(path.exists() for path in (files.replay, files.checkpoints, files.episodes, files.policy)):
+        return (
+            "restore run.json from a copy, or start a new run with the arguments of this one, stop it, and put "
+            "replay/, checkpoints/ and episodes.csv from here into it in place of its own: nothing is lost then"
+        )
+    return "it has no data yet: remove it"

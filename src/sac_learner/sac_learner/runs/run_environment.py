@@ -8,7 +8,6 @@ import gymnasium
 import valve_task.env  # noqa: F401 - registers the environments
 from rosac_common.settings import to_mapping
 
-from sac_learner.graph.stacks import complete_arguments, find_stack, resolve
 from sac_learner.runs.run_directory import Run
 
 
@@ -22,11 +21,10 @@ def run_environment(run: Run, changes: Mapping[str, str], render_mode: str | Non
 
     Raises:
         ArgumentError: an argument has a value that it does not allow.
+        RunError: the run's copy of its params:= file is missing.
         SettingsError: a file of the run's settings is missing or bad.
     """
-    stack = find_stack(run.stack)
-    arguments = complete_arguments(stack, {**run.arguments, **changes})
-    parameters = resolve(stack, arguments, run.name, run.path).parameters
+    parameters = run.resolve(changes).parameters
     node = parameters["task"]
     return gymnasium.make(
         f"rosac/{node.task.name}-v0",

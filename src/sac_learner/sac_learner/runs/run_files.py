@@ -31,6 +31,11 @@ class RunFiles:
         return self.directory / "config.yaml"
 
     @property
+    def params(self) -> Path:
+        """What the file given as params:= held when it was given."""
+        return self.directory / "params.yaml"
+
+    @property
     def logs(self) -> Path:
         """Directory of the output of every node."""
         return self.directory / "log"

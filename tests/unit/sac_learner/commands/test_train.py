@@ -1,5 +1,6 @@
 """Ctrl-C, wherever in rclpy it comes."""
 
+import shlex
 import signal
 from types import SimpleNamespace
 
@@ -38,3 +39,16 @@ def test_an_error_stays_an_error(run, monkeypatch):
     monkeypatch.setattr(train, "_learn", learn)
     with pytest.raises(RuntimeError, match="does not start"):
         train.train(run, {}, 1, Console())
+
+
+def test_the_line_that_goes_on_can_be_copied(run, monkeypatch, capsys):
+    """Names may look like markup, hold blanks, and be longer than the terminal is wide."""
+    name = "exp[lr=3e-4] a" + 80 * "x"
+    made, _ = train.prepare()
+    made.path, made.name = made.path.with_name(name), name
+    monkeypatch.setattr(train, "_learn", lambda *_: signal.raise_signal(signal.SIGINT))
+    train.train(run, {}, 1, Console(width=80))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "continue with: " in line)
+    command = shlex.split(line.partition("continue with: ")[2])
+    expected = ["rosac", "train", "dclaw_valve", f"runs:={made.path.parent}", f"run:={name}", "resume:=true"]
+    assert command == expected

@@ -2,19 +2,32 @@
 
 import datetime
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from rosac_common.settings import SettingsError, load_parameter_file
 from sac_learner.graph.stacks import STACKS
-from sac_learner.runs.run_directory import RunError, find_run, list_runs, prepare
+from sac_learner.runs.preparing import prepare
+from sac_learner.runs.run_directory import Run, RunError, find_run, list_runs, unreadable_runs
 
 STACK = STACKS["dclaw_valve"]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
 
 
-def make(tmp_path: Path, **given: str):  # noqa: ANN201
-    return prepare(STACK, {"runs": str(tmp_path), **given}, NOW)[0]
+def make(tmp_path: Path, notes: list[str] | None = None, **given: str) -> Run:
+    notes = [] if notes is None else notes
+    return prepare(STACK, {"runs": str(tmp_path), **given}, NOW, notes.append)[0]
+
+
+def own_file(path: Path, **learner: object) -> str:
+    path.write_text(yaml.safe_dump({"/**/learner": {"ros__parameters": learner}}))
+    return str(path)
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file() and path.stat().st_size}
 
 
 def test_a_new_run_holds_its_resolved_config(tmp_path: Path) -> None:
@@ -62,13 +75,55 @@ def test_unknown_run_is_refused_with_those_there(tmp_path: Path) -> None:
         make(tmp_path / "empty", resume="true")
 
 
-def test_incomplete_run_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "half").mkdir()
-    with pytest.raises(RunError, match="incomplete"):
-        find_run("half", tmp_path)
-    (tmp_path / "half" / "run.json").write_text('{"format": 1, "sta')
-    with pytest.raises(RunError, match="incomplete"):
-        find_run("half", tmp_path)
+def test_a_directory_that_is_no_run_is_not_taken_for_one(tmp_path: Path) -> None:
+    make(tmp_path, run="a")
+    (tmp_path / "other").mkdir()
+    for name in ("other", ".", "", str(tmp_path)):
+        with pytest.raises(RunError, match="no run .*; runs there: a") as caught:
+            find_run(name, tmp_path)
+        assert "remove" not in str(caught.value)
+
+
+def damage(run: Run, how: str) -> None:
+    document = json.loads(run.files.document.read_text())
+    if how == "torn":
+        run.files.document.write_text('{"format": 1, "sta')
+    elif how == "gone":
+        run.files.document.unlink()
+    elif how == "no task":
+        del document["arguments"]["task"]
+        run.files.document.write_text(json.dumps(document))
+    elif how == "bad value":
+        document["arguments"]["steps"] = "many"
+        run.files.document.write_text(json.dumps(document))
+    else:
+        run.files.document.write_text(json.dumps(document | {"stack": "arm"}))
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("torn", "incomplete"),
+        ("gone", "incomplete"),
+        ("no task", "does not say its task"),
+        ("bad value", "steps:=many"),
+        ("unknown stack", "is of stack 'arm'"),
+    ],
+)
+def test_a_run_that_cannot_be_read_hides_no_other_and_keeps_its_data(tmp_path: Path, how: str, expected: str) -> None:
+    damage(make(tmp_path, run="bad"), how)
+    make(tmp_path, run="good")
+    with pytest.raises(RunError, match=expected):
+        find_run("bad", tmp_path)
+    assert [run.name for run in list_runs(tmp_path)] == ["good"]
+    if how != "unknown stack":
+        assert "remove it" in unreadable_runs(tmp_path)["bad"]
+    (tmp_path / "bad" / "replay").mkdir()
+    assert "remove" not in unreadable_runs(tmp_path)["bad"]
+    notes: list[str] = []
+    assert make(tmp_path, notes, resume="true").name == "good"
+    assert "'bad' is passed over" in notes[0]
+    assert expected in notes[0]
 
 
 def test_run_of_another_format_is_refused(tmp_path: Path) -> None:
@@ -91,3 +146,99 @@ def test_bad_parameters_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         make(tmp_path / "runs", run="a", params=str(own))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Run]:
+    """A run whose learner is at work."""
+    run = make(tmp_path, run="a")
+    with run.files.lock():
+        yield run
+
+
+def test_a_run_in_use_is_left_as_it_is(tmp_path: Path, live: Run) -> None:
+    before = content(live.path)
+    own = own_file(tmp_path / "own.yaml", **{"sac.learning_rate": 1e-4})
+    with pytest.raises(RunError, match="another learner is using"):
+        make(tmp_path, run="a", resume="true", namespace="second", params=own, steps="7")
+    assert content(live.path) == before
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"sac.hidden_sizes": [32, 32]}, "learner sac.hidden_sizes was .* and is .32, 32."),
+        ({"observation_size": 4}, "learner observation_size was 21 and is 4"),
+        ({"sac.discount": 2.0}, "discount"),
+    ],
+)
+def test_a_refused_resume_leaves_the_run_as_it_is(tmp_path: Path, params: dict, expected: str) -> None:
+    run = make(tmp_path, run="a")
+    for path in (run.files.replay / "000000.replay", run.files.checkpoints / "checkpoint_1.safetensors"):
+        path.parent.mkdir()
+        path.touch()
+    before = content(run.path)
+    with pytest.raises((RunError, SettingsError), match=expected):
+        make(tmp_path, run="a", resume="true", params=own_file(tmp_path / "own.yaml", **params))
+    assert content(run.path) == before
+
+
+def refuse(graph: object) -> None:
+    raise RunError("another graph")
+
+
+def test_another_graph_in_the_namespace_leaves_the_run_as_it_is(tmp_path: Path) -> None:
+    run = make(tmp_path, run="a")
+    before = content(run.path)
+    with pytest.raises(RunError, match="another graph"):
+        prepare(STACK, {"runs": str(tmp_path), "run": "a", "resume": "true", "steps": "7"}, NOW, print, refuse)
+    assert content(run.path) == before
+
+
+def learning_rate(run: Run, **changes: str) -> float:
+    return run.resolve(changes).parameters["learner"].sac.learning_rate
+
+
+def test_a_run_keeps_to_what_its_parameter_file_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of the file, and from any directory; a new content only when it is given again; all told."""
+    monkeypatch.chdir(tmp_path)
+    rate, notes = "learner sac.learning_rate was", []
+    own_file(Path("mine.yaml"), **{"sac.learning_rate": 1e-4})
+    run = make(tmp_path, run="a", params="mine.yaml")
+    own_file(Path("mine.yaml"), **{"sac.learning_rate": 2e-4})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert learning_rate(find_run("a", tmp_path)) == 1e-4
+    assert learning_rate(make(tmp_path, notes, run="a", resume="true")) == 1e-4
+    assert len(notes) == 1
+    assert f"mine.yaml has changed: {rate} 0.0001 and is 0.0002; the run keeps to" in notes[0]
+
+    notes.clear()
+    run = make(tmp_path, notes, run="a", resume="true", params=str(tmp_path / "mine.yaml"))
+    assert learning_rate(run) == learning_rate(find_run("a", tmp_path)) == 2e-4
+    assert notes == [f"run 'a' goes on with other settings: {rate} 0.0001 and is 0.0002"]
+
+    (tmp_path / "mine.yaml").unlink()
+    notes.clear()
+    assert learning_rate(make(tmp_path, notes, run="a", resume="true")) == 2e-4
+    assert "cannot read the parameter file" in notes[0]
+    assert "keeps to what the file held" in notes[0]
+    assert learning_rate(make(tmp_path, run="a", resume="true", params="")) == 1e-3
+    assert not run.files.params.exists()
+
+
+def test_a_lost_copy_of_the_parameter_file_is_not_made_up_for(tmp_path: Path) -> None:
+    run = make(tmp_path, run="a", params=own_file(tmp_path / "mine.yaml", **{"sac.learning_rate": 1e-4}))
+    run.files.params.unlink()
+    with pytest.raises(RunError, match="has lost .*params.yaml.*give params:=FILE again"):
+        make(tmp_path, run="a", resume="true")
+    make(tmp_path, run="a", resume="true", params=str(tmp_path / "mine.yaml"))
+    assert run.files.params.exists()
+
+
+def test_a_lost_config_is_told_and_made_anew(tmp_path: Path) -> None:
+    run, notes = make(tmp_path, run="a"), []
+    run.files.config.unlink()
+    make(tmp_path, notes, run="a", resume="true")
+    assert "config.yaml is made anew" in notes[0]
+    assert run.files.config.exists()

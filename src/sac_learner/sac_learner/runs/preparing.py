@@ -1,0 +1,205 @@
+"""Makes a run directory, or takes one up again: refused before anything is written, and no change without a word."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rosac_common.settings import SettingsError, load_parameter_file, to_mapping
+
+from sac_learner.atomic_file import write_atomic
+from sac_learner.graph.stacks import Graph, Stack, complete_arguments, resolve
+from sac_learner.runs.run_directory import (
+    FORMAT,
+    WHAT_IT_IS,
+    Run,
+    RunError,
+    find_run,
+    list_runs,
+    unreadable_runs,
+)
+from sac_learner.runs.run_files import RunLockedError
+from sac_learner.sac.settings import FREE_ON_RESUME, SacSettings
+
+_SIZES = ("task_name", "observation_size", "action_size")  # settings that the replay log is made for
+
+Parameters = dict[str, dict[str, Any]]  # of a parameter file: node pattern -> flat parameters
+
+
+def prepare(
+    stack: Stack,
+    given: Mapping[str, str],
+    now: datetime.datetime,
+    note: Callable[[str], None],
+    check: Callable[[Graph], None] = lambda graph: None,
+) -> tuple[Run, Graph]:
+    """Make a new run or, with resume:=true, take up an existing one; both ready to start.
+
+    Args:
+        stack: what to run.
+        given: the arguments given; the others are the defaults, or on resume those of the run.
+        now: for the name of a new run.
+        note: called with one line: what changes in a run that is taken up, and what has been passed over.
+        check: raises what is against this graph, before anything is written.
+
+    Raises:
+        RunError: the run exists (new), or is missing, unreadable, in use, or of another stack, task, mode or kind of
+            network (resume).
+        SettingsError: a parameter is unknown or out of range.
+        StorageError: the run directory cannot be written.
+        All but the last leave everything as it was.
+    """
+    if given.get("params"):
+        given = {**given, "params": str(Path(given["params"]).absolute())}  # a run may be taken up from anywhere
+    if given.get("resume") == "true":
+        return _resumed(stack, given, note, check)
+    arguments = complete_arguments(stack, given)
+    name = arguments["run"] or f"{stack.name}-{now:%Y%m%d-%H%M%S}"
+    _check_name(name)
+    path = Path(arguments["runs"]) / name
+    if path.exists():
+        raise RunError(f"{path} exists: continue it with run:={name} resume:=true, or choose another run:=NAME")
+    run = Run(path, stack.name, arguments | {"run": name})
+    graph = resolve(stack, arguments, name, path)
+    check(graph)
+    path.mkdir(parents=True)
+    _write(run, graph, new_params=True)
+    return run, graph
+
+
+def _resumed(
+    stack: Stack, given: Mapping[str, str], note: Callable[[str], None], check: Callable[[Graph], None]
+) -> tuple[Run, Graph]:
+    """An existing run, taken up: refused before anything is written, or changed and every change told."""
+    found = _found(stack, given, note)
+    arguments = complete_arguments(stack, {**found.arguments, **given, "run": found.name})
+    try:
+        lock = found.files.lock()
+    except RunLockedError as error:  # its nodes read config.yaml again when they are restarted
+        raise RunError(f"{error}") from error
+    with lock:
+        graph = found.resolve({**given, "run": found.name})
+        check(graph)
+        before, after = _stored_parameters(found, note), _as_read(graph)
+        _check_that_it_can_go_on(found, before, after)
+        if "params" not in given and arguments["params"]:
+            _compare_with_file(found, arguments["params"], given, after, note)
+        if before and (changed := _differences(before, after)):
+            note(f"run '{found.name}' goes on with other settings: {changed}")
+        run = dataclasses.replace(found, arguments=arguments)
+        _write(run, graph, new_params="params" in given)
+    return run, graph
+
+
+def _found(stack: Stack, given: Mapping[str, str], note: Callable[[str], None]) -> Run:
+    """The run that is to be taken up: the one asked for, or the newest."""
+    runs = Path(complete_arguments(stack, given)["runs"])
+    if given.get("run"):
+        found = find_run(given["run"], runs)
+    else:
+        for name, reason in unreadable_runs(runs).items():
+            note(f"run '{name}' is passed over: {reason}")
+        found = _newest(stack, runs)
+    if found.stack != stack.name:
+        raise RunError(f"run '{found.name}' belongs to stack {found.stack}, not {stack.name}")
+    for name in WHAT_IT_IS:
+        if given.get(name, found.arguments[name]) != found.arguments[name]:
+            raise RunError(
+                f"run '{found.name}' has {name}:={found.arguments[name]}, not {given[name]}: "
+                f"resume it with {name}:={found.arguments[name]}, or start a new run"
+            )
+    return found
+
+
+def _stored_parameters(run: Run, note: Callable[[str], None]) -> Parameters:
+    """What the run's nodes were last started with; nothing when that is lost."""
+    try:
+        return load_parameter_file(run.files.config)
+    except SettingsError as error:
+        note(f"what run '{run.name}' has been started with is not known: {error}; config.yaml is made anew")
+        return {}
+
+
+def _as_read(graph: Graph) -> Parameters:
+    """The parameters of a graph as they come back from its parameter file."""
+    content = yaml.safe_load(yaml.safe_dump(graph.parameter_file()))
+    return {pattern: block["ros__parameters"] for pattern, block in content.items()}
+
+
+def _check_that_it_can_go_on(run: Run, before: Parameters, after: Parameters) -> None:
+    """The learner would refuse this, too, but only after the run had been changed."""
+    fixed = list(_SIZES) if any(run.files.replay.glob("*")) else []
+    if any(run.files.checkpoints.glob("*.safetensors")):
+        fixed += [f"sac.{name}" for name in to_mapping(SacSettings()) if name not in FREE_ON_RESUME]
+    old, new = before.get("/**/learner"), after["/**/learner"]
+    if old is None:
+        return
+    # A setting that is newer than the run was at its default when it was made.
+    old = {f"sac.{name}": value for name, value in to_mapping(SacSettings()).items()} | old
+    if changed := _differences({"learner": _only(old, fixed)}, {"learner": _only(new, fixed)}):
+        raise RunError(
+            f"run '{run.name}' cannot go on with other networks or sizes: {changed}; resume it with the settings that "
+            "it had, or start a new run"
+        )
+
+
+def _only(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    return {name: values.get(name) for name in names}
+
+
+def _compare_with_file(
+    run: Run, path: str, given: Mapping[str, str], used: Parameters, note: Callable[[str], None]
+) -> None:
+    """Say in what the params:= file of the run is no longer what the run keeps to."""
+    kept = f"the run keeps to what the file held ({run.files.params}); to take the new one, give params:={path} again"
+    try:
+        differing = _differences(used, _as_read(run.resolve({**given, "params": path})))
+    except SettingsError as error:
+        note(f"{error}; {kept}")
+        return
+    if differing:
+        note(f"{path} has changed: {differing}; {kept}")
+
+
+def _differences(before: Parameters, after: Parameters) -> str:
+    """Every value that differs, by node and name; empty when none does."""
+    told = []
+    for pattern in [*before, *(name for name in after if name not in before)]:
+        old, new = before.get(pattern, {}), after.get(pattern, {})
+        node = pattern.removeprefix("/**/")
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                told.append(f"{node} {name} was {old.get(name)!r} and is {new.get(name)!r}")
+    return ", ".join(told)
+
+
+def _newest(stack: Stack, runs: Path) -> Run:
+    matching = [run for run in list_runs(runs) if run.stack == stack.name]
+    if not matching:
+        raise RunError(f"nothing to resume: no run of {stack.name} in {runs}")
+    return matching[-1]
+
+
+def _check_name(name: str) -> None:
+    if "/" in name or name.startswith(".") or not name.isprintable():
+        raise RunError(f"run:={name}: a run name is one directory name; it must not hold '/' or start with '.'")
+
+
+def _write(run: Run, graph: Graph, *, new_params: bool) -> None:
+    """Each file whole or not at all.
+
+    Args:
+        new_params: whether the params:= file was given now.
+    """
+    if new_params and run.arguments["params"]:
+        write_atomic(run.files.params, Path(run.arguments["params"]).read_bytes())
+    elif new_params:
+        run.files.params.unlink(missing_ok=True)
+    write_atomic(run.files.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False).encode())
+    document = {"format": FORMAT, "stack": run.stack, "arguments": run.arguments}
+    write_atomic(run.files.document, (json.dumps(document, indent=2) + "\n").encode())
