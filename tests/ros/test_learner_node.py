@@ -11,11 +11,14 @@ from helpers.learning import ACTION_SIZE, OBSERVATION_SIZE, learner_settings, ma
 from helpers.ros import NodeProcess, ros_node
 from rosac_common.messages import transition_to_message
 from rosac_common.settings import to_mapping
-from sac_interfaces.msg import LearnerStatus
+from sac_interfaces.msg import EpisodeSummary, LearnerStatus
 from sac_learner.learning.replay_log import Kind, ReplayLog
 from sac_learner.policy import PolicyGuard, load_policy
 from sac_learner.policy_messages import policy_from_message
+from sac_learner.runs.episode_table import read_episodes
 from sac_learner.runs.run_files import RunFiles
+
+from rosac_common import qos
 
 pytestmark = pytest.mark.ros
 
@@ -141,6 +144,14 @@ def test_what_the_task_has_forgotten_is_counted_as_lost_and_bad_transitions_are_
             assert re.search(problem, task.status.message)
         task.made = 23
         task.until_stored(23)
+
+        # Nor does an episode that makes no row: the topic keeps it, a restarted learner would hear it again.
+        episodes = task.node.create_publisher(EpisodeSummary, "episode", qos.EPISODES)
+        episodes.publish(EpisodeSummary(episode=7, reward_term_names=["a", "b"], reward_term_sums=[1.0]))
+        task.until(lambda: "episode 7 of session '' is refused: reward: 1 values" in task.status.message, "the refusal")
+        episodes.publish(EpisodeSummary(episode=8, steps=23))
+        task.until(lambda: read_episodes(tmp_path / "episodes.csv"), "an episode in the table")
+        assert [row["episode"] for row in read_episodes(tmp_path / "episodes.csv")] == ["8"]
 
         # The limit grows by what was never stored: the run still gets its 60 transitions.
         task.run_to(60 + 3 + 3)

@@ -36,6 +36,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from rich.console import Console
     from rosac_common.settings import SettingsError
 
+    from sac_learner.atomic_file import DamagedFileError
     from sac_learner.graph.stacks import ArgumentError
     from sac_learner.gym.command import RefusedError
     from sac_learner.runs.run_directory import RunError
@@ -44,7 +45,7 @@ def _main(argv: Sequence[str] | None) -> int:
     console = Console()
     try:
         return options.function(options, console)
-    except (ArgumentError, RefusedError, RunError, SettingsError) as error:
+    except (ArgumentError, DamagedFileError, RefusedError, RunError, SettingsError) as error:
         print(f"rosac: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, OSError) as error:

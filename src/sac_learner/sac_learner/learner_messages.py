@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus
@@ -80,12 +81,33 @@ def diagnostics_message(trainer: Trainer, status: LearnerStatus) -> DiagnosticAr
 
 
 def episode_row(message: EpisodeSummary) -> dict[str, object]:
-    """An episode as a row of the episode table: the message's fields, then reward terms and counters by name."""
+    """An episode as a row of the episode table: the message's fields, then reward terms and counters by name.
+
+    Raises:
+        ValueError: names and numbers do not belong together, or a text or a time is none.
+    """
     skipped = ("header", "reward_term_names", "reward_term_sums", "counter_names", "counters")
     row = {name: getattr(message, name) for name in message.get_fields_and_field_types() if name not in skipped}
     row["success"] = int(message.success)
-    row |= {
-        f"reward_{name}": total for name, total in zip(message.reward_term_names, message.reward_term_sums, strict=True)
-    }
-    row |= {f"count_{name}": count for name, count in zip(message.counter_names, message.counters, strict=True)}
+    for name in ("duration_s", "reset_duration_s"):
+        if not (math.isfinite(row[name]) and row[name] >= 0.0):
+            raise ValueError(f"{name} is {row[name]:g}, it must be 0 or more")
+    for name in ("session_id", "task"):
+        _check_text(name, row[name])
+    row |= _named("reward", message.reward_term_names, message.reward_term_sums)
+    row |= _named("count", message.counter_names, message.counters)
     return row
+
+
+def _named(kind: str, names: Sequence[str], values: Sequence[float]) -> dict[str, object]:
+    """The values by `kind`_name."""
+    if len(names) != len(values) or len(set(names)) != len(names):
+        raise ValueError(f"{kind}: {len(values)} values for the names {', '.join(names) or 'none'}; one for each, once")
+    for name in names:
+        _check_text(f"{kind} name", name)
+    return {f"{kind}_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _check_text(name: str, text: str) -> None:
+    if not text.isprintable():
+        raise ValueError(f"{name} is {text!r}; it must be printable")

@@ -7,6 +7,7 @@ same policy.
 from __future__ import annotations
 
 import gc
+import math
 import signal
 import sys
 import time
@@ -52,7 +53,7 @@ _DIAGNOSTICS_PERIOD_S = 1.0
 _DRAIN = 256  # messages taken between two updates at most
 _IDLE_S = 0.05  # longest sleep: signals are looked at between sleeps
 _TASK_GRACE_S = 5.0  # a task that has not been seen for this long is missing: discovery takes a moment
-_SHOW_REJECTED_S = 30.0  # how long a refused transition is talked about
+_SHOW_REJECTED_S = 30.0  # how long a refused transition or episode summary is talked about
 
 
 class LearnerNode(Node):
@@ -84,6 +85,7 @@ class LearnerNode(Node):
         now_s = time.monotonic()
         self._rate = _Rate(self.trainer.pacer.updates, now_s)
         self._rejected, self._rejected_s = self.trainer.intake.counters.rejected, now_s
+        self._summary_refused_s = -math.inf
         self._metrics_step = self.trainer.resumed_at  # transitions at the last point of the curves
         # Times at which things are due next.
         self._task_missing_s = now_s + _TASK_GRACE_S
@@ -168,10 +170,23 @@ class LearnerNode(Node):
 
     def _add_episode(self, message: EpisodeSummary) -> None:
         try:
-            self._episodes.add(episode_row(message))
+            row = episode_row(message)
+        except ValueError as error:
+            # Kept for late joiners: it would come again after every restart.
+            self._summary_refused_s = time.monotonic()
+            self.trainer.problems["episode summary"] = (
+                f"episode {message.episode} of session '{message.session_id}' is refused: {error}; look at who "
+                "publishes on 'episode'"
+            )
+            return
+        self._write_episodes(lambda: self._episodes.add(row))
+
+    def _write_episodes(self, write: Callable[[], object]) -> None:
+        try:
+            write()
             self.trainer.problems.pop("episode table", None)
-        except OSError as error:
-            self.trainer.problems["episode table"] = f"episode {message.episode} is not in it: {error}"
+        except (StorageError, DamagedFileError) as error:
+            self.trainer.problems["episode table"] = f"{error}; it is tried again"
 
     def _write_metrics(self) -> None:
         """Add a point to the curves, unless nothing has come since the last one."""
@@ -200,6 +215,9 @@ class LearnerNode(Node):
             self._rejected, self._rejected_s = rejected, now_s
         elif now_s - self._rejected_s > _SHOW_REJECTED_S:
             trainer.problems.pop("transitions", None)
+        if now_s - self._summary_refused_s > _SHOW_REJECTED_S:
+            trainer.problems.pop("episode summary", None)
+        self._write_episodes(self._episodes.flush)
         message = diagnostics_message(trainer, self._status)
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_publisher.publish(message)
@@ -215,6 +233,7 @@ class LearnerNode(Node):
         self._publish_status(time.monotonic())
         self._write_metrics()
         self._metrics.close()
+        self._write_episodes(self._episodes.flush)
         self.trainer.close()
         for name, text in self.trainer.problems.items():
             if self._logged.get(name) != text:
