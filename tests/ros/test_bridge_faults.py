@@ -1,7 +1,9 @@
 """What nobody foresaw: an error in a callback stops the robot, is said, and is mended by configuring anew."""
 
 import array
+import contextlib
 import dataclasses
+import sys
 import time
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 import rclpy
 import yaml
 from helpers.commander import MINITAUR, ROBOT, robot_parameters
-from helpers.patience import PATIENCE_S
+from helpers.patience import PATIENCE_S, until
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from robot_bridge.backend import BackendError
 from robot_bridge.bridge_node import BridgeNode
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
@@ -36,7 +40,7 @@ def node(tmp_path, request):
     yield node
     node.close()
     node.destroy_node()
-    rclpy.shutdown()
+    rclpy.try_shutdown()
 
 
 def start(node):
@@ -58,6 +62,13 @@ def ask(callback):
 
 def broken(*_):
     raise ZeroDivisionError("nobody foresaw this")
+
+
+def silent(*_):
+    raise BackendError("servo 10: torque_enable is not 0")
+
+
+HELD = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, dead_man_required=True))
 
 
 def test_stops_without_torque_until_the_bridge_is_configured_again(node, monkeypatch):
@@ -118,6 +129,62 @@ def test_stop_works_before_anything_is_configured(node):
     start(node)
     assert node._gate.state is GateState.STOPPED
     assert not node._backend.read().effort_nm.any()
+
+
+def test_a_stop_does_not_wait_for_the_next_tick(node):
+    start(node)
+    assert node._backend._torque_on.any()
+    node._on_stop(Bool(data=True))
+    assert not node._backend._torque_on.any()
+
+
+@pytest.mark.parametrize("node", [HELD], indirect=True)
+def test_a_switch_let_go_for_less_than_a_tick_stops_the_robot(node):
+    node._on_dead_man(Bool(data=True))
+    start(node)
+    assert node._gate.state is GateState.ARMED
+    node._on_dead_man(Bool(data=False))
+    node._on_dead_man(Bool(data=True))
+    assert node._gate.is_latched(Cause.DEAD_MAN_RELEASED)
+
+
+@pytest.mark.parametrize("ended_by", ["deactivation", "an error"])
+@pytest.mark.parametrize("heard_by", ["the next try", "the operator's stop", "the next loop"])
+def test_torque_off_that_was_not_confirmed_when_the_loop_ended_is_tried_again(node, monkeypatch, ended_by, heard_by):
+    start(node)
+    with monkeypatch.context() as patch:
+        patch.setattr(node._backend, "write", silent if ended_by == "deactivation" else broken)
+        if ended_by == "deactivation":
+            assert node.trigger_deactivate() is TransitionCallbackReturn.SUCCESS
+        else:
+            command(node)
+        assert node._loop is None
+        assert node._gate.state is GateState.STOPPED
+        node._on_unheard()
+        assert node._backend._torque_on.any()
+    if heard_by == "the operator's stop":
+        node._on_stop(Bool(data=True))
+    elif heard_by == "the next loop":
+        node.on_activate(None)
+    else:
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        until(lambda: executor.spin_once(timeout_sec=0.1) or not node._backend._torque_on.any(), "torque off")
+        executor.shutdown()
+    assert not node._backend._torque_on.any()
+
+
+@pytest.mark.parametrize("error", [silent, broken])
+def test_at_its_end_torque_goes_off_although_its_last_words_cannot_be_written(node, monkeypatch, error):
+    """Nor could the loop switch it off."""
+    start(node)
+    monkeypatch.setattr(node._backend, "write", error)
+    rclpy.shutdown()
+    with open("/dev/full", "w", buffering=1) as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with contextlib.suppress(ZeroDivisionError):
+            node.close()
+    assert not node._backend._torque_on.any()
 
 
 def until_armed_again(node, cause):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import sys
 import time
 import traceback
@@ -42,6 +44,8 @@ _REPORT_PERIOD_S = 1.0
 _SOON_S = 0.001
 # A robot that was never read has no time.
 _NO_TIME_NS = 0
+# Without a loop; a try takes as long as several missing answers, and the services want to be heard in between.
+_TELL_AGAIN_S = 0.5
 
 
 def _guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,6 +86,7 @@ class BridgeNode(LifecycleNode):
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._revival = Revival(self._gate) if self.settings.auto_arm else None
         self._opened = False  # once, so that a failure is none of the first start
+        self._unheard = False  # whether the last loop ended before the robot had confirmed that its torque is off
         self._tick_timer: Any = None
         self._published_revision = -1
         self._body: BodyTopics | None = None
@@ -118,6 +123,7 @@ class BridgeNode(LifecycleNode):
         if self.settings.robot.body.sensed:
             self._body = BodyTopics(self, moves_about, lambda: None if self._loop is None else self._loop.body)
         self.create_timer(_REPORT_PERIOD_S, self._on_report, clock=self._steady)
+        self.create_timer(_TELL_AGAIN_S, self._on_unheard, clock=self._steady)
 
     @_guarded
     def _autostart(self) -> None:
@@ -175,7 +181,7 @@ class BridgeNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._backend.open()
-        self._opened = True
+        self._opened, self._unheard = True, False
         for cause in (Cause.BACKEND_FAILED, *OF_THE_ROBOT):
             self._gate.stop(cause, False, "")
         self._publish_safety()
@@ -185,6 +191,9 @@ class BridgeNode(LifecycleNode):
         kind = LockstepLoop if lockstep else RealtimeLoop
         loop = kind(self.settings, self._backend, self._gate, self._beats, self._topics.executed, self._publish_state)
         self._arming.loop = loop
+        if self._unheard:
+            loop.enforce()  # which goes on with it from here
+            self._unheard = False
         loop.start(time.monotonic())
         period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
@@ -201,26 +210,50 @@ class BridgeNode(LifecycleNode):
             self.destroy_timer(self._tick_timer)
             self._tick_timer = None
         loop, self._arming.loop = self._loop, None
-        problem = "" if loop is None else loop.end()
-        if problem:
-            self._say(self.get_logger().fatal, f"it is not known whether torque is off, cut the power: {problem}")
+        if loop is not None:
+            self._unheard = True  # also if what follows fails
+            problem = loop.end()
+            self._unheard = problem != ""
+            if problem:
+                self._say(f"it is not known whether torque is off, cut the power: {problem}", fatal=True)
         if self.context.ok():
             self._publish_safety()
 
-    def _say(self, log: Callable[[str], object], text: str) -> None:
+    def _say(self, text: str, fatal: bool = False) -> None:
         """Log it; after a signal the logger has lost its topic and would complain."""
-        (log if self.context.ok() else print)(text)
+        if self.context.ok():
+            # A line of code logs with one severity only (rclpy).
+            if fatal:
+                self.get_logger().fatal(text)
+            else:
+                self.get_logger().info(text)
+            return
+        with contextlib.suppress(OSError):  # a full disk must not come between a robot and its torque-off
+            os.write(sys.stdout.fileno(), f"{text}\n".encode())
+
+    def _let_go(self) -> None:
+        """Torque off while no loop runs."""
+        count = len(self.settings.robot.all_joint_names)
+        self._backend.write(np.zeros(count), np.zeros(count, dtype=bool))
+        if self._unheard:
+            self._unheard = False
+            self.get_logger().info("torque is off now")
 
     def close(self) -> None:
         """Torque off, robot closed. The last thing to happen, whatever happened before."""
-        self._deactivate()
+        try:
+            self._deactivate()
+        finally:
+            self._close_backend()
+
+    def _close_backend(self) -> None:
         try:
             self._backend.close()
         except BackendError as error:
-            self._say(self.get_logger().fatal, f"it is not known whether torque is off, cut the power: {error}")
+            self._say(f"it is not known whether torque is off, cut the power: {error}", fatal=True)
             return
-        lost = self._gate.is_active(Cause.CONNECTION_LOST)
-        self._say(self.get_logger().info, "robot closed without a connection" if lost else "torque off, robot closed")
+        lost = self._unheard and self._gate.is_active(Cause.CONNECTION_LOST)
+        self._say("robot closed without a connection" if lost else "torque off, robot closed")
 
     def fail(self, error: Exception) -> None:
         """Something unforeseen: torque off, stop latched until the bridge is configured again."""
@@ -252,6 +285,9 @@ class BridgeNode(LifecycleNode):
         self._gate.stop(Cause.OPERATOR_STOP, message.data, "safety/stop is true; publish false there to clear it")
         if message.data and self._loop is not None:
             self._loop.enforce()
+        elif message.data:
+            with contextlib.suppress(BackendError):  # said when the loop ended, or the robot was not opened
+                self._let_go()
         self._publish_safety_on_change()
 
     @_guarded
@@ -278,6 +314,12 @@ class BridgeNode(LifecycleNode):
                 done = self._arming.revive(time.monotonic())
                 self.get_logger().warning(f"simulated robot set up again: {done}")
                 self._publish_safety_on_change()
+
+    def _on_unheard(self) -> None:
+        """Torque off that the robot had not confirmed at the end of the loop is tried again until it does."""
+        if self._loop is None and self._unheard:
+            with contextlib.suppress(Exception):  # said at that end; whatever it is, it must not end this
+                self._let_go()
 
     @_guarded
     def _on_report(self) -> None:

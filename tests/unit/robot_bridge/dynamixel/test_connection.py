@@ -188,6 +188,19 @@ def test_an_open_that_fails_lets_go_of_the_port(emulator, servo_robot):
     other.close()
 
 
+def test_a_servo_that_was_silent_when_it_was_opened_is_let_go_at_the_end(emulator, emulated_bus, servo_robot):
+    first = servos_of(servo_robot)[0]
+    emulated_bus.write(first.identifier, first.model.register("torque_enable"), 1)  # a crash has left it on
+    emulated_bus.close()
+    robot = DynamixelRobot(servo_robot, BusSettings(port=emulator.port, reply_timeout_s=0.1), time.monotonic)
+    emulator.fault("silent", id=first.identifier)
+    with pytest.raises(BackendError):
+        robot.open()
+    emulator.clear_faults()
+    robot.close()
+    assert not emulator.status()["servos"][0]["torque_on"]
+
+
 def test_servos_at_another_baud_rate_are_missed(servo_robot):
     """57,600 baud is what they leave the factory with."""
     with EmulatorProcess(servo_robot, baud_rate=57_600) as emulator:
