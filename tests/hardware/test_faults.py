@@ -126,7 +126,7 @@ def test_diagnostics_show_temperature_voltage_and_errors_of_each_joint(rig):
     rig.emulator.fault("temperature", id=first, celsius=41.0)
 
 
-def test_failed_reads_hold_it_states_that_are_too_old_and_torque_that_does_not_come_on_stop_it(rig):
+def test_failed_reads_hold_it_old_states_and_a_servo_that_does_not_let_go_stop_it_and_a_silent_one_is_not_armed(rig):
     """Causes that are hidden when failed reads are counted."""
     rig.restart_bridge(**NEVER_COUNTED)
     rig.ready()
@@ -137,17 +137,23 @@ def test_failed_reads_hold_it_states_that_are_too_old_and_torque_that_does_not_c
     rig.emulator.clear_faults()
     rig.assert_stays_stopped_until_reset_and_armed()
 
+    first = rig.robot.joint_ids[0]
+    rig.emulator.fault("silent", id=first)
+    rig.commander.press(True)
+    assert f"servo {first}" in rig.until_stopped_by("robot_failed")
+    since_s = rig.now_s()
+    rig.emulator.clear_faults()
+    assert rig.until_safe_s(since_s) < 3.0
+    rig.commander.press(False)
+    rig.assert_stays_stopped_until_reset_and_armed()
+
     rig.commander.press(True)
     rig.commander.until_safety(SafetyState.STOPPED)
     rig.commander.press(False)
     rig.commander.until(rig.restored, "disarmed after a reset")
-    first = rig.robot.joint_ids[0]
     rig.emulator.fault("silent", id=first)
-    since_s = rig.now_s()
-    rig.commander.try_call("safety/arm")
-    assert f"servo {first}" in rig.until_stopped_by("robot_failed")
+    assert "cannot be read just now" in rig.commander.call("safety/arm", expect=False)
+    assert not any(servo["torque_on"] for servo in rig.emulator.status()["servos"])
     rig.emulator.clear_faults()
-    assert rig.until_safe_s(since_s) < 3.0
-    rig.assert_stays_stopped_until_reset_and_armed()
     as_before = {name: getattr(rig.robot.safety, name.rpartition(".")[2]) for name in NEVER_COUNTED}
     rig.restart_bridge(**{**as_before, **FIRST_COUNTED})
