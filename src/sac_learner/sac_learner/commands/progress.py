@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from sac_interfaces.msg import LearnerStatus, SafetyState
 
@@ -44,7 +46,7 @@ class Progress(Display):
                 "temperature": f"{status.temperature:.3f}",
                 "updates": f"{status.updates} ({status.updates_per_s:.0f}/s)",
                 "update ratio": f"{status.update_ratio:.3f} of {status.target_update_ratio:g}",
-                "policy age": f"{status.policy_age_steps:.0f} steps",
+                "policy age": _steps(status.policy_age_steps),
                 "robot time": duration(monitor.robot_time_s),
                 "ETA": self._eta(now_s, status),
             }
@@ -72,3 +74,7 @@ class Progress(Display):
         if status.phase != LearnerStatus.PHASE_TRAINING or not status.total_steps:
             return "-"
         return self._remaining.text(status.transitions, status.total_steps, now_s)
+
+
+def _steps(count: float) -> str:
+    return "-" if math.isnan(count) else f"{count:.0f} steps"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sac_learner.runs.run_files import VersionCounter
 
 # Policy versions whose birth is remembered for the policy's age.
@@ -38,6 +40,13 @@ class PolicySource:
             del self._sent_at[next(iter(self._sent_at))]
         return version
 
-    def age_steps(self, version: int, stored: int) -> int:
-        """Transitions stored since the policy of this version was made; 0 when that is not known."""
-        return stored - self._sent_at.get(version, stored)
+    def age_steps(self, version: int, stored: int) -> float:
+        """Transitions stored since the policy of this version was made.
+
+        Of one that is older than all that are remembered, such as one of before a restart: since the oldest of those, a
+        lower bound. NaN when nothing is known.
+        """
+        oldest = next(iter(self._sent_at), 0)
+        if 0 < version < oldest:
+            version = oldest
+        return stored - self._sent_at.get(version, math.nan)

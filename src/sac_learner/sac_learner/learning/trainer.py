@@ -255,8 +255,8 @@ class Trainer:
         )
 
     @property
-    def policy_age_steps(self) -> int:
-        """Transitions stored since the policy was made that chose the newest one."""
+    def policy_age_steps(self) -> float:
+        """Transitions stored since the policy was made that chose the newest one; see `PolicySource.age_steps`."""
         return self.policies.age_steps(self._newest_version, self.intake.counters.stored)
 
     # --- storage ------------------------------------------------------------------------------------------------

@@ -39,6 +39,14 @@ def test_shows_what_was_promised() -> None:
         assert name in shown
 
 
+def test_a_policy_age_that_nobody_knows_is_no_number() -> None:
+    made = monitor()
+    made.status.policy_age_steps = 12.0
+    assert rows(made)["policy age"] == "12 steps"
+    made.status.policy_age_steps = float("nan")
+    assert rows(made)["policy age"] == "-"
+
+
 def test_eta_is_the_rest_at_the_mean_speed_so_far() -> None:
     made = monitor()
     progress = Progress("title", made, Console(quiet=True), 0.0)
