@@ -13,7 +13,7 @@ from robot_bridge.backend import ConnectionLostError
 from robot_bridge.dynamixel.serial_port import SerialPort
 from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
-from valve_task.tasks import error_unit_of
+from valve_task.tasks import error_unit_of, make_task
 
 from sac_learner.commands.alone import ANY_GRAPH_S, check_that_nobody_speaks
 from sac_learner.commands.monitor import Monitor
@@ -23,7 +23,7 @@ from sac_learner.graph.supervisor import Supervisor
 from sac_learner.runs.run_directory import Run, RunError
 from sac_learner.settings import ActorSettings
 
-# No episode within this wall time: the graph is stuck. In real time 80 steps take 8 s, a reset with all retries 40 s.
+# No episode within this wall time, beyond its own length: the graph is stuck. A reset with all retries takes 40 s.
 EPISODE_TIMEOUT_S = 120.0
 
 
@@ -62,7 +62,7 @@ def evaluate(
 
     Raises:
         RunError: the run has no such policy yet, or another process has its robot or namespace.
-        RuntimeError: a node refused to start, or no episode ended within EPISODE_TIMEOUT_S.
+        RuntimeError: a node refused to start, or no episode ended within `episode_timeout_s`.
     """
     if not policy.exists():
         raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
@@ -81,20 +81,31 @@ def evaluate(
             check_that_nobody_speaks(monitor, ANY_GRAPH_S)
         try:
             supervisor.start()
-            deadline = time.monotonic() + EPISODE_TIMEOUT_S
+            timeout_s, rested = episode_timeout_s(graph), False
+            deadline = time.monotonic() + timeout_s
             while len(results) < episodes:
                 known = len(results)
                 monitor.spin(0.1)
                 supervisor.check(time.monotonic())
                 operator.update(time.monotonic())
-                if len(results) > known or (by_hand and operator.waits):
-                    deadline = time.monotonic() + EPISODE_TIMEOUT_S
+                if monitor.rests and not rested:
+                    report(f"The robot rests: {'; '.join(monitor.complaints.values())}")
+                rested = monitor.rests
+                if len(results) > known or (by_hand and operator.waits) or rested:
+                    deadline = time.monotonic() + timeout_s
                 if time.monotonic() > deadline:
                     missing = "; ".join(monitor.complaints.values()) or "see " + str(directory / "log")
-                    raise RuntimeError(f"no episode ended within {EPISODE_TIMEOUT_S:g} s: {missing}")
+                    raise RuntimeError(f"no episode ended within {timeout_s:g} s: {missing}")
         finally:
             supervisor.stop()
     return _summary(results[:episodes])
+
+
+def episode_timeout_s(graph: Graph) -> float:
+    """How long no episode may end before the graph counts as stuck; a robot that rests or is waited for is not."""
+    settings = graph.parameters["task"]
+    task = make_task(settings.task, settings.robot)
+    return EPISODE_TIMEOUT_S + task.horizon_steps * task.control_period_s
 
 
 def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Graph:

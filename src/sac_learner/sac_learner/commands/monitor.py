@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sac_interfaces.msg import EpisodeSummary, LearnerStatus
+from valve_task.machine_io import Phase
 
 from rosac_common import qos
 from sac_learner.commands.robot_link import RobotLink
 
 # Episodes that the success rate and mean return of the display are taken over.
 WINDOW = 50
+# The task tells its phase once a second; own figure: 5 messages.
+_PHASE_KNOWN_S = 5.0
 
 
 class Monitor(RobotLink):
@@ -29,6 +34,7 @@ class Monitor(RobotLink):
         self.missed_periods = 0
         self.steps = 0
         self.complaints: dict[str, str] = {}
+        self._rested_s = -math.inf  # when the task last said that the robot rests
         node = self._node
         self._subscriptions = (
             node.create_subscription(LearnerStatus, "learner/status", self._status, qos.LATCHED),
@@ -45,6 +51,11 @@ class Monitor(RobotLink):
     def mean_return(self) -> float:
         """Mean return over the last WINDOW episodes; NaN before the first."""
         return sum(e.episode_return for e in self.episodes) / len(self.episodes) if self.episodes else float("nan")
+
+    @property
+    def rests(self) -> bool:
+        """Whether the robot lets its motors cool down. A task that says nothing any more does not rest."""
+        return time.monotonic() - self._rested_s < _PHASE_KNOWN_S
 
     def _status(self, message: LearnerStatus) -> None:
         self.status = message
@@ -64,6 +75,9 @@ class Monitor(RobotLink):
 
     def _diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            phases = [value.value for value in status.values if value.key == "phase"]
+            if phases:
+                self._rested_s = time.monotonic() if phases == [Phase.RESTING.value] else -math.inf
             if status.level == DiagnosticStatus.OK:
                 self.complaints.pop(status.name, None)
             else:

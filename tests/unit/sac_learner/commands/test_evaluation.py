@@ -1,12 +1,17 @@
 """What an evaluation says of the episodes it saw."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from sac_interfaces.msg import EpisodeSummary
-from sac_learner.commands.evaluation import _summary, evaluation_graph
+from sac_learner.commands import evaluation, monitor
+from sac_learner.commands.evaluation import _summary, episode_timeout_s, evaluate, evaluation_graph
 from sac_learner.graph.stacks import STACKS, complete_arguments
 from sac_learner.runs.run_directory import Run
+from valve_task.machine_io import Phase
+from valve_task.messages import diagnostic
 
 
 def seen(task, *errors):
@@ -43,3 +48,77 @@ def test_only_what_is_simulated_has_a_namespace_of_its_own(tmp_path, given, chan
     run = Run(tmp_path / "r", "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given))
     namespace = evaluation_graph(run, tmp_path / "policy.safetensors", changes).arguments["namespace"]
     assert namespace == expected.format(pid=os.getpid())
+
+
+class Bench:
+    """A clock, and a monitor, supervisor and operator's console for which time passes."""
+
+    def __init__(self, phases, episodes_at_s=()):
+        self.now_s, self._phases, self._episodes_at_s = 0.0, phases, list(episodes_at_s)
+        self.complaints, self._rested_s, self.waits, self.namespace = {}, -1e9, False, evaluation._own_namespace()
+
+    rests = monitor.Monitor.rests
+
+    def monotonic(self):
+        return self.now_s
+
+    def spin(self, _):
+        self.now_s += 1.0
+        assert self.now_s < 2000, "waits for ever"
+        if phase := self._phases(self.now_s):
+            loop = SimpleNamespace(session_id="s", record=None)
+            parts = {
+                "problems": SimpleNamespace(texts={"heat": "valve 70 C"}),
+                "task": SimpleNamespace(name="DClawTurn"),
+            }
+            parts |= {"loop": loop, "history": SimpleNamespace(added=0), "voided": 0, "reset_progress": None}
+            status = diagnostic("task", SimpleNamespace(phase=phase, **parts))
+            monitor.Monitor._diagnostics(self, DiagnosticArray(status=[status]))
+        while self._episodes_at_s and self._episodes_at_s[0] <= self.now_s:
+            self.on_episode(EpisodeSummary(task="DClawTurn", episode=int(self._episodes_at_s.pop(0))))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    start = stop = check = update = lambda *_: None
+
+
+def evaluate_on(bench, tmp_path, monkeypatch, **given):
+    def listen(_, on_episode):
+        bench.on_episode = on_episode
+        return bench
+
+    monkeypatch.setattr(evaluation, "Monitor", listen)
+    for name in ("Supervisor", "OperatorConsole"):
+        monkeypatch.setattr(evaluation, name, lambda *_: bench)
+    for module in (evaluation, monitor):
+        monkeypatch.setattr(module, "time", bench)
+    policy, notes = tmp_path / "policy.safetensors", []
+    policy.touch()
+    run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given))
+    return evaluate(run, policy, 2, {}, notes.append), notes
+
+
+def test_a_robot_that_rests_is_not_stuck(tmp_path, monkeypatch):
+    bench = Bench(lambda now_s: Phase.RESTING if now_s < 900 else Phase.ACTING, [10, 990])
+    result, notes = evaluate_on(bench, tmp_path, monkeypatch)
+    assert result.episodes == 2
+    assert notes == ["The robot rests: valve 70 C"]
+
+
+@pytest.mark.parametrize("after", [Phase.RESETTING, None])
+def test_a_robot_that_does_nothing_or_a_task_that_says_nothing_is_stuck(tmp_path, monkeypatch, after):
+    bench = Bench(lambda now_s: Phase.RESTING if now_s < 900 else after)
+    with pytest.raises(RuntimeError, match="no episode ended within 128 s: valve 70 C"):
+        evaluate_on(bench, tmp_path, monkeypatch)
+    assert 900 < bench.now_s < 1040
+
+
+def test_a_long_episode_has_its_time(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("/**/task: {ros__parameters: {task.horizon_steps: 4000}}")
+    run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], {}))
+    assert episode_timeout_s(run.resolve({"params": str(own)})) == 120.0 + 4000 * 0.1
