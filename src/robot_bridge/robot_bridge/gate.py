@@ -7,12 +7,18 @@ cleared, then reset, then armed again. `causes.RULES` says which cause does what
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from robot_bridge.backend import Flags, Vector
 from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.gate_types import CauseReport, Command, GateReport, GateResult, GateState, Verdict
 from robot_bridge.robot import RobotSettings
+
+
+# Part of the control period after which a command counts as on time: the clocks of two processes (own figure).
+_ON_TIME = 0.9
 
 
 class SafetyGate:
@@ -155,7 +161,14 @@ class SafetyGate:
             detail = f"{silence}: start the task, or look at its log"
             self._hold(Cause.COMMAND_TIMEOUT, detail)
 
-    def check(self, command: Command, measured_rad: Vector, interval_s: float, now_s: float) -> GateResult:
+    def check(
+        self,
+        command: Command,
+        measured_rad: Vector,
+        interval_s: float,
+        now_s: float,
+        pace_s: float = math.inf,
+    ) -> GateResult:
         """Judge one command.
 
         Args:
@@ -163,6 +176,8 @@ class SafetyGate:
             measured_rad: positions of all joints in the state that the command answers [rad].
             interval_s: time over which the speed limit holds: the control period.
             now_s: time.
+            pace_s: time that this command may use; well below interval_s, commands come faster than they should, and
+                goals move no further in it than the speed limit allows.
 
         Returns:
             The goals and torques for the motors; for a refused command those before it.
@@ -184,7 +199,7 @@ class SafetyGate:
             return self.refuse(None, problem)
         if problem := self._leaves_workspace(goals, measured_rad):
             return self.refuse(Cause.BAD_COMMAND, problem)
-        goals, detail = self._limit(goals, torque, measured_rad, interval_s)
+        goals, detail = self._limit(goals, torque, measured_rad, interval_s, pace_s)
         if detail and (problem := self._leaves_workspace(goals, measured_rad)):  # clamping each joint bends a leg
             return self.refuse(Cause.BAD_COMMAND, problem)
         return self._pass(goals, torque, detail, now_s)
@@ -292,7 +307,9 @@ class SafetyGate:
             return ""
         return self._legs.problem(goals[: self._required], measured_rad[: self._required])
 
-    def _limit(self, goals: Vector, torque: Flags, measured: Vector, interval_s: float) -> tuple[Vector, str]:
+    def _limit(
+        self, goals: Vector, torque: Flags, measured: Vector, interval_s: float, pace_s: float
+    ) -> tuple[Vector, str]:
         """Clamp to what the speed limit allows, then to range, out of which a servo takes no goal: a joint that was
         pushed out comes back as the servo pulls it. An auxiliary joint may have been turned far out of it by hand, and
         its servo counts on: it comes back no faster than others move."""
@@ -301,6 +318,9 @@ class SafetyGate:
         low = np.where(turned, np.minimum(low, measured + move), low)
         high = np.where(turned, np.maximum(high, measured - move), high)
         allowed = np.minimum(np.maximum(goals, measured - move), measured + move)
+        if pace_s < _ON_TIME * interval_s:
+            before, step = np.where(self.torque_on, self.goals_rad, measured), self._speed * pace_s
+            allowed = np.minimum(np.maximum(allowed, before - step), before + step)
         allowed = np.minimum(np.maximum(allowed, low), high)
         excess = np.abs(goals - allowed)
         beyond = torque & (excess > self._limits.goal_tolerance_rad)

@@ -80,8 +80,9 @@ class LockstepLoop(MotionLoop):
 
 
 class CommandPace:
-    """For how long each command may move the robot at its speed limit: a control period, and all together no longer
-    than time has passed, so that many commands move it no faster. What comes late may be followed by one on time.
+    """For how long a command may move the goals at their speed limit: a control period each, and all together no longer
+    than time has passed, so that many commands move the robot no faster. What comes late may be followed by one on
+    time.
 
     Args:
         period_s: of the control.
@@ -91,16 +92,13 @@ class CommandPace:
         self._period_s, self._most_s = period_s, 2 * period_s
         self._left_s, self._spent_s = self._most_s, -math.inf
 
-    def interval_s(self, now_s: float) -> float:
-        """Time that a command may use now [s]."""
-        return min(self._period_s, self._left(now_s))
+    def left_s(self, now_s: float) -> float:
+        """Time that commands may use now [s]."""
+        return min(self._most_s, self._left_s + now_s - self._spent_s)
 
     def spend(self, now_s: float) -> None:
-        """A command has used it."""
-        self._left_s, self._spent_s = self._left(now_s) - self.interval_s(now_s), now_s
-
-    def _left(self, now_s: float) -> float:
-        return min(self._most_s, self._left_s + now_s - self._spent_s)
+        """A command has used a period, or what was left."""
+        self._left_s, self._spent_s = max(0.0, self.left_s(now_s) - self._period_s), now_s
 
 
 class RealtimeLoop(MotionLoop):
@@ -132,7 +130,7 @@ class RealtimeLoop(MotionLoop):
         else:
             read_s, position = known
             aged = command._replace(age_s=now_s - read_s)
-            result = self._gate.check(aged, position, self._pace.interval_s(now_s), now_s)
+            result = self._gate.check(aged, position, self._period_s, now_s, self._pace.left_s(now_s))
             if result.verdict is not Verdict.REFUSED:
                 self._pace.spend(now_s)
         if result.verdict is Verdict.REFUSED:
