@@ -16,7 +16,6 @@ from robot_bridge.causes import RULES, Cause, Reaction
 from robot_bridge.gate_types import CauseReport, Command, GateReport, GateResult, GateState, Verdict
 from robot_bridge.robot import RobotSettings
 
-
 # Part of the control period after which a command counts as on time: the clocks of two processes (own figure).
 _ON_TIME = 0.9
 
