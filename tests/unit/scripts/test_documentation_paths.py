@@ -11,7 +11,7 @@ FOLDERS = ("benchmarks", "config", "docs", "launch", "ros2_ws/src", "scripts", "
 FILES = {f"/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")}
 FILES |= {f"/{path.name}" for path in ROOT.iterdir()}
 # Of other projects (bullet3, ROBEL), and of a run or of what a reader writes.
-ELSEWHERE = {"minitaur_extended_env.py", "dclaw/scripted_reset.py", "config.yaml"}
+ELSEWHERE = {"minitaur_extended_env.py", "dclaw/scripted_reset.py", "config.yaml", "params.yaml"}
 
 
 def named_files(page: Path) -> set[str]:
