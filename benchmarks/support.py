@@ -113,6 +113,11 @@ def workspace() -> Iterator[Path]:
         yield Path(directory)
 
 
+def _anywhere(argument: str) -> str:
+    """An argument as it is on any machine: of an absolute path the end."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def machine() -> dict[str, str]:
     """How, with what, where and when a measurement was made."""
     model = next(
@@ -128,7 +133,7 @@ def machine() -> dict[str, str]:
     )
     versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco", "numpy")}
     return {
-        "command": " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *map(_anywhere, sys.argv[1:])]),
         "commit": commit.stdout.strip() or "unknown",
         "software": ", ".join(
             [

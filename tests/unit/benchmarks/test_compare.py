@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,12 @@ def test_returns_stand_beside_the_published_ones():
     table = compare_gymnasium.table(made, ["Hopper-v5 efficient seed 0"])
     assert "| Hopper-v5 | sac | 6 | 700 | 600, 800 | 220 | 1103 | 2764 | 1.00 | abc |" in table
     assert "Missing: Hopper-v5 efficient seed 0." in table
+
+
+def test_a_measurement_names_no_path_of_the_machine(monkeypatch):
+    import support
+
+    monkeypatch.setattr(
+        sys, "argv", ["/home/me/x/benchmarks/soak.py", "--json", "/home/me/out.json", "--runs", "runs/a"]
+    )
+    assert support.machine()["command"] == "benchmarks/soak.py --json out.json --runs runs/a"
