@@ -60,6 +60,20 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def append_whole(descriptor: int, data: bytes) -> None:
+    """Write all of it to the end of a file, or none: never half a record, which whole ones would follow.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        write_all(descriptor, data)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
+
+
 def sync_directory(directory: Path) -> None:
     """Make a rename or a new file in the directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)

@@ -121,9 +121,7 @@ class StepMachine:
         """A reading of the body that cannot be trusted. After a jump of the odometry, what was counted since the start
         of the episode is worth nothing, so it ends with the newest good state."""
         self.problems.add(Problem.SENSORS, text)
-        if self.loop.started:
-            self._runner.interrupt(EndReason.STALE_SENSOR)
-            self._continue()
+        self._end_for_sensors()
 
     def on_action(self, action: PolicyAction) -> None:
         """The policy's answer to an observation."""
@@ -307,6 +305,12 @@ class StepMachine:
         if self._phase is Phase.ACTING and not self.loop.running:
             self._prepare()
 
+    def _end_for_sensors(self) -> None:
+        """What is observed cannot be trusted, or could not for a while: an episode that has begun ends."""
+        if self.loop.started:
+            self._runner.interrupt(EndReason.STALE_SENSOR)
+            self._continue()
+
     def _begin_episode(self) -> None:
         if self._learner_finished:
             self._finish()
@@ -337,9 +341,7 @@ class StepMachine:
         self.problems.solve(Problem.SENSORS)
         if self._stale:
             self._stale = False
-            if self.loop.started:
-                self._runner.interrupt(EndReason.STALE_SENSOR)
-                self._continue()
+            self._end_for_sensors()
         return True
 
     def _forget_velocity(self, now_s: float) -> None:

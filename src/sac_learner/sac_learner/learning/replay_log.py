@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from rosac_common.transition import Transition
 
-from sac_learner.atomic_file import StorageError, storage_message, sync_directory, write_all, write_atomic
+from sac_learner.atomic_file import StorageError, append_whole, storage_message, sync_directory, write_atomic
 
 FORMAT_VERSION = 1
 _MAGIC = b"rosacRPL"
@@ -205,13 +205,7 @@ class ReplayLog:
             (i for i, held in enumerate(self._pending) if held[:2] != (session_id, ages_size)), len(self._pending)
         )
         data = b"".join(record for _, _, record in self._pending[:count])
-        end = os.lseek(self._descriptor, 0, os.SEEK_END)
-        try:
-            write_all(self._descriptor, data)
-        except OSError:
-            # Never leave half a record behind which whole ones would follow.
-            os.ftruncate(self._descriptor, end)
-            raise
+        append_whole(self._descriptor, data)
         self._unsynced = True
         del self._pending[:count]
         self.record_count += count

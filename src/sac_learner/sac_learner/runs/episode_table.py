@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sac_learner.atomic_file import DamagedFileError, StorageError, storage_message, write_all, write_atomic
+from sac_learner.atomic_file import DamagedFileError, StorageError, append_whole, storage_message, write_atomic
 
 COLUMNS = (
     "transitions",
@@ -115,13 +115,7 @@ class EpisodeTable:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
-                end = os.lseek(descriptor, 0, os.SEEK_END)
-                try:
-                    write_all(descriptor, data)
-                except OSError:
-                    # Never leave half a row behind which whole ones would follow.
-                    os.ftruncate(descriptor, end)
-                    raise
+                append_whole(descriptor, data)
             finally:
                 os.close(descriptor)
         except OSError as error:
