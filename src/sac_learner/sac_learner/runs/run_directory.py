@@ -86,24 +86,22 @@ def find_run(name: str, runs: Path) -> Run:
 
 def list_runs(runs: Path) -> list[Run]:
     """All runs that can be read, oldest first."""
-    found = []
-    for path in _run_paths(runs):
-        try:
-            found.append(_load(path))
-        except RunError:
-            continue  # see unreadable_runs
-    return sorted(found, key=lambda run: run.files.document.stat().st_mtime)
+    return sorted(_read_all(runs)[0], key=lambda run: run.files.document.stat().st_mtime)
 
 
 def unreadable_runs(runs: Path) -> dict[str, str]:
     """The other ones: name -> what is wrong with it, and what to do."""
-    found = {}
+    return _read_all(runs)[1]
+
+
+def _read_all(runs: Path) -> tuple[list[Run], dict[str, str]]:
+    found, unreadable = [], {}
     for path in _run_paths(runs):
         try:
-            _load(path)
+            found.append(_load(path))
         except RunError as error:
-            found[path.name] = str(error)
-    return found
+            unreadable[path.name] = str(error)
+    return found, unreadable
 
 
 def _run_paths(runs: Path) -> list[Path]:
