@@ -85,6 +85,16 @@ def algorithms(*, off_policy_steps: int, efficient_steps: int, ppo_batches: int)
     return {each.name: each for each in made}
 
 
+def in_bfloat16(algorithm: Algorithm) -> Algorithm:
+    """One of rosac's with the matrix products of its updates in bfloat16: whether anything is lost by it."""
+    return dataclasses.replace(
+        algorithm,
+        name=f"{algorithm.name}_bfloat16",
+        source=f"{algorithm.source}; products in bfloat16",
+        changes={**algorithm.changes, "sac.products": "bfloat16"},
+    )
+
+
 def make_peer(algorithm: Algorithm, environment: VecEnv, seed: int, steps: int) -> BaseAlgorithm:
     """A new learner of Stable-Baselines3."""
     common: dict[str, Any] = {"policy": "MlpPolicy", "env": environment, "seed": seed, "device": "cpu"}
