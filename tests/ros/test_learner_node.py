@@ -152,6 +152,8 @@ def test_what_the_task_has_forgotten_is_counted_as_lost_and_bad_transitions_are_
         episodes.publish(EpisodeSummary(episode=8, steps=23))
         task.until(lambda: read_episodes(tmp_path / "episodes.csv"), "an episode in the table")
         assert [row["episode"] for row in read_episodes(tmp_path / "episodes.csv")] == ["8"]
+        episodes.publish(EpisodeSummary(episode=12, index=3, steps=23))
+        task.until(lambda: "2 episodes of session '' ended unheard" in task.status.message, "the missing episodes")
 
         # The limit grows by what was never stored: the run still gets its 60 transitions.
         task.run_to(60 + 3 + 3)

@@ -20,7 +20,8 @@ REPLAY = _profile(5000)
 # Late joiners get the newest.
 LATCHED = _profile(1, DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = _profile(10)
-# In lockstep several episodes end in a second; none may be missed by whoever keeps the table.
-EPISODES = _profile(100, DurabilityPolicy.TRANSIENT_LOCAL)
+# In lockstep several episodes end in a second; none may be missed by whoever keeps the table. A learner that is away
+# for 2 hours of a robot's episodes (8 s or more each) hears them all when it is back.
+EPISODES = _profile(1000, DurabilityPolicy.TRANSIENT_LOCAL)
 # Drivers of sensors may publish best-effort; a subscriber of this profile hears both kinds.
 SENSORS = qos_profile_sensor_data

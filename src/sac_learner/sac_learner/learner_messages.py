@@ -86,7 +86,7 @@ def episode_row(message: EpisodeSummary) -> dict[str, object]:
     Raises:
         ValueError: names and numbers do not belong together, or a text or a time is none.
     """
-    skipped = ("header", "reward_term_names", "reward_term_sums", "counter_names", "counters")
+    skipped = ("header", "index", "reward_term_names", "reward_term_sums", "counter_names", "counters")
     row = {name: getattr(message, name) for name in message.get_fields_and_field_types() if name not in skipped}
     row["success"] = int(message.success)
     for name in ("duration_s", "reset_duration_s"):

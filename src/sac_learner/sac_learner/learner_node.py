@@ -179,7 +179,14 @@ class LearnerNode(Node):
                 "publishes on 'episode'"
             )
             return
-        self._write_episodes(lambda: self._episodes.add(row))
+        self._write_episodes(lambda: self._episodes.add(row, message.index))
+        if self._episodes.missing:
+            self.trainer.problems["episodes"] = (
+                f"{self._episodes.missing} episodes of session '{message.session_id}' ended unheard, while no learner "
+                "ran: episodes.csv and its sums lack them; transitions are counted on their own"
+            )
+        else:
+            self.trainer.problems.pop("episodes", None)
 
     def _write_episodes(self, write: Callable[[], object]) -> None:
         try:

@@ -49,6 +49,7 @@ class EpisodeRecord:
 
     session_id: str
     episode: int
+    index: int
     task: str
     reset_attempts: int
     reset_duration_s: float
@@ -101,6 +102,7 @@ class EpisodeLoop:
         self.observation: StepObservation | None = None
         self.outcome: Outcome | None = None  # of the step settled last
         self._next_episode = 0
+        self._abandoned = 0
         self._state: RobotState | None = None
         self._last_action = np.zeros(task.action_size, dtype=np.float32)
         self._open: _OpenStep | None = None
@@ -127,6 +129,7 @@ class EpisodeLoop:
         self.record = EpisodeRecord(
             session_id=self.session_id,
             episode=self._next_episode,
+            index=self._next_episode - self._abandoned,
             task=task.name,
             reset_attempts=reset.attempts,
             reset_duration_s=reset.duration_s,
@@ -144,6 +147,7 @@ class EpisodeLoop:
 
     def abandon(self) -> None:
         """Forget an episode that never had a command."""
+        self._abandoned += self.running
         self.record = None
         self._open = None
 

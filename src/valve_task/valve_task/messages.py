@@ -122,6 +122,7 @@ def episode_to_message(record: EpisodeRecord) -> EpisodeSummary:
     message = EpisodeSummary(
         session_id=record.session_id,
         episode=record.episode,
+        index=record.index,
         task=record.task,
         steps=record.steps,
         end_reason=int(record.end_reason),

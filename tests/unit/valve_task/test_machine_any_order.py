@@ -224,5 +224,6 @@ def test_nothing_breaks_it(task, time_base, events, seed):
         assert each.problem(chaos.machine.task.observation_size, chaos.machine.task.action_size) is None
     ended = [record.episode for record in chaos.out.episodes]
     assert len(set(ended)) == len(ended), "each episode ends once"
+    assert [record.index for record in chaos.out.episodes] == list(range(len(ended))), "no gap for who misses none"
     steps = [(each.episode, each.step) for each in made]
     assert steps == sorted(set(steps)), "steps in order, each once"

@@ -47,6 +47,7 @@ class EpisodeTable:
     """Appends rows; an episode that is in the table already is not written again.
 
     What a full disk does not take is held and written before the next row, so nothing is dropped and nothing is torn.
+    `missing` says how many episodes of the newest session have no row, nor part in the running sums.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,10 +58,10 @@ class EpisodeTable:
             StorageError: it cannot be read, or not be cut.
         """
         self._path = path
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: dict[str, set[str]] = {}  # episodes by session
         self._held: list[dict[str, str]] = []  # rows that are not in the file yet
         self._columns: list[str] = []  # of the file; empty: there is none
-        self.transitions = 0
+        self.transitions, self.missing = 0, 0
         self.robot_time_s = 0.0
         try:
             self._repair()
@@ -70,15 +71,19 @@ class EpisodeTable:
         for row in rows:
             self._note(row)
 
-    def add(self, row: Mapping[str, object]) -> bool:
-        """Append one episode. `row` holds the EpisodeSummary fields of COLUMNS, without the two running sums, and
-        any reward terms and counters under names of their own. Returns False when the episode was there already.
+    def add(self, row: Mapping[str, object], index: int) -> bool:
+        """Append one episode, the `index`-th of its session. Returns False when it was there already.
+
+        `row` holds the EpisodeSummary fields of COLUMNS, without the two running sums, and any reward terms and
+        counters under names of their own.
 
         Raises:
             StorageError: it cannot be written now; it is held and tried again, see `flush`.
         """
-        if (str(row["session_id"]), str(row["episode"])) in self._seen:
+        known = self._seen.get(str(row["session_id"]), ())
+        if str(row["episode"]) in known:
             return False
+        self.missing = max(0, index - len(known))
         sums = {
             "transitions": self.transitions + int(str(row["steps"])),
             "robot_time_s": round(
@@ -122,7 +127,7 @@ class EpisodeTable:
             raise StorageError(error.errno, storage_message(self._path, len(data), error)) from error
 
     def _note(self, row: Mapping[str, str]) -> None:
-        self._seen.add((row["session_id"], row["episode"]))
+        self._seen.setdefault(row["session_id"], set()).add(row["episode"])
         self.transitions = int(row["transitions"])
         self.robot_time_s = float(row["robot_time_s"])
 

@@ -36,27 +36,41 @@ def row(episode: int, session: str = "s") -> dict[str, object]:
 
 def test_sums_run_over_the_episodes(tmp_path: Path) -> None:
     table = EpisodeTable(tmp_path / "episodes.csv")
-    assert table.add(row(0)) and table.add(row(1))
+    assert table.add(row(0), 0) and table.add(row(1), 1)
     rows = read_episodes(tmp_path / "episodes.csv")
     assert [(r["transitions"], r["robot_time_s"]) for r in rows] == [("80", "10.0"), ("160", "20.0")]
     assert rows[0]["reward_error"] == "-2.0"
 
 
 def test_an_episode_is_written_once_also_after_a_restart(tmp_path: Path) -> None:
-    EpisodeTable(tmp_path / "episodes.csv").add(row(0))
+    EpisodeTable(tmp_path / "episodes.csv").add(row(0), 0)
     table = EpisodeTable(tmp_path / "episodes.csv")
-    assert not table.add(row(0))
-    assert table.add(row(0, session="t"))
+    assert not table.add(row(0), 0)
+    assert table.add(row(0, session="t"), 0)
     assert len(read_episodes(tmp_path / "episodes.csv")) == 2
     assert table.transitions == 160
 
 
+def test_episodes_without_a_row_are_counted_also_after_a_restart(tmp_path: Path) -> None:
+    table = EpisodeTable(tmp_path / "episodes.csv")
+    table.add(row(1), 0)  # episode 0 was abandoned
+    assert table.missing == 0
+    table.add(row(4), 3)
+    assert table.missing == 2
+    table = EpisodeTable(tmp_path / "episodes.csv")
+    assert not table.add(row(4), 3)
+    table.add(row(6), 5)
+    assert table.missing == 3
+    table.add(row(0, session="t"), 0)
+    assert table.missing == 0
+
+
 def test_a_half_written_line_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "episodes.csv"
-    EpisodeTable(path).add(row(0))
+    EpisodeTable(path).add(row(0), 0)
     with path.open("a") as file:
         file.write("160,s,1,T,80")
-    assert EpisodeTable(path).add(row(1))
+    assert EpisodeTable(path).add(row(1), 1)
     assert [r["episode"] for r in read_episodes(path)] == ["0", "1"]
 
 
@@ -75,17 +89,17 @@ def test_what_a_full_disk_takes_half_of_is_written_later(tmp_path: Path, limit_f
     path = tmp_path / "episodes.csv"
     table = EpisodeTable(path)
     for number in range(rows_before):
-        table.add(row(number))
+        table.add(row(number), number)
     size = path.stat().st_size if path.exists() else 0
     limit_file_size(size + 20)
     for number in (rows_before, rows_before + 1):
         with pytest.raises(StorageError, match="cannot write .*episodes.csv"):
-            table.add(row(number))
-        assert not table.add(row(number))
+            table.add(row(number), number)
+        assert not table.add(row(number), number)
     assert path.stat().st_size == size
     limit_file_size(resource.RLIM_INFINITY)
     table.flush()
-    table.add(row(rows_before + 2))
+    table.add(row(rows_before + 2), rows_before + 2)
     rows = read_episodes(path)
     assert [r["episode"] for r in rows] == [str(number) for number in range(rows_before + 3)]
     assert [r["robot_time_s"] for r in rows] == [str(10.0 * (number + 1)) for number in range(rows_before + 3)]
@@ -95,7 +109,7 @@ def damaged(path: Path, **changes: str) -> None:
     """Three rows, the second one changed."""
     table = EpisodeTable(path)
     for number in range(3):
-        table.add(row(number))
+        table.add(row(number), number)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     rows[1] |= changes
@@ -132,7 +146,7 @@ def test_damage_is_named_with_its_line_and_the_remedy_works(tmp_path: Path, chan
 
 def test_two_rows_in_one_line_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "episodes.csv"
-    EpisodeTable(path).add(row(0))
+    EpisodeTable(path).add(row(0), 0)
     text = path.read_text()
     path.write_text(text + text.splitlines()[1][:30] + text.splitlines()[1] + "\n")
     with pytest.raises(DamagedFileError, match="line 3: .* fields instead of 20"):
@@ -147,10 +161,10 @@ def test_another_file_is_no_episode_table(tmp_path: Path) -> None:
 
 def test_new_reward_terms_get_columns_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "episodes.csv"
-    EpisodeTable(path).add(row(0))
+    EpisodeTable(path).add(row(0), 0)
     table = EpisodeTable(path)
-    table.add({**row(1), "count_falls": 3})
-    table.add(row(2))
+    table.add({**row(1), "count_falls": 3}, 1)
+    table.add(row(2), 2)
     rows = read_episodes(path)
     assert [(r["reward_error"], r["count_falls"]) for r in rows] == [("-2.0", ""), ("-2.0", "3"), ("-2.0", "")]
     assert EpisodeTable(path).transitions == 240
