@@ -160,7 +160,7 @@ def _own(
     finally:
         training.close()
     settings = {k: v for k, v in to_mapping(training.settings).items() if k.startswith(("sac.", "pacing."))}
-    return training.evaluations, settings
+    return training.evaluations, {**settings, "sac.products": training.products}  # not `auto`
 
 
 # --- Stable-Baselines3 ----------------------------------------------------------------------------------------------

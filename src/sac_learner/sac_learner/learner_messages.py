@@ -75,6 +75,7 @@ def diagnostics_message(trainer: Trainer, status: LearnerStatus) -> DiagnosticAr
         "updates_per_s": f"{status.updates_per_s:.1f}",
         "device": trainer.device,
         "threads": trainer.settings.thread_count,
+        "products": trainer.learner.products,
     }
     entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     return DiagnosticArray(status=[entry])

@@ -146,6 +146,11 @@ class GymTraining:
         return self.steps < self.settings.sac.initial_random_steps
 
     @property
+    def products(self) -> str:
+        """Type of the updates' matrix products, as `SacLearner.products`."""
+        return self._learner.products
+
+    @property
     def finished(self) -> bool:
         """Whether all steps, their updates and the last evaluation are done."""
         return self._pacer.finished

@@ -90,7 +90,7 @@ class DerivedGradients:
         )
         self._moments = networks.critic.moments() if self._form.normalisation == "batch" else []
         self._log_alpha = networks.log_alpha.detach()
-        self._compiler = compiler
+        self.products, self._compiler = products, compiler
         self._functions: dict[tuple[str, int, int], Callable[..., Any]] = {}
 
     @torch.no_grad()

@@ -75,6 +75,8 @@ class Descent(NamedTuple):
 class Gradients(Protocol):
     """One update is: `critic`, step of the critics, `actor`, step of policy and temperature."""
 
+    products: torch.dtype  # type of the matrix products
+
     def critic(self, batch: TensorBatch, alpha: Tensor, noise: Tensor) -> Descent:
         """Down the critics' loss.
 
@@ -92,6 +94,8 @@ class Gradients(Protocol):
 
 class PlainGradients:
     """Automatic differentiation of the losses as they are written."""
+
+    products = torch.float32
 
     def __init__(self, settings: SacSettings, networks: Networks) -> None:
         self._settings, self._networks = settings, networks

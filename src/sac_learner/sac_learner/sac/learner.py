@@ -96,6 +96,11 @@ class SacLearner:
         self._metrics: Metrics = {}  # those of the policy are of the newest update that stepped it
         self._gradients, self.fallback = _choose_gradients(settings, networks)
 
+    @property
+    def products(self) -> str:
+        """Type of the matrix products: what `settings.products` came to on this device."""
+        return str(self._gradients.products).removeprefix("torch.")
+
     def update(self, batch: Batch) -> Metrics:
         """One gradient step of everything on a freshly sampled batch; of policy and temperature in every
         `actor_interval`-th update.

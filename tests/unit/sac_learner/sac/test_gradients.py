@@ -153,13 +153,21 @@ def test_products_in_bfloat16_are_used_when_asked_for():
     states = {}
     for products in ("float32", "bfloat16"):
         made = learner({"products": products})
-        assert made.fallback == ""
+        assert (made.fallback, made.products) == ("", products)
         batch, _ = drawn(0)
         made.update(Batch(*(field.numpy() for field in batch)))
         states[products] = made.state()
     moments = [state["critic_adam.mean"] for state in states.values()]
     assert not torch.equal(*moments)
     torch.testing.assert_close(*moments, rtol=0.1, atol=0.02 * float(moments[0].abs().max()))
+
+
+@pytest.mark.parametrize(("amx", "avx512"), [(True, False), (False, True), (False, False)])
+def test_auto_takes_bfloat16_where_the_processor_computes_it(monkeypatch, amx, avx512):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert learner({"products": "auto"}).products == ("bfloat16" if amx or avx512 else "float32")
+    assert learner({"products": "auto", "gradients": "plain"}).products == "float32"
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=in_words)
