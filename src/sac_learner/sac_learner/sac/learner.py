@@ -27,7 +27,7 @@ from sac_learner.sac.gradients import (
 )
 from sac_learner.sac.networks import GaussianPolicy, TwinCritic, flatten_parameters
 from sac_learner.sac.optimiser import Adam
-from sac_learner.sac.relabelling import Relabelling
+from sac_learner.sac.relabelling import make_relabelling
 from sac_learner.sac.settings import RelabellingSettings, SacSettings
 from sac_learner.sac.symmetry import Symmetries
 
@@ -90,7 +90,7 @@ class SacLearner:
         self._targets = flatten_parameters(self.target_critic)
         self._acting = flatten_parameters(self.acting_policy) if smoothed else None
         self._symmetries = symmetries.to(self.device) if symmetries and settings.symmetry_augmentation else None
-        relabels = Relabelling.from_settings(relabelling, observation_size, self.device)
+        relabels = make_relabelling(relabelling, observation_size, self.device)
         self._relabelling = relabels if settings.target_relabelling else None
         networks = Networks(self.policy, self.critic, self.target_critic, self.log_alpha, self.target_entropy)
         self._metrics: Metrics = {}  # those of the policy are of the newest update that stepped it

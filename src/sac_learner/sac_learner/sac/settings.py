@@ -118,8 +118,8 @@ class SacSettings:
     )
     target_relabelling: bool = setting(
         False,
-        "Give every sampled transition another of the task's equal targets, where it has any, and the reward that this "
-        "would have earned. Source: off in the paper; arXiv 1707.01495 (hindsight experience replay).",
+        "Give sampled transitions another of the task's targets, where it has any, and the reward that this would have "
+        "earned. Source: off in the paper; arXiv 1707.01495 (hindsight experience replay).",
     )
     noise_correlation: float = setting(
         0.0,
@@ -190,3 +190,13 @@ class RelabellingSettings:
     reward_per_rad: float = setting(0.0, "What the reward holds for each rad of |error|. Source: the task's reward.")
     bonus_below_rad: list[float] = setting([], "|error| below which the reward holds a bonus [rad].", minimum=0.0)
     bonus: list[float] = setting([], "Those bonuses. Source: the task's reward.")
+    velocity_places: list[int] = setting(
+        [],
+        "Places in the observation of a velocity that is asked for, and of the one that was measured over the last "
+        "step. Empty: none is asked for.",
+        minimum=0,
+    )
+    velocity_range_m_s: list[float] = setting([], "Lowest and highest velocity that the task asks for [m/s].")
+    reward_per_m_s: float = setting(
+        0.0, "The reward holds this times |asked| - |asked - measured| [s/m]. Source: the task's reward."
+    )

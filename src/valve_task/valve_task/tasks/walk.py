@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,8 @@ FASTEST_M_S = 1.0
 
 class WalkTask(Task):
     """Observation: the reading (motor angles from those of action 0, roll, pitch, roll rate, pitch rate), the five
-    readings before it, the five actions before it, each with the newest first; with a commanded velocity, that too.
+    readings before it, the five actions before it, each with the newest first; with a commanded velocity, that and the
+    velocity that was measured over the last step.
 
     Forward is where the robot faces when the episode begins.
     """
@@ -58,7 +59,7 @@ class WalkTask(Task):
 
     @property
     def observation_size(self) -> int:
-        return READING + HISTORY * (READING + self.action_size) + self.variant.commanded
+        return READING + HISTORY * (READING + self.action_size) + 2 * self.variant.commanded
 
     def draw(self, rng: np.random.Generator) -> Start:
         if self.variant.commanded and not self._asked:
@@ -94,8 +95,8 @@ class WalkTask(Task):
             self._readings.appendleft(reading)
             self._actions.appendleft(last_action)
         self._step, self._state, self._shown_m_s = step, state, self.command_m_s
-        command = [np.array([self.command_m_s], dtype=np.float32)] if self.variant.commanded else []
-        return np.concatenate([*self._readings, *self._actions, *command])
+        speeds = [self.command_m_s, self._measured_m_s] if self.variant.commanded else []
+        return np.concatenate([*self._readings, *self._actions, np.array(speeds, dtype=np.float32)])
 
     def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
         """Only left and right may change places: the robot walks forward."""
@@ -110,8 +111,19 @@ class WalkTask(Task):
         first = READING * (HISTORY + 1)
         rows += [self._shifted(action, first + self.action_size * i) for i in range(HISTORY)]
         if self.variant.commanded:
-            rows.append([self.observation_size])
+            rows.append([self.observation_size - 1, self.observation_size])
         return [place for row in rows for place in row]
+
+    @property
+    def relabelling(self) -> dict[str, Any]:
+        """Whatever the robot did, it would have done had another velocity been asked for."""
+        if not self.variant.commanded:
+            return {}
+        return {
+            "velocity_places": [self.observation_size - 2, self.observation_size - 1],
+            "velocity_range_m_s": self._command_range.tolist(),
+            "reward_per_m_s": self._walk.velocity,
+        }
 
     def error(self, state: RobotState, step: int) -> float:
         """The mean speed since the start that is missing to success [m/s]."""

@@ -14,13 +14,14 @@ from sac_learner.learning.replay import ReplayBuffer
 from sac_learner.learning.updates import DeviceUpdates, HostUpdates, make_updates
 from sac_learner.sac.batch import Batch
 from sac_learner.sac.learner import SacLearner
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.settings import RelabellingSettings, SacSettings
 from sac_learner.sac.symmetry import Symmetries
 
 OBSERVATION, ACTION, BATCH = 3, 2, 32
 SIZES = (OBSERVATION, ACTION)
 CPU = torch.device("cpu")
 MIRROR = Symmetries.from_signed([1, 2, 3, -1, -2, 3], [1, 2, 2, 1], *SIZES)
+SPEEDS = RelabellingSettings(velocity_places=[0, 1], velocity_range_m_s=[-1.0, 1.0], reward_per_m_s=2.0)
 VARIANTS = [
     {},
     {"gradients": "plain"},
@@ -31,6 +32,7 @@ VARIANTS = [
     {"temperature_mode": "fixed"},
     {"temperature_mode": "fixed", "fixed_temperature": 0.0},
     {"symmetry_augmentation": True},
+    {"target_relabelling": True},
     {"products": "bfloat16"},
     {"policy_smoothing": 0.1},
 ]
@@ -44,7 +46,7 @@ def make_learner(**changes):
     settings = from_mapping(
         SacSettings, {"hidden_sizes": [16, 16], "batch_size": BATCH, "replay_capacity": 100, **changes}
     )
-    return SacLearner(settings, *SIZES, seed=3, symmetries=MIRROR)
+    return SacLearner(settings, *SIZES, seed=3, symmetries=MIRROR, relabelling=SPEEDS)
 
 
 def make_device_updates(capture=recorded, **changes):

@@ -7,7 +7,7 @@ import torch
 from rosac_common.settings import SettingsError, from_mapping
 from sac_learner.sac.gradients import TensorBatch
 from sac_learner.sac.learner import SacLearner
-from sac_learner.sac.relabelling import Relabelling
+from sac_learner.sac.relabelling import make_relabelling
 from sac_learner.sac.settings import RelabellingSettings, SacSettings
 
 THIRDS = {
@@ -17,6 +17,7 @@ THIRDS = {
     "bonus_below_rad": [0.25, 0.1],
     "bonus": [10.0, 50.0],
 }
+SPEEDS = {"velocity_places": [3, 4], "velocity_range_m_s": [-0.4, 0.4], "reward_per_m_s": 20.0}
 COUNT = 600
 
 
@@ -42,7 +43,11 @@ def drawn():
 
 
 def relabelling(**changes):
-    return Relabelling(from_mapping(RelabellingSettings, {**THIRDS, **changes}), 5, torch.device("cpu"))
+    return made({**THIRDS, **changes})
+
+
+def made(values):
+    return make_relabelling(from_mapping(RelabellingSettings, values), 5, torch.device("cpu"))
 
 
 def test_each_motion_has_its_mark_on_another_part_and_earns_what_it_then_would():
@@ -60,6 +65,28 @@ def test_each_motion_has_its_mark_on_another_part_and_earns_what_it_then_would()
     assert torch.equal(got.action, batch.action) and torch.equal(got.bootstrap, batch.bootstrap)
     same = part == 0
     torch.testing.assert_close(got.reward[same], batch.reward[same])
+
+
+def test_half_of_the_motions_are_asked_for_another_velocity_and_earn_what_they_then_would():
+    generator = torch.Generator().manual_seed(0)
+    now, after = 0.5 * torch.randn(2, COUNT, 5, generator=generator)
+    now[:, 3] = after[:, 3] = 0.3
+    other = torch.rand(COUNT, generator=generator)
+    batch = TensorBatch(now, now[:, :2], walked(0.3, after[:, 4]) - other, after, torch.ones(COUNT))
+    got = made(SPEEDS).augment(batch, torch.Generator().manual_seed(1))
+    asked = got.observation[:, 3]
+    changed = asked != batch.observation[:, 3]
+    assert 0.4 < changed.float().mean() < 0.6
+    assert -0.4 <= asked.min() < -0.35 and 0.35 < asked.max() <= 0.4
+    torch.testing.assert_close(got.reward, walked(asked, after[:, 4]) - other)
+    for each, was in ((got.observation, now), (got.next_observation, after)):
+        assert torch.equal(each[:, 3], asked) and torch.equal(each[:, [0, 1, 2, 4]], was[:, [0, 1, 2, 4]])
+    assert torch.equal(got.action, batch.action) and torch.equal(got.bootstrap, batch.bootstrap)
+    assert torch.equal(got.reward[~changed], batch.reward[~changed])
+
+
+def walked(asked, measured):
+    return 20.0 * (abs(asked) - (asked - measured).abs())
 
 
 def test_the_learner_changes_the_batch_only_where_it_is_asked_to():
@@ -81,7 +108,7 @@ def test_the_learner_changes_the_batch_only_where_it_is_asked_to():
 
 
 def test_a_task_without_such_a_target_is_learned_as_it_is():
-    assert Relabelling.from_settings(RelabellingSettings(), 5, torch.device("cpu")) is None
+    assert made({}) is None
 
 
 @pytest.mark.parametrize(
@@ -92,6 +119,14 @@ def test_a_task_without_such_a_target_is_learned_as_it_is():
         ({"angle_places": [1, 1, 4]}, "three different places"),
         ({"turns_rad": [1.0]}, "must hold 0"),
         ({"bonus": [1.0]}, "'bonus' has 1, 'bonus_below_rad' 2"),
+        ({"velocity_places": [0, 3]}, "'angle_places' and 'velocity_places' are both given"),
+        (
+            {"angle_places": [], **SPEEDS, "velocity_places": [3]},
+            "'velocity_places' is .3.; it must hold two different",
+        ),
+        ({"angle_places": [], **SPEEDS, "velocity_places": [3, 5]}, "two different places below 5"),
+        ({"angle_places": [], **SPEEDS, "velocity_range_m_s": [0.4]}, "'velocity_range_m_s' is .0.4.; it must hold"),
+        ({"angle_places": [], **SPEEDS, "velocity_range_m_s": [0.4, -0.4]}, "the lowest and the highest velocity"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(changes, message):

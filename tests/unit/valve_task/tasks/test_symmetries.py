@@ -7,8 +7,8 @@ import valve_task.env  # noqa: F401 - registers the environments
 from robot_bridge.backend import RobotState
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError, from_mapping
+from sac_learner.sac import relabelling
 from sac_learner.sac.gradients import TensorBatch
-from sac_learner.sac.relabelling import Relabelling
 from sac_learner.sac.settings import RelabellingSettings
 from valve_task.env import RobotTaskEnv
 from valve_task.tasks import tasks_of
@@ -70,7 +70,7 @@ def test_a_valve_whose_mark_is_on_another_lobe_moves_as_before_and_earns_what_th
     env = RobotTaskEnv(name)
     task = env.task
     settings = from_mapping(RelabellingSettings, env.relabelling, "relabelling")
-    relabelling = Relabelling(settings, task.observation_size, torch.device("cpu"))
+    relabels = relabelling.make_relabelling(settings, task.observation_size, torch.device("cpu"))
     rng = np.random.default_rng(5)  # whose fingers turn the valve
     actions = np.clip(rng.normal(0, 0.7, 9) + rng.normal(0, 0.3, (30, 9)), -1, 1).astype(np.float32)
     runs = []
@@ -83,16 +83,40 @@ def test_a_valve_whose_mark_is_on_another_lobe_moves_as_before_and_earns_what_th
     first, *others = runs
     assert abs(first[-1][0][9] - first[0][0][9]) > 0.2
 
-    def batch_of(run):
-        observation = torch.tensor(np.array([each[0] for each in run]))
-        reward = torch.tensor([each[1] for each in run], dtype=torch.float32)
-        return TensorBatch(observation[:-1], torch.tensor(actions[1:]), reward[1:], observation[1:], torch.ones(29))
-
     for number, other in enumerate(others, start=1):
-        relabelling._turns = torch.tensor([settings.turns_rad[number]])
-        made, real = relabelling.augment(batch_of(first), torch.Generator()), batch_of(other)
+        relabels._turns = torch.tensor([settings.turns_rad[number]])
+        made, real = relabels.augment(batch_of(first, actions), torch.Generator()), batch_of(other, actions)
         torch.testing.assert_close(made.next_observation, real.next_observation, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(made.reward, real.reward, rtol=1e-4, atol=1e-3)
+
+
+def batch_of(run, actions):
+    """Observation and reward after each action, as the learner has them, without the first step."""
+    observation = torch.tensor(np.array([each[0] for each in run]))
+    reward = torch.tensor([each[1] for each in run], dtype=torch.float32)
+    return TensorBatch(
+        observation[:-1], torch.tensor(actions[1:]), reward[1:], observation[1:], torch.ones(len(actions) - 1)
+    )
+
+
+def test_a_robot_that_is_asked_for_another_velocity_moves_as_before_and_earns_what_the_task_says(monkeypatch):
+    env = RobotTaskEnv("MinitaurWalkCommand")
+    rng = np.random.default_rng(0)
+    actions = np.clip(rng.normal(0, 0.5, (40, 8)), -1, 1).astype(np.float32)
+    runs = []
+    for asked in (0.3, -0.1):
+        env.task.command(asked)
+        env.reset(seed=0)
+        runs.append([env.step(action)[:2] for action in actions])
+    monkeypatch.setattr(relabelling, "_SHARE", 1.0)
+    settings = from_mapping(RelabellingSettings, {**env.relabelling, "velocity_range_m_s": [-0.1, -0.1]}, "relabelling")
+    relabels = relabelling.make_relabelling(settings, env.task.observation_size, torch.device("cpu"))
+    first, other = (batch_of(run, actions) for run in runs)
+    assert not torch.allclose(first.reward, other.reward, atol=0.1)
+    made = relabels.augment(first, torch.Generator())
+    torch.testing.assert_close(made.observation, other.observation)
+    torch.testing.assert_close(made.next_observation, other.next_observation)
+    torch.testing.assert_close(made.reward, other.reward, rtol=1e-4, atol=1e-4)
 
 
 def test_a_turned_or_mirrored_hand_moves_the_valve_in_the_same_way():

@@ -56,7 +56,7 @@ def test_table():
     task = make()
     assert (task.horizon_steps, task.control_period_s) == (500, 0.02)
     assert task.observation_size == 112
-    assert make("MinitaurWalkCommand").observation_size == 113
+    assert make("MinitaurWalkCommand").observation_size == 114
     assert make("MinitaurWalkRandomDynamics").random_dynamics
 
 
@@ -242,9 +242,9 @@ class TestCommand:
         task = make("MinitaurWalkCommand", command_range_m_s=[-0.2, -0.1])
         task.draw(np.random.default_rng(0))
         assert -0.2 <= task.command_m_s <= -0.1
-        assert task.observe(state(0), 0, NOTHING)[-1] == pytest.approx(task.command_m_s)
+        assert task.observe(state(0), 0, NOTHING)[-2:] == pytest.approx([task.command_m_s, 0.0])
         task.command_m_s = 0.3
-        assert task.observe(state(1), 1, NOTHING)[-1] == pytest.approx(0.3)
+        assert task.observe(state(1), 1, NOTHING)[-2] == pytest.approx(0.3)
 
     def test_once_somebody_asks_none_is_drawn_any_more(self):
         """Else the robot would set off by itself at the next episode, the joystick released."""
@@ -294,7 +294,7 @@ class TestCommand:
         task.observe(state(0), 0, NOTHING)
         task.command(-0.4)
         assert task.evaluate(state(1, x=0.006), 1, NOTHING).terms[0] == pytest.approx(20 * 0.3)
-        assert task.observe(state(1, x=0.006), 1, NOTHING)[-1] == np.float32(-0.4)
+        assert task.observe(state(1, x=0.006), 1, NOTHING)[-2:] == pytest.approx([-0.4, 0.3])
         assert task.evaluate(state(2, x=0.012), 2, NOTHING).terms[0] == pytest.approx(20 * (0.4 - 0.7))
 
     def test_success_is_judged_by_what_was_asked_for_all_along(self):
