@@ -9,7 +9,7 @@ from typing import Any
 from rosac_common.settings import setting, to_mapping
 
 from sac_learner.learning.pacing import PacingSettings
-from sac_learner.sac.settings import SacSettings
+from sac_learner.sac.settings import FREE_ON_RESUME, SacSettings
 
 # Together with the two blocks: what makes a run another run.
 _IDENTITY = ("env_id", "mode", "seed", "max_episode_steps")
@@ -62,4 +62,6 @@ class GymSettings:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a stored run to be gone on with, by dotted name."""
-        return {k: v for k, v in to_mapping(self).items() if k in _IDENTITY or k.startswith(_BLOCKS)}
+        free = {f"sac.{name}" for name in FREE_ON_RESUME}
+        values = to_mapping(self)
+        return {k: v for k, v in values.items() if k in _IDENTITY or (k.startswith(_BLOCKS) and k not in free)}

@@ -106,7 +106,7 @@ class GymStorage:
         except BaseException:
             self._lock.close()
             raise
-        self.notes = self._log.repairs
+        self.notes = [*self._log.repairs]
         self.session = len(self._log.segments)
         self.count = self._log.record_count  # of steps: all that such a log holds
         stamps_s = [segment.records["stamp_s"][-1] for segment in self._log.segments if len(segment.records)]
@@ -147,6 +147,7 @@ class GymStorage:
             GymRunError: the evaluations cannot be read.
         """
         progress = self._checkpoints.load_newest(learner)
+        self.notes += self._checkpoints.notes
         if progress is None:
             return None, []
         if progress.transitions > self.count:

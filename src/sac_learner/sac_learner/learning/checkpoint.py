@@ -48,6 +48,7 @@ class CheckpointStore:
         """Args: task_name: written into each checkpoint and required of each; keep: how many of the newest stay."""
         self.directory = directory
         self._task_name, self._keep = task_name, keep
+        self.notes: list[str] = []  # for the log and the console
 
     def paths(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
@@ -67,6 +68,7 @@ class CheckpointStore:
             "observation_size": learner.observation_size,
             "action_size": learner.action_size,
             "sac": to_mapping(learner.settings),
+            "products": learner.products,
             "progress": dataclasses.asdict(progress),
         }
         tensors = {name: tensor.cpu().numpy() for name, tensor in learner.state().items()}
@@ -99,6 +101,13 @@ class CheckpointStore:
             learner.load_state(_to_torch(tensors), progress.updates)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; resume with the settings of that run") from error
+        # Older checkpoints say what was asked for, which `auto` may have been.
+        before = metadata.get("products", metadata["sac"].get("products", "float32"))
+        if before not in (learner.products, "auto"):
+            self.notes.append(
+                f"products are {learner.products} now, they were {before}: updates are rounded otherwise from here on "
+                f"(sac.products: {before} goes on as before)"
+            )
         return progress
 
     def _check(self, path: Path, metadata: dict[str, Any], learner: SacLearner) -> None:

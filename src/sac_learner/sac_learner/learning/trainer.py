@@ -101,6 +101,7 @@ class Trainer:
             sync_period_s=settings.storage.log_sync_period_s,
         )
         progress = self.checkpoints.load_newest(self.learner)
+        self.notes += self.checkpoints.notes
         self.resumed_at = self._resume(progress)
         self._versions = VersionCounter(self.files.versions, progress.policy_version if progress else 0)
         self.policies = PolicySource(self._versions, settings.policy_interval_updates)

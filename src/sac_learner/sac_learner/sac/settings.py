@@ -12,7 +12,7 @@ _WIDEST = 8192
 # Hidden layers. Source: own choice; layers without residual connections are hard to train long before.
 _MOST_LAYERS = 16
 # What may differ between a checkpoint and the learner that resumes from it, without making it another run.
-FREE_ON_RESUME = frozenset({"replay_capacity"})
+FREE_ON_RESUME = frozenset({"replay_capacity", "products"})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -222,8 +222,9 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     again = GymTraining(settings(steps=40), tmp_path, resume=True)
     assert again.finished and again.result()["steps"] == [20, 40]
     again.close()
-    longer = trained(GymTraining(settings(steps=70), tmp_path, resume=True))
+    longer = trained(GymTraining(settings(steps=70, sac__products="bfloat16"), tmp_path, resume=True))
     assert longer.result()["steps"] == [20, 40, 60, 70], "the interval of the run stays"
+    assert any("products are bfloat16 now, they were float32" in note for note in longer.notes)
     longer.close()
     policy = PolicyNetwork(load_policy(tmp_path / "policy.safetensors"))
     assert policy.weights.updates == 50

@@ -138,6 +138,15 @@ def test_replay_capacity_may_differ(tmp_path):
     assert store.load_newest(make_learner(replay_capacity=77)).updates == 7
 
 
+def test_products_may_differ_and_that_is_said(tmp_path):
+    store = CheckpointStore(tmp_path, task_name="t", keep=3)
+    store.save(make_learner(gradients="derived"), make_progress())
+    store.load_newest(make_learner(gradients="derived"))
+    assert store.notes == []
+    store.load_newest(make_learner(gradients="derived", products="bfloat16"))
+    assert ["products are bfloat16 now, they were float32" in note for note in store.notes] == [True]
+
+
 @pytest.mark.parametrize(("here", "fits"), [(0.0, True), (0.5, False)])
 def test_a_setting_that_is_newer_than_the_checkpoint_was_at_its_default(tmp_path, here, fits):
     store, learner = CheckpointStore(tmp_path, task_name="t", keep=3), make_learner()
