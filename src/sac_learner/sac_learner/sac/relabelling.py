@@ -109,7 +109,7 @@ class VelocityRelabelling:
         if len(limits) != 2 or not limits[0] <= limits[1]:
             raise SettingsError(f"'velocity_range_m_s' is {limits}; it must hold the lowest and the highest velocity")
         self._asked, self._measured = places
-        self._limits, self._weight = limits, settings.reward_per_m_s
+        self._limits, self._per_m_s = limits, settings.reward_per_m_s
 
     def augment(self, batch: TensorBatch, generator: torch.Generator) -> TensorBatch:
         """The same motions, half of them with another velocity asked for from the step before to the step after."""
@@ -117,7 +117,7 @@ class VelocityRelabelling:
         share, part = torch.rand(2, len(batch.reward), generator=generator, device=batch.reward.device)
         changed, asked = share < _SHARE, low + (high - low) * part
         measured, before = batch.next_observation[:, self._measured], batch.observation[:, self._asked]
-        gain = self._part_of_reward(asked, measured) - self._part_of_reward(before, measured)
+        gain = self._per_m_s * ((asked - measured).abs() - (before - measured).abs())
         observation, next_observation = (
             self._asking(each, asked, changed) for each in (batch.observation, batch.next_observation)
         )
@@ -128,7 +128,3 @@ class VelocityRelabelling:
         other = observation.clone()
         other[:, self._asked] = torch.where(changed, asked, observation[:, self._asked])
         return other
-
-    def _part_of_reward(self, asked: Tensor, measured: Tensor) -> Tensor:
-        """What depends on the velocity that is asked for [B]."""
-        return self._weight * (asked.abs() - (asked - measured).abs())

@@ -198,5 +198,5 @@ class RelabellingSettings:
     )
     velocity_range_m_s: list[float] = setting([], "Lowest and highest velocity that the task asks for [m/s].")
     reward_per_m_s: float = setting(
-        0.0, "The reward holds this times |asked| - |asked - measured| [s/m]. Source: the task's reward."
+        0.0, "What the reward holds for each m/s of |asked - measured| [s/m]. Source: the task's reward."
     )

@@ -56,7 +56,9 @@ class WalkSettings:
         0.5, "actions of +-1 stretch or bend a leg by so much [rad] (EXTENDED)", minimum=0.01, maximum=1.5
     )
     velocity: float = setting(
-        20.0, "times |goal| - |goal - forward velocity of the body| [s/m] (google-research, safemrl: 1)"
+        20.0,
+        "times |goal| - |c - forward velocity of the body|, with c the goal or the velocity that is asked for [s/m] "
+        "(google-research, safemrl: 1)",
     )
     goal_m_s: float = setting(
         0.5,

@@ -122,7 +122,7 @@ class WalkTask(Task):
         return {
             "velocity_places": [self.observation_size - 2, self.observation_size - 1],
             "velocity_range_m_s": self._command_range.tolist(),
-            "reward_per_m_s": self._walk.velocity,
+            "reward_per_m_s": -self._walk.velocity,
         }
 
     def error(self, state: RobotState, step: int) -> float:
@@ -190,12 +190,13 @@ class WalkTask(Task):
 
     def _velocity_term(self, state: RobotState) -> float:
         """safemrl: the goal less the distance to it. Until there is a new position, the robot is as fast as it was. The
-        goal is the velocity that the policy saw, not one that has come since."""
+        distance is to the velocity that the policy saw, not one that has come since. Whatever is asked for, to do it
+        earns as much as to reach the goal: else who is asked to stand earns nothing and learns to fall."""
         measured = self._speed_m_s(self._state, state)
         if measured is not None:
             self._measured_m_s = min(FASTEST_M_S, max(-FASTEST_M_S, measured))
         speed = self._measured_m_s
-        return self._walk.velocity * (abs(self._shown_m_s) - abs(self._shown_m_s - speed))
+        return self._walk.velocity * (abs(self._walk.goal_m_s) - abs(self._shown_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:
         commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]

@@ -17,7 +17,7 @@ THIRDS = {
     "bonus_below_rad": [0.25, 0.1],
     "bonus": [10.0, 50.0],
 }
-SPEEDS = {"velocity_places": [3, 4], "velocity_range_m_s": [-0.4, 0.4], "reward_per_m_s": 20.0}
+SPEEDS = {"velocity_places": [3, 4], "velocity_range_m_s": [-0.4, 0.4], "reward_per_m_s": -20.0}
 COUNT = 600
 
 
@@ -86,7 +86,7 @@ def test_half_of_the_motions_are_asked_for_another_velocity_and_earn_what_they_t
 
 
 def walked(asked, measured):
-    return 20.0 * (abs(asked) - (asked - measured).abs())
+    return 20.0 * (0.5 - (asked - measured).abs())
 
 
 def test_the_learner_changes_the_batch_only_where_it_is_asked_to():

@@ -283,8 +283,10 @@ class TestCommand:
     def test_a_task_that_follows_none_says_so(self):
         assert make().command(0.2) == "task MinitaurWalk follows no commanded velocity"
 
-    @pytest.mark.parametrize(("command", "x", "expected"), [(0.3, 0.006, 0.3), (0.3, 0.004, 0.2), (-0.3, -0.008, 0.2)])
-    def test_reward_is_the_speed_less_the_distance_to_it(self, command, x, expected):
+    @pytest.mark.parametrize(
+        ("command", "x", "expected"), [(0.3, 0.006, 0.5), (0.3, 0.004, 0.4), (-0.3, -0.008, 0.4), (0.0, 0.0, 0.5)]
+    )
+    def test_to_do_what_is_asked_for_earns_as_much_whatever_it_is(self, command, x, expected):
         task = self.commanded(command)
         task.observe(state(0), 0, NOTHING)
         assert task.evaluate(state(1, x=x), 1, NOTHING).terms[0] == pytest.approx(20 * expected)
@@ -293,9 +295,9 @@ class TestCommand:
         task = self.commanded(0.3)
         task.observe(state(0), 0, NOTHING)
         task.command(-0.4)
-        assert task.evaluate(state(1, x=0.006), 1, NOTHING).terms[0] == pytest.approx(20 * 0.3)
+        assert task.evaluate(state(1, x=0.006), 1, NOTHING).terms[0] == pytest.approx(20 * 0.5)
         assert task.observe(state(1, x=0.006), 1, NOTHING)[-2:] == pytest.approx([-0.4, 0.3])
-        assert task.evaluate(state(2, x=0.012), 2, NOTHING).terms[0] == pytest.approx(20 * (0.4 - 0.7))
+        assert task.evaluate(state(2, x=0.012), 2, NOTHING).terms[0] == pytest.approx(20 * (0.5 - 0.7))
 
     def test_success_is_judged_by_what_was_asked_for_all_along(self):
         task, x = self.commanded(0.4), 0.0
