@@ -183,7 +183,7 @@ class LearnerNode(Node):
         if self._episodes.missing:
             self.trainer.problems["episodes"] = (
                 f"{self._episodes.missing} episodes of session '{message.session_id}' ended unheard, while no learner "
-                "ran: episodes.csv and its sums lack them; transitions are counted on their own"
+                "ran, or were refused: episodes.csv and its sums lack them; transitions are counted on their own"
             )
         else:
             self.trainer.problems.pop("episodes", None)
