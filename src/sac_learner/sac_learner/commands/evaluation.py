@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import yaml
 from robot_bridge.backend import ConnectionLostError
 from robot_bridge.dynamixel.serial_port import SerialPort
+from rosac_common.parameter_file import parameter_text
 from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
 from valve_task.tasks import error_unit_of, make_task
@@ -71,7 +71,7 @@ def evaluate(
     directory = run.path / "evaluation"
     directory.mkdir(exist_ok=True)
     config = directory / "config.yaml"
-    config.write_text(yaml.safe_dump(graph.parameter_file(), sort_keys=False), encoding="utf-8")
+    config.write_text(parameter_text(graph.parameter_file()), encoding="utf-8")
     results: list[EpisodeSummary] = []
     supervisor = Supervisor(graph, config, directory / "log", report)
     by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rosac_common.parameter_file import parameter_text
 from rosac_common.settings import SettingsError, load_parameter_file, to_mapping
 
 from sac_learner.atomic_file import write_atomic
@@ -127,7 +128,7 @@ def _stored_parameters(run: Run, note: Callable[[str], None]) -> Parameters:
 
 def _as_read(graph: Graph) -> Parameters:
     """The parameters of a graph as they come back from its parameter file."""
-    content = yaml.safe_load(yaml.safe_dump(graph.parameter_file()))
+    content = yaml.safe_load(parameter_text(graph.parameter_file()))
     return {pattern: block["ros__parameters"] for pattern, block in content.items()}
 
 
@@ -200,6 +201,6 @@ def _write(run: Run, graph: Graph, *, new_params: bool) -> None:
         write_atomic(run.files.params, Path(run.arguments["params"]).read_bytes())
     elif new_params:
         run.files.params.unlink(missing_ok=True)
-    write_atomic(run.files.config, yaml.safe_dump(graph.parameter_file(), sort_keys=False).encode())
+    write_atomic(run.files.config, parameter_text(graph.parameter_file()).encode())
     document = {"format": FORMAT, "stack": run.stack, "arguments": run.arguments}
     write_atomic(run.files.document, (json.dumps(document, indent=2) + "\n").encode())
