@@ -57,8 +57,8 @@ class WalkSettings:
     )
     velocity: float = setting(
         20.0,
-        "times |goal| - |c - forward velocity of the body|, with c the goal or the velocity that is asked for [s/m] "
-        "(google-research, safemrl: 1)",
+        "times |goal| - |c - forward velocity of the body|, with c the goal or the velocity that is asked for, and the "
+        "most that may be if that is beyond the goal [s/m] (google-research, safemrl: 1)",
     )
     goal_m_s: float = setting(
         0.5,

@@ -45,6 +45,8 @@ class WalkTask(Task):
         super().__init__(settings, robot, variant)
         self._walk = settings.walk
         self._command_range = np.array(self._walk.command_range_m_s)
+        asked_m_s = [self._walk.goal_m_s, *(self._command_range if variant.commanded else ())]
+        self._fastest_asked_m_s = float(np.abs(asked_m_s).max())
         self._stand_rad = motor_angles(np.zeros(4), np.full(4, self._walk.extension_centre_rad))
         self._readings: collections.deque[Array] = collections.deque(maxlen=HISTORY + 1)
         self._actions: collections.deque[Array] = collections.deque(maxlen=HISTORY)
@@ -191,12 +193,12 @@ class WalkTask(Task):
     def _velocity_term(self, state: RobotState) -> float:
         """safemrl: the goal less the distance to it. Until there is a new position, the robot is as fast as it was. The
         distance is to the velocity that the policy saw, not one that has come since. Whatever is asked for, to do it
-        earns as much as to reach the goal: else who is asked to stand earns nothing and learns to fall."""
+        earns as much as the most that may be: else who is asked to stand earns nothing and learns to fall."""
         measured = self._speed_m_s(self._state, state)
         if measured is not None:
             self._measured_m_s = min(FASTEST_M_S, max(-FASTEST_M_S, measured))
         speed = self._measured_m_s
-        return self._walk.velocity * (abs(self._walk.goal_m_s) - abs(self._shown_m_s - speed))
+        return self._walk.velocity * (self._fastest_asked_m_s - abs(self._shown_m_s - speed))
 
     def _acceleration_term(self, action: Array) -> float:
         commanded = [self.actions.commanded_rad(each) for each in (action, self._actions[0], self._actions[1])]

@@ -291,6 +291,12 @@ class TestCommand:
         task.observe(state(0), 0, NOTHING)
         assert task.evaluate(state(1, x=x), 1, NOTHING).terms[0] == pytest.approx(20 * expected)
 
+    def test_to_stand_never_costs_whatever_is_asked_for(self):
+        task = make("MinitaurWalkCommand", command_range_m_s=[-0.9, 0.4])
+        task.command(-0.9)
+        task.observe(state(0), 0, NOTHING)
+        assert task.evaluate(state(1), 1, NOTHING).terms[0] == pytest.approx(0.0)
+
     def test_the_reward_is_of_the_velocity_that_the_policy_saw(self):
         task = self.commanded(0.3)
         task.observe(state(0), 0, NOTHING)
