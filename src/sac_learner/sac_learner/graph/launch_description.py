@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
-from sac_learner.graph.supervisor import RESPAWN_DELAY_S
+from sac_learner.graph.supervisor import REFUSED, RESPAWN_DELAY_S
 from sac_learner.runs.preparing import prepare
 
 # No robot moves on without the launch that is to stop it: the kernel interrupts the nodes when it dies, see setpriv(1).
@@ -61,7 +62,16 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
             exec_name=node.executable,
             respawn=True,
             respawn_delay=RESPAWN_DELAY_S,
+            on_exit=_end_if_refused,
         )
         for node in graph.nodes
     ]
     return [*ignored, *(LogInfo(msg=line) for line in notes), *variables, *nodes]
+
+
+def _end_if_refused(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    if event.returncode != REFUSED:
+        return []
+    return [
+        Shutdown(reason=f"{event.process_name} refused to start: see its last words; starting it again cannot help")
+    ]

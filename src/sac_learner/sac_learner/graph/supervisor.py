@@ -16,6 +16,8 @@ from sac_learner.graph.stacks import Graph, NodeSpec
 
 # Time between a node's death and its restart: long enough not to spin, short against an episode of 8 s.
 RESPAWN_DELAY_S = 2.0
+# A node that refuses its parameters or its run directory ends with this: it would do so again.
+REFUSED = 2
 # As ros2 launch: SIGINT, then SIGTERM, then SIGKILL.
 STOP_TIMEOUT_S = 5.0
 
@@ -54,7 +56,7 @@ class Supervisor:
             code = process.poll()
             if code is None:
                 continue
-            if code == 2:
+            if code == REFUSED:
                 raise RuntimeError(f"node {node.name} refused to start:\n{self.tail(node.name)}")
             if node.name not in self._restart_at:
                 self._restart_at[node.name] = now_s + RESPAWN_DELAY_S
