@@ -85,13 +85,13 @@ def algorithms(*, off_policy_steps: int, efficient_steps: int, ppo_batches: int)
     return {each.name: each for each in made}
 
 
-def in_float32(algorithm: Algorithm) -> Algorithm:
-    """One of rosac's with the matrix products of its updates in float32: whether anything is lost by bfloat16."""
+def in_bfloat16(algorithm: Algorithm) -> Algorithm:
+    """One of rosac's with the matrix products of its updates in bfloat16: whether anything is lost by it."""
     return dataclasses.replace(
         algorithm,
-        name=f"{algorithm.name}_float32",
-        source=f"{algorithm.source}; products in float32",
-        changes={**algorithm.changes, "sac.products": "float32"},
+        name=f"{algorithm.name}_bfloat16",
+        source=f"{algorithm.source}; products in bfloat16",
+        changes={**algorithm.changes, "sac.products": "bfloat16"},
     )
 
 
