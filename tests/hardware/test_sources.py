@@ -1,5 +1,6 @@
 """Who may stop the robot: people and nodes that fall silent or say so, through the real bridge on emulated servos."""
 
+import contextlib
 import threading
 
 import pytest
@@ -156,18 +157,21 @@ def test_a_robot_that_two_programs_would_command_is_not_armed(rig):
     rig.assert_stays_stopped_until_reset_and_armed()
 
 
-def test_a_second_bridge_stops_the_robot(rig):
+def test_a_second_bridge_on_this_computer_does_not_start(rig):
+    with hardware_bridge(rig.robot, "none", autostart=False) as refused:
+        assert refused.wait() == 2
+        assert "another bridge is up in namespace '/'" in refused.output()
+        assert "namespace:=NAME" in refused.output()
+
+
+def test_a_second_bridge_on_another_computer_stops_the_robot(rig):
     """The task would take the states of both."""
-    second = []
+    with contextlib.ExitStack() as second:
 
-    def end():
-        second.pop().close()
+        def start():
+            second.enter_context(ros_node("bridge")).create_publisher(JointState, "joint_states", qos.STATE)
 
-    def start():
-        second.append(hardware_bridge(rig.robot, "none", autostart=False))
-
-    detail = rig.assert_stops(PATIENCE_S, start, "second_graph", mend=end)
-    assert "2 nodes publish /joint_states" in detail and "/bridge" in detail
-    end()
+        detail = rig.assert_stops(PATIENCE_S, start, "second_graph", mend=second.close)
+        assert "2 nodes publish /joint_states" in detail and "/bridge" in detail
     rig.commander.until(lambda: not any(rig.commander.safety[-1].causes_active), "it is gone")
     rig.assert_stays_stopped_until_reset_and_armed()

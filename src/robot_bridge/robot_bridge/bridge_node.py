@@ -16,6 +16,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rosac_common.messages import nanoseconds
 from rosac_common.node_main import run_node
+from rosac_common.one_bridge import claim_namespace
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import raise_priority
 from sensor_msgs.msg import JointState
@@ -77,6 +78,7 @@ class BridgeNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("bridge")
         self.settings = declare_settings(self, BridgeSettings)
+        self._claim = claim_namespace(self.context.get_domain_id(), self.get_namespace())
         self._gate = make_gate(self.settings)
         # Not the loop's: who has beaten must go on, also when the bridge was not active meanwhile.
         self._beats = Beats(self.settings.robot)
@@ -245,6 +247,11 @@ class BridgeNode(LifecycleNode):
             self._deactivate()
         finally:
             self._close_backend()
+
+    def destroy_node(self) -> None:
+        """Leave the namespace to others."""
+        super().destroy_node()
+        self._claim.close()
 
     def _close_backend(self) -> None:
         try:

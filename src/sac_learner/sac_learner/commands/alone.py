@@ -6,10 +6,11 @@ from sac_learner.commands.robot_link import RobotLink
 from sac_learner.graph.stacks import Graph
 from sac_learner.runs.run_directory import RunError
 
-# Within this time any other graph is noticed: Fast DDS announces every node at least every 3 s.
+# A bridge on this computer is known at once (rosac_common/one_bridge.py); these times are for others. Within this one
+# any other graph is noticed: Fast DDS announces every node at least every 3 s.
 ANY_GRAPH_S = 3.5
 # Within this one a graph that rosac or its launch file has started, four times as long as its nodes pause between two
-# announcements (graph/dds.py); a bridge that is found later refuses to be armed.
+# announcements (graph/dds.py); when a bridge is found later, the robots that moved stop and none is armed.
 QUICK_GRAPH_S = 1.0
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rosac_common.one_bridge import is_claimed
 from sac_interfaces.msg import SafetyState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -77,8 +78,9 @@ class RobotLink:
 
     @property
     def has_bridge(self) -> bool:
-        """Whether a bridge speaks in this namespace."""
-        return self._node.count_publishers("safety/state") > 0
+        """Whether a bridge is in this namespace; at once for one on this computer, others have to be found."""
+        claimed = is_claimed(self._context.get_domain_id(), self.namespace)
+        return claimed or self._node.count_publishers("safety/state") > 0
 
     @property
     def has_task(self) -> bool:
