@@ -20,7 +20,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "bridge = robot_bridge.bridge_node:main",
+            "bridge = robot_bridge.nodes:bridge",
         ],
     },
 )

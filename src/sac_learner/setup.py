@@ -37,8 +37,8 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "actor = sac_learner.actor_node:main",
-            "learner = sac_learner.learner_node:main",
+            "actor = sac_learner.nodes:actor",
+            "learner = sac_learner.nodes:learner",
         ],
     },
 )

@@ -20,7 +20,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "task = valve_task.task_node:main",
+            "task = valve_task.nodes:task",
         ],
     },
 )

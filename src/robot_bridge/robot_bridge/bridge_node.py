@@ -385,9 +385,5 @@ class BridgeNode(LifecycleNode):
 
 
 def main() -> int:
-    """Entry point of the executable `bridge`."""
+    """Run the bridge until it is told to stop; 2 when it is refused."""
     return run_node(BridgeNode)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

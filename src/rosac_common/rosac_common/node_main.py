@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,9 +23,17 @@ def run_node(factory: Callable[[], Node], arguments: Sequence[str] | None = None
 
     A node may have a method `close()`, called before it is destroyed, also after an error.
     """
-    # Ctrl-C ends the context, as SIGTERM does, and not a callback in its midst: what it does to a robot is finished.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    interruptible = True
+
+    def on_interrupt(*_: object) -> None:
+        """Ctrl-C ends the context, as SIGTERM does, and not a callback in its midst: what that does to a robot is
+        finished. Before there is a context, nothing would end."""
+        if interruptible:
+            os._exit(0)
+
+    signal.signal(signal.SIGINT, on_interrupt)
     rclpy.init(args=arguments)
+    interruptible = False
     node = None
     try:
         try:

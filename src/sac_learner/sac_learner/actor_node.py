@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,7 +92,3 @@ class ActorNode(Node):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the actor until it is told to stop; 2 when a setting is wrong."""
     return run_node(ActorNode, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,6 +20,7 @@ from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rosac_common.messages import transition_from_message
+from rosac_common.node_start import end_on_interrupt
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import give_way
 from rosac_common.settings import SettingsError
@@ -263,6 +264,7 @@ class _Rate:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the learner until SIGINT, SIGTERM or shutdown; 2 when it cannot start, 1 when learning failed."""
+    end_on_interrupt()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
     node, code = None, 0
@@ -278,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except START_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except Exception as error:
         if node is not None:
@@ -296,7 +298,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # All is written. At its end Python would look through PyTorch's compiler for garbage: 1 s on a quiet computer.
         gc.freeze()
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

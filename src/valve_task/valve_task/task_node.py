@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -275,9 +274,5 @@ class TaskNode(Node):
 
 
 def main() -> int:
-    """Entry point of the executable `task`."""
+    """Run the task until it is told to stop; 2 when a setting is wrong."""
     return run_node(TaskNode)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
