@@ -10,6 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from sac_learner.commands.alone import check_that_it_is_alone
 from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
 from sac_learner.graph.supervisor import REFUSED, RESPAWN_DELAY_S
@@ -47,7 +48,8 @@ def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity
         for name in sorted(set(context.launch_configurations) - set(known))
     ]
     notes: list[str] = []
-    run, graph = prepare(stack, parse_arguments(stack, given), datetime.datetime.now(), notes.append)
+    arguments, now = parse_arguments(stack, given), datetime.datetime.now()
+    run, graph = prepare(stack, arguments, now, notes.append, check_that_it_is_alone)
     environment = {**dds_environment(), **graph.environment}
     variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
     nodes = [
