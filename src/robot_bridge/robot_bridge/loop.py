@@ -169,7 +169,8 @@ class RealtimeLoop(MotionLoop):
             detail = f"the newest joint state is {blind_s:.3f} s old, limit {limits.state_timeout_s:g} s: see the bus"
             self._stop(Cause.STALE_STATE, detail, now_s)
         elif silent_s > limits.task_timeout_s:
-            detail = f"no good command for {silent_s:.1f} s, limit {limits.task_timeout_s:g} s: start the task"
+            silence = f"no good command for {silent_s:.1f} s, limit {limits.task_timeout_s:g} s"
+            detail = f"{silence}: start the task or the actor, or look at their logs"
             self._stop(Cause.TASK_LOST, detail, now_s)
             self._gate.stop(Cause.TASK_LOST, False, "")  # it is over with the stop; reset and arm go on
 

@@ -100,6 +100,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._walk_reset_settings = _overlaid(node.walk_reset, walk_reset, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
         self._simulation: MujocoRobot | None = None
+        self._training = training
         self._loop = EpisodeLoop(self.task, "gymnasium", training)
         self.robot_time_s = 0.0
         joints = len(self._robot.all_joint_names)
@@ -121,6 +122,8 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
             ResetFailedError: the procedure failed.
         """
         super().reset(seed=seed)
+        if seed is not None:
+            self._loop = EpisodeLoop(self.task, "gymnasium", self._training)
         if seed is not None or self._simulation is None:
             self.close()
             noise_seed = int(self.np_random.integers(2**32))

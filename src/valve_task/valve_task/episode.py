@@ -252,6 +252,8 @@ class EpisodeLoop:
         if reason is EndReason.NONE:
             reason = self._own_end(outcome.terminated, after.step)
         self.record.end_reason = reason
+        if outcome.terminated:
+            reason = EndReason.TERMINATED  # also if a fall made the gate close: nothing is earned after it
         self.record.end_ns = state.time_ns
         self.record.final_error, self.record.success = outcome.error, outcome.success
         if not valid:

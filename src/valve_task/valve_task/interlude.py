@@ -66,6 +66,8 @@ class Interlude:
         self._question = ""  # to the operator
         self._held_rad: Vector | None = None  # while the operator is waited for; None: torque off
         self._let_go = False  # while the operator is waited for: the command for that has been sent
+        self._cancelled = False  # while the operator is waited for: because a reset was cancelled
+        self._hot = False  # a rest has begun, and not every motor has cooled down since
 
     @property
     def report(self) -> ResetReport:
@@ -81,9 +83,10 @@ class Interlude:
         return self._reset.progress._replace(attempt=self.report.attempts)
 
     @property
-    def failed(self) -> bool:
-        """Whether the operator is waited for because a reset has failed, and not because one was cancelled."""
-        return self.phase is Phase.WAITING_FOR_OPERATOR and self._reset.phase is ResetPhase.FAILED
+    def needs_operator(self) -> bool:
+        """Whether the operator is waited for, perhaps with hands on the robot, and not just because a reset was
+        cancelled."""
+        return self.phase is Phase.WAITING_FOR_OPERATOR and not self._cancelled
 
     # Beginning and ending
 
@@ -102,7 +105,9 @@ class Interlude:
         """Nobody wants the requested reset any more: the robot holds still, without torque if it had none."""
         moving = self.phase in (Phase.RESETTING, Phase.RANDOMISING) and state is not None
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
+            self._problems.solve(Problem.HEAT)
             self._wait_for_operator(_AFTER_CANCEL, state.position_rad if moving else None)
+            self._cancelled = True
         self._end_request(
             False,
             "cancelled: the task waits for operator/done or another reset",
@@ -113,12 +118,16 @@ class Interlude:
         """The operator has done what was asked; returns whether it was, and what happens now or is missing."""
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             return False, f"nothing is asked of the operator: the task is {self.phase.value}"
-        if self._reset is not None and self._reset.wants_put_back:
+        if self._cancelled:
+            self._before = self.report
+            self._go_on()
+            return True, "the reset begins"
+        if self._reset.wants_put_back:
             if problem := self._reset.held_up(state):
                 return False, problem
             self._go_on_resetting()
             return True, "its legs move to the start pose"
-        if self._reset is not None and self._reset.wants_set_down:
+        if self._reset.wants_set_down:
             self._reset.set_down()
             self._go_on_resetting()
             return True, "the robot stands by itself"
@@ -141,7 +150,7 @@ class Interlude:
             self._rest(state)
         else:
             if self.phase is Phase.RESTING:
-                self._problems.solve(Problem.HEAT)
+                self._hot = False
                 self._start_reset()
             over = self._advance_reset(state)
         if self.request is not None:
@@ -187,7 +196,8 @@ class Interlude:
     def _go_on(self) -> None:
         """Rest if need be, then reset."""
         self._ask_operator("")
-        if self.pause.due:
+        self._hot = self.pause.due or (self._hot and not self.pause.over)
+        if self._hot:
             self.phase = Phase.RESTING
             self._reset = self._new_reset()
             self._problems.add(Problem.HEAT, self.pause.describe())
@@ -195,6 +205,7 @@ class Interlude:
             self._start_reset()
 
     def _start_reset(self) -> None:
+        self._problems.solve(Problem.HEAT)
         self._reset = self._new_reset()
         self.phase = Phase.RESETTING
         if self._task.random_dynamics:
@@ -214,6 +225,8 @@ class Interlude:
         elif self._lockstep:
             self.phase = Phase.RANDOMISING
             self._problems.add(Problem.RANDOMISE, "the bridge offers no service simulation/randomise yet; asking again")
+        else:
+            self.phase = Phase.RESETTING
 
     def _ask_put_back(self) -> None:
         """A simulated robot is put back by the simulation, a real one by the operator."""
@@ -266,7 +279,7 @@ class Interlude:
 
     def _wait_for_operator(self, text: str, held_rad: Vector | None) -> None:
         self.phase = Phase.WAITING_FOR_OPERATOR
-        self._held_rad, self._let_go = held_rad, False
+        self._held_rad, self._let_go, self._cancelled = held_rad, False, False
         self._problems.add(Problem.RESET, text)
         self._ask_operator(text)
 

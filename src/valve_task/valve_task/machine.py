@@ -27,6 +27,7 @@ from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task
 
 _SILENT_BRIDGE = "the bridge is silent: start it, or look at its log"
+_NO_READING = "the bridge was lost before a reading confirmed them"
 _LEARNER_SILENT_S = 5.0  # it repeats its status five times a second
 
 
@@ -93,7 +94,7 @@ class StepMachine:
         """A joint state. A repeated one (same time) means in lockstep that the bridge waits for a command."""
         if self._link.is_another_time_base(state.time_ns):
             self._runner.interrupt(EndReason.CONNECTION_LOST)
-            self._sender.send_unconfirmed()
+            self._drop_unconfirmed(_NO_READING)
             self._outputs.note("the bridge was restarted: its time has changed")
             self._link.leave_time_base()
             self._wait_for_bridge("the bridge was restarted")
@@ -147,12 +148,17 @@ class StepMachine:
             self._get_ready()
 
     def _settle_unconfirmed(self, gate: GateView) -> None:
-        """The gate has closed: what waits for confirmation was measured, unless that is why it has closed."""
-        if Cause.FROZEN_JOINT not in gate.causes:
-            self._sender.send_unconfirmed()
-        elif voided := self._sender.void():
+        """The gate has closed: what waits for confirmation waits for readings until the robot moves again."""
+        if Cause.FROZEN_JOINT in gate.causes:
+            self._drop_unconfirmed("a joint did not measure (frozen_joint)")
+        else:
+            self._sender.robot_stopped()
+
+    def _drop_unconfirmed(self, reason: str) -> None:
+        """What waits for confirmation may hold what was not measured. The numbers of those steps are used again."""
+        if voided := self._sender.void():
             self.loop.next_sequence -= voided
-            self._outputs.note(f"{voided} steps are not stored: a joint did not measure (frozen_joint)")
+            self._outputs.note(f"{voided} steps are not stored: {reason}")
 
     def on_learner(self, learner: LearnerView) -> None:
         """Status of the learner: how far the task may go, or that it is done."""
@@ -210,6 +216,7 @@ class StepMachine:
         """Somebody asks for a reset; returns why it is refused, empty when it has begun."""
         refusal = request.problem(self.settings.robot) or self._busy(request.interrupt)
         if not refusal:
+            self.problems.solve(Problem.BRIDGE, Problem.GATE)
             self._runner.interrupt(EndReason.OPERATOR_STOP)
             self._prepare(request)
         return refusal
@@ -266,7 +273,12 @@ class StepMachine:
             self.problems.add(Problem.GATE, self._link.gate.closed_because)
             return
         self.problems.solve(Problem.GATE)
-        self._prepare()
+        if self._sender.stopped:
+            self._drop_unconfirmed("a joint showed nothing new until the robot was armed again")
+        if self._learner_finished:
+            self._finish()
+        else:
+            self._prepare()
 
     def _busy(self, interrupt: bool) -> str:
         """Why no reset can begin now that somebody asks for one; empty when it can."""
@@ -275,8 +287,8 @@ class StepMachine:
             return _SILENT_BRIDGE
         if not self._link.gate_is_open:
             return self._link.gate.closed_because
-        if preparing and self._interlude.failed:
-            return "a reset has failed and the operator is asked (operator/request): call operator/done first"
+        if preparing and self._interlude.needs_operator:
+            return "the operator is asked to help (operator/request): do that and call operator/done first"
         if preparing and self._interlude.request is not None:
             return "another reset that was asked for is under way: wait for its end, or cancel it"
         if self.loop.started and not interrupt:
@@ -377,6 +389,6 @@ class StepMachine:
     def _lose_bridge(self, text: str) -> None:
         self.problems.add(Problem.BRIDGE, f"{text}: start the bridge, or look at its log")
         self._runner.interrupt(EndReason.CONNECTION_LOST)
-        self._sender.send_unconfirmed()
+        self._drop_unconfirmed(_NO_READING)
         self._wait_for_bridge(text)
         self._link.forget()

@@ -73,14 +73,21 @@ class TransitionSender:
             self._confirmation.read(state)
             self._send_confirmed()
 
-    def send_unconfirmed(self) -> None:
-        """Send what waits for readings that will not come."""
-        while self._unconfirmed:
-            self._pass(self._unconfirmed.popleft())
+    @property
+    def stopped(self) -> bool:
+        """Whether what waits does so for readings of a robot that was stopped."""
+        return self._confirmation is not None and self._confirmation.stopped
+
+    def robot_stopped(self) -> None:
+        """From now until `void` nothing is confirmed by the time that passes."""
+        if self._confirmation is not None:
+            self._confirmation.stopped = True
 
     def void(self) -> int:
-        """A joint does not measure: forget what is not confirmed. Returns how many transitions that is; the next one
-        takes the sequence number of the first of them."""
+        """Forget what is not confirmed. Returns how many transitions that is; the next one takes the sequence number of
+        the first of them."""
+        if self._confirmation is not None:
+            self._confirmation.stopped = False
         count = len(self._unconfirmed)
         self._unconfirmed.clear()
         self.voided += count

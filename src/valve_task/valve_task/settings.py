@@ -58,8 +58,8 @@ class TaskNodeSettings:
     )
     action_timeout_s: float = setting(
         5.0,
-        "lockstep: no action for so long [s of wall time] ends the episode as connection_lost (own figure: above any "
-        "pause of a busy machine)",
+        "no action for so long [s of wall time] ends the episode as connection_lost, in real time too if "
+        "missed_periods_limit lets it come to that (own figure: above any pause of a busy machine)",
         minimum=0.1,
     )
     missed_periods_limit: int = setting(

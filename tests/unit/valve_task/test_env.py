@@ -58,6 +58,13 @@ def test_same_seed_same_everything(name):
     assert not np.array_equal(first[0], episode(other, 2, actions)[0])
 
 
+def test_a_seed_begins_anew_what_the_first_episodes_are_for():
+    task = {"horizon_steps": 5, "walk": {"smoothing_episodes": 1}}
+    env, actions = make("MinitaurWalk", task=task), np.full((5, 8), 0.5, dtype=np.float32)
+    first = episode(env, 1, actions)
+    assert np.array_equal(first[0], episode(env, 1, actions)[0])
+
+
 def test_time_limit_is_a_truncation():
     env = make(task={"horizon_steps": 3})
     env.reset(seed=0)

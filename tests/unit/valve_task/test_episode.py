@@ -119,6 +119,15 @@ def test_terminated_wins_over_the_time_limit(begun, make_state, monkeypatch):
     assert not EndReason.TERMINATED.bootstraps
 
 
+@pytest.mark.parametrize("reason", [EndReason.SAFETY_STOP, EndReason.OPERATOR_STOP, EndReason.STALE_SENSOR])
+def test_a_fall_cuts_the_bootstrap_also_if_the_gate_closes_with_it(begun, make_state, monkeypatch, reason):
+    evaluate = begun.task.evaluate
+    monkeypatch.setattr(begun.task, "evaluate", lambda *args: evaluate(*args)._replace(terminated=True))
+    goals = begun.act(np.full(9, 0.1, dtype=np.float32), Source.POLICY, 7)
+    transition = begun.end(reason, make_state(0.1), goals, AGES)
+    assert (transition.end_reason, begun.record.end_reason) == (EndReason.TERMINATED, reason)
+
+
 def test_executed_action_is_the_inverse_image_of_what_was_executed(begun, make_state):
     goals = begun.act(np.full(9, 0.1, dtype=np.float32), Source.POLICY, 7)
     limited = goals.copy()

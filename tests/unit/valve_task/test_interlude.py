@@ -11,6 +11,7 @@ from valve_task.reset import ResetPhase
 from valve_task.reset_request import ResetRequest
 
 from . import conftest
+from .chaos import Chaos
 
 STUCK = {"reset.retries": 0, "reset.draws": 1, "reset.pose_time_s": 2.0}
 BASES = ("lockstep", "realtime")
@@ -204,6 +205,30 @@ def test_an_idle_task_resets_and_is_idle_again(world):
     assert w.position[9] == pytest.approx(1.0, abs=0.09)
 
 
+def test_an_idle_task_that_resets_has_no_problem_with_the_gate_any_more(world):
+    w = world(wait_for_learner=True).start()
+    w.gate(GateState.STOPPED, "operator_stop")
+    w.learner(2, finished=True)
+    w.gate(GateState.ARMED)
+    assert w.machine.phase is Phase.FINISHED
+    assert ask(w, 1.0) == ""
+    w.learner(100)
+    until(w, Phase.ACTING)
+    assert Problem.GATE not in w.machine.problems.texts
+
+
+def test_an_idle_task_stays_idle_when_the_bridge_is_restarted(world):
+    w = world(wait_for_learner=True).start()
+    w.learner(2, finished=True)
+    count = len(w.out.commands)
+    w.time_ns -= 10**10
+    w.state()
+    w.gate(GateState.ARMED)
+    for _ in range(5):
+        w.state()
+    assert (w.machine.phase, len(w.out.commands)) == (Phase.FINISHED, count)
+
+
 def test_dynamics_are_drawn_for_a_requested_reset(world):
     w = begin(world(**{"task.name": "DClawTurnRandomDynamics"}))
     w.machine.on_randomised(True, "")
@@ -314,6 +339,65 @@ def test_cancelling_does_not_spare_the_operator_his_work(world):
     until(w, Phase.ACTING)
 
 
+def by_hand(in_lane_m=0.0):
+    """A walking robot that nobody but its operator puts back; it lies on its back, and is asked about."""
+    chaos = Chaos("MinitaurWalk", "realtime", **{"walk_reset.in_lane_m": in_lane_m})
+    chaos.out.offers_put_back = False
+    chaos.tilt = 3.0
+    chaos.send()
+    chaos.gate(GateState.ARMED)
+    chaos.work(5, np.random.default_rng(0))
+    assert "Hold the robot up" in chaos.out.questions[-1]
+    return chaos
+
+
+@pytest.mark.parametrize("in_lane_m", [0.0, 5.0])
+def test_no_reset_for_others_while_the_operator_has_the_robot_in_hand(in_lane_m):
+    chaos = by_hand(in_lane_m)
+    chaos.tilt = 0.0  # lifted, near its mark
+    assert "operator/done first" in chaos.machine.request_reset(ResetRequest((), True))
+    count = len(chaos.out.commands)
+    chaos.work(20, np.random.default_rng(0))
+    assert not any(torque_on.any() for _, _, torque_on in chaos.out.commands[count:])
+    assert chaos.machine.operator_done()[0]
+    chaos.work(60, np.random.default_rng(0))
+    assert "Set the robot on its mark" in chaos.out.questions[-1]
+    assert "operator/done first" in chaos.machine.request_reset(ResetRequest((), True))
+    chaos.work(5, np.random.default_rng(0))
+    assert chaos.out.commands[-1][2].all(), "it must not go limp in somebody's hands"
+
+
+@pytest.mark.parametrize("time_base", BASES)
+def test_after_a_cancelled_reset_the_simulation_is_asked_again(time_base):
+    chaos, rng = Chaos("MinitaurWalk", time_base), np.random.default_rng(0)
+    chaos.send()
+    chaos.gate(GateState.ARMED)
+    chaos.work(60, rng)
+    assert chaos.machine.request_reset(ResetRequest((), True)) == ""
+    while chaos.machine.phase is not Phase.PUTTING_BACK:
+        chaos.executed()
+        chaos.pass_time(1.0)
+        chaos.send()
+        chaos.machine.tick()
+    asked = chaos.out.put_backs
+    chaos.machine.cancel_reset()
+    assert chaos.machine.operator_done() == (True, "the reset begins")
+    chaos.work(60, rng)
+    assert (chaos.machine.phase, chaos.out.questions[-1]) == (Phase.ACTING, "")
+    assert chaos.out.put_backs == asked + 1
+
+
+def test_dynamics_that_nobody_offers_any_more_are_not_waited_for(world):
+    w = world("realtime", **{"task.name": "DClawTurnRandomDynamics"})
+    w.state()
+    w.gate()
+    assert w.machine.phase is Phase.RANDOMISING
+    w.out.offers_randomise = False
+    w.now_s += 1.1
+    w.machine.tick()
+    until(w, Phase.ACTING)
+
+
 def test_a_lost_command_that_lets_go_is_repeated(world):
     w = begin(world(**STUCK))
     fail(w)
@@ -378,6 +462,41 @@ def test_a_hot_robot_rests_between_two_episodes(world, base):
     assert Problem.HEAT in w.out.solutions
     until(w, Phase.ACTING)
     assert w.loop.record.reset_attempts == 1
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_rest_that_has_begun_is_not_cut_short(world, base, cancels):
+    w = begin(world(base, **{"task.horizon_steps": 1}))
+    w.finish_reset()
+    heat(w, 66.0)
+    w.answer(0.1)
+    go_on(w)
+    heat(w, 60.0)
+    go_on(w)
+    assert ask(w) == ""
+    if cancels:
+        w.machine.cancel_reset()
+        assert w.machine.operator_done()[0]
+    for _ in range(30):
+        go_on(w)
+    assert w.machine.phase is Phase.RESTING
+    assert Problem.HEAT in w.machine.problems.texts
+    heat(w, 49.0)
+    until(w, Phase.ACTING)
+    assert Problem.HEAT not in w.machine.problems.texts
+
+
+def test_a_robot_that_cooled_down_while_nobody_said_done_is_not_called_hot(world):
+    w = begin(world(**{"task.horizon_steps": 1}))
+    w.finish_reset()
+    heat(w, 66.0)
+    w.step()
+    ask(w)
+    w.machine.cancel_reset()
+    heat(w, 40.0)
+    assert w.machine.operator_done()[0]
+    until(w, Phase.ACTING)
+    assert Problem.HEAT not in w.machine.problems.texts
 
 
 def test_a_hot_robot_that_is_no_hand_goes_to_its_start_pose_before_its_torque_goes_off(robot):

@@ -59,8 +59,8 @@ class ActionMap:
         check_one_each("action_centre_rad", centre_rad, robot)
         check_one_each("action_half_range_rad", half_range_rad, robot)
         self._centre, self._half_range = np.array(centre_rad), np.array(half_range_rad)
-        if (self._half_range <= 0).any():
-            raise SettingsError(f"task.action_half_range_rad must be above 0: {list(half_range_rad)}")
+        if not ((self._half_range > 0) & np.isfinite(self._half_range)).all():
+            raise SettingsError(f"task.action_half_range_rad must be above 0 and finite: {list(half_range_rad)}")
         self.low_rad = np.maximum(self._centre - self._half_range, robot.position_min_rad)
         self.high_rad = np.minimum(self._centre + self._half_range, robot.position_max_rad)
         if (self.low_rad >= self.high_rad).any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from robot_bridge.backend import RobotState
 from robot_bridge.body_state import BodyState
 from robot_bridge.robot import RobotSettings
+from rosac_common.settings import SettingsError
 
 from valve_task.tasks.action import ActionMap, check_one_each
 from valve_task.tasks.equations import COUNTERS, safety_counts
@@ -79,6 +81,7 @@ class Task(abc.ABC):
         self.random_dynamics = variant.random_dynamics
         if variant.reset_pose_rad:
             check_one_each("reset_pose_rad", variant.reset_pose_rad, robot)
+            _check_in_range(variant.reset_pose_rad, robot)
         self.actions = self._action_map(settings, robot)
         self.action_size = self.actions.size
         self.reset_pose_rad = np.array(variant.reset_pose_rad)
@@ -166,3 +169,15 @@ class Task(abc.ABC):
             self.settings.limit_margin_rad,
             self.settings.high_speed_rad_s,
         )
+
+
+def _check_in_range(pose_rad: Sequence[float], robot: RobotSettings) -> None:
+    """That the reset can bring every joint to its place.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    joints = zip(robot.joint_names, pose_rad, robot.position_min_rad, robot.position_max_rad, strict=True)
+    outside = [f"{name} {rad:g}, range {low:g} to {top:g}" for name, rad, low, top in joints if not low <= rad <= top]
+    if outside:
+        raise SettingsError(f"task.reset_pose_rad is outside the robot's range [rad]: {'; '.join(outside)}")

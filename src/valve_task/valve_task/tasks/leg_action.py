@@ -21,7 +21,7 @@ class LegActionMap(ActionMap):
         control_period_s: time over which the speed limit holds.
 
     Raises:
-        SettingsError: a robot without eight joints.
+        SettingsError: a robot without eight joints, or actions beyond the workspace of its legs.
     """
 
     def __init__(self, settings: WalkSettings, robot: RobotSettings, control_period_s: float) -> None:
@@ -30,6 +30,7 @@ class LegActionMap(ActionMap):
             raise SettingsError(
                 f"walking needs two joints for each of {', '.join(LEGS)}; robot '{robot.name}' has {self.size} joints"
             )
+        _check_workspace(settings, robot)
         legs = len(LEGS)
         self._centre = np.repeat([0.0, settings.extension_centre_rad], legs)
         self._half_range = np.repeat([settings.swing_range_rad, settings.extension_range_rad], legs)
@@ -69,3 +70,20 @@ class LegActionMap(ActionMap):
             swings.append(sign * (int(source[0]) + 1))
             extensions.append(len(LEGS) + int(source[0]) + 1)
         return swings + extensions
+
+
+def _check_workspace(settings: WalkSettings, robot: RobotSettings) -> None:
+    """That the safety gate refuses no action.
+
+    Raises:
+        SettingsError: it would.
+    """
+    if robot.legs is None:
+        return
+    low, high = robot.legs.extension_range_rad
+    centre, half_range = settings.extension_centre_rad, settings.extension_range_rad
+    if centre - half_range < low or centre + half_range > high:
+        raise SettingsError(
+            f"task.walk.extension_centre_rad {centre:g} -+ extension_range_rad {half_range:g} leaves the workspace of "
+            f"the legs of robot '{robot.name}', {low:.3f} .. {high:.3f} rad: choose a smaller range or another centre"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from rosac_common.settings import setting
+from rosac_common.settings import SettingsError, setting
 
 # ROBEL = google-research/robel.
 
@@ -64,7 +64,7 @@ class WalkSettings:
         0.5,
         "velocity to walk with [m/s] (EXTENDED's limit: there, more earns the same; here it earns less, because a "
         "robot that learned to run with 1 m/s fell on slopes and stairs: own measurement)",
-        minimum=-1.0,
+        minimum=0.0,
         maximum=1.0,
     )
     acceleration: float = setting(
@@ -122,6 +122,11 @@ class WalkSettings:
     smoothing: float = setting(
         0.5, "part of the last action that a smoothed one keeps (own figure)", minimum=0.0, maximum=0.99
     )
+
+    def __post_init__(self) -> None:
+        asked = self.command_range_m_s
+        if len(asked) != 2 or not asked[0] <= asked[1]:
+            raise SettingsError(f"command_range_m_s is {list(asked)}; it must be [lowest, highest]")
 
 
 @dataclasses.dataclass(frozen=True)

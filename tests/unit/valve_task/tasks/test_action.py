@@ -122,7 +122,12 @@ def test_checked_is_a_copy():
         ({"action_half_range_rad": [0.1] * 3}, "has 3 values"),
         ({"action_half_range_rad": [0.0] * 9}, "above 0"),
         ({"action_centre_rad": [3.0] * 9, "action_half_range_rad": [0.1] * 9}, "finger1_top.*outside"),
+        ({"action_half_range_rad": [float("inf")] * 9}, "above 0 and finite"),
         ({"reset_pose_rad": [0.0]}, "reset_pose_rad has 1 values"),
+        (
+            {"reset_pose_rad": [0.0] * 8 + [-5.0]},
+            "outside the robot's range.*finger3_bottom -5, range .* to 1.57",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_the_robot(changes, message):

@@ -66,6 +66,18 @@ def test_settings_of_the_valve_are_refused(values):
         make_task(from_mapping(TaskSettings, {"name": "MinitaurWalk", **values}, "task"), ROBOT)
 
 
+@pytest.mark.parametrize("asked", [[0.4, -0.4], [0.4], [], [-0.4, 0.0, 0.4]])
+def test_a_range_of_commands_is_lowest_and_highest(asked):
+    with pytest.raises(SettingsError, match="command_range_m_s is .*must be \\[lowest, highest\\]"):
+        from_mapping(TaskSettings, {"name": "MinitaurWalkCommand", "walk.command_range_m_s": asked}, "task")
+
+
+@pytest.mark.parametrize("walk", [{"extension_range_rad": 1.2}, {"extension_centre_rad": 2.9}])
+def test_actions_that_the_gate_would_refuse_are_refused_at_once(walk):
+    with pytest.raises(SettingsError, match=r"leaves the workspace of the legs of robot 'minitaur', 0\.\d+ .. 2\.\d+"):
+        make_task(TaskSettings(name="MinitaurWalk", walk=WalkSettings(**walk)), ROBOT)
+
+
 class TestActions:
     ACTIONS = make().actions
 
