@@ -129,13 +129,17 @@ class WalkTask(Task):
 
     def error(self, state: RobotState, step: int) -> float:
         """The mean speed since the start that is missing to success [m/s]."""
-        return self._missing_m_s(state) if step else self._walk.success_speed_m_s
+        if not step:
+            return self._missing_m_s(0.0, self.command_m_s)
+        # What was asked for may have changed within the episode.
+        asked_m_s = self._sum_m_s / self._evaluated if self._evaluated else self.command_m_s
+        return self._missing_m_s(self._speed_m_s(self._start, state) or 0.0, asked_m_s)
 
     def evaluate(self, state: RobotState, step: int, action: Array) -> Outcome:
         self._sum_m_s, self._evaluated = self._sum_m_s + self._shown_m_s, self._evaluated + 1
         terms = (self._velocity_term(state), self._acceleration_term(action), *self._posture_terms(state))
         fallen = self._fallen(state)
-        missing = self._missing_m_s(state)
+        missing = self.error(state, step)
         return Outcome(
             reward=sum(terms),
             terms=terms,
@@ -183,12 +187,10 @@ class WalkTask(Task):
             return None
         return float((after.body.position_m - before.body.position_m)[:2] @ self._forward) / elapsed_s
 
-    def _missing_m_s(self, state: RobotState) -> float:
-        speed = self._speed_m_s(self._start, state) or 0.0
+    def _missing_m_s(self, speed_m_s: float, asked_m_s: float) -> float:
         if self.variant.commanded:
-            asked = self._sum_m_s / self._evaluated if self._evaluated else self.command_m_s  # it may have changed
-            return max(0.0, abs(speed - asked) - COMMAND_TOLERANCE_M_S)
-        return max(0.0, self._walk.success_speed_m_s - speed)
+            return max(0.0, abs(speed_m_s - asked_m_s) - COMMAND_TOLERANCE_M_S)
+        return max(0.0, self._walk.success_speed_m_s - speed_m_s)
 
     def _velocity_term(self, state: RobotState) -> float:
         """safemrl: the goal less the distance to it. Until there is a new position, the robot is as fast as it was. The

@@ -258,6 +258,10 @@ class TestCommand:
         task.command_m_s = 0.3
         assert task.observe(state(1), 1, NOTHING)[-2] == pytest.approx(0.3)
 
+    @pytest.mark.parametrize(("asked", "expected"), [(0.0, 0.0), (0.05, 0.0), (-0.4, 0.3), (0.3, 0.2)])
+    def test_the_first_error_is_that_of_a_robot_that_stands(self, asked, expected):
+        assert self.commanded(asked).error(state(0), 0) == pytest.approx(expected)
+
     def test_once_somebody_asks_none_is_drawn_any_more(self):
         """Else the robot would set off by itself at the next episode, the joystick released."""
         task, rng = make("MinitaurWalkCommand"), np.random.default_rng(0)
