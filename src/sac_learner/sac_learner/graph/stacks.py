@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation.terrain import TERRAINS
@@ -23,6 +22,7 @@ from valve_task.installed import robot_parameters, task_parameters
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task, tasks_of
 
+from sac_learner.graph import seeds
 from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
 
@@ -210,6 +210,10 @@ class Graph:
         """Environment variables of the nodes: nobody on the network can command the robot unless asked otherwise."""
         return {"ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper()}
 
+    def in_session(self, session: int) -> Graph:
+        """The same graph with the random numbers of the run's 1st, 2nd, ... session."""
+        return dataclasses.replace(self, parameters=seeds.in_session(self.parameters, session))
+
     def parameter_file(self) -> dict[str, Any]:
         """All parameters as one standard ROS 2 parameter file. Empty lists are left out: rcl cannot read them."""
         return {
@@ -235,7 +239,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     for option in stack.options:
         options[option.node][option.parameter] = arguments[option.argument.name]
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
-    seeds = _seeds(int(arguments["seed"]))
+    seed_of = seeds.first_seeds(int(arguments["seed"]), [node.name for node in NODES])
     hardware = on_hardware(arguments)
     time_base = arguments["time_base"]
     if time_base == "auto":
@@ -248,7 +252,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         **task_parameters(arguments["task"]),
         **(stack.hardware_settings if hardware else {}),
         "time_base": time_base,
-        "seed": seeds["task"],
+        "seed": seed_of["task"],
         **priority,
         **own.get("task", {}),
     }
@@ -261,7 +265,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "time_base": time_base,
         "control_period_s": made.control_period_s,
         "auto_arm": not hardware,  # a person arms what can hurt
-        "seed": seeds["bridge"],
+        "seed": seed_of["bridge"],
         "realtime_priority": BRIDGE_PRIORITY if realtime else LOCKSTEP_PRIORITY,
         **options.get("bridge", {}),
         **own.get("bridge", {}),
@@ -276,10 +280,10 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "run_directory": str(run_directory),
         "task_name": arguments["task"],
         "total_steps": int(arguments["steps"]),
-        "seed": seeds["learner"],
+        "seed": seed_of["learner"],
         **own.get("learner", {}),
     }
-    actor_values = {**sizes, "seed": seeds["actor"], **priority, **own.get("actor", {})}
+    actor_values = {**sizes, "seed": seed_of["actor"], **priority, **own.get("actor", {})}
     parameters = {
         "bridge": from_mapping(BridgeSettings, bridge_values, "bridge"),
         "task": task_settings,
@@ -287,12 +291,6 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
         "learner": from_mapping(LearnerNodeSettings, learner_values, "learner"),
     }
     return Graph(stack, arguments, parameters)
-
-
-def _seeds(seed: int) -> dict[str, int]:
-    """A seed of its own for each node: equal ones would draw equal numbers in different nodes."""
-    states = np.random.SeedSequence(seed).generate_state(len(NODES))
-    return {node.name: int(state) for node, state in zip(NODES, states, strict=True)}
 
 
 def _own_parameters(path: Path) -> dict[str, dict[str, Any]]:

@@ -84,15 +84,17 @@ def _resumed(
     except RunLockedError as error:  # its nodes read config.yaml again when they are restarted
         raise RunError(f"{error}") from error
     with lock:
-        graph = found.resolve({**given, "run": found.name})
+        first = found.resolve({**given, "run": found.name})
+        graph = first.in_session(found.sessions + 1)
         check(graph)
         before, after = _stored_parameters(found, note), _as_read(graph)
         _check_that_it_can_go_on(found, before, after)
         if "params" not in given and arguments["params"]:
-            _compare_with_file(found, arguments["params"], given, after, note)
-        if before and (changed := _differences(before, after)):
+            _compare_with_file(found, arguments["params"], given, _as_read(first), note)
+        known = _with_new_seeds(before, _as_read(first.in_session(found.sessions)), after)
+        if before and (changed := _differences(known, after)):
             note(f"run '{found.name}' goes on with other settings: {changed}")
-        run = dataclasses.replace(found, arguments=arguments)
+        run = dataclasses.replace(found, arguments=arguments, sessions=found.sessions + 1)
         _write(run, graph, new_params="params" in given)
     return run, graph
 
@@ -130,6 +132,18 @@ def _as_read(graph: Graph) -> Parameters:
     """The parameters of a graph as they come back from its parameter file."""
     content = yaml.safe_load(parameter_text(graph.parameter_file()))
     return {pattern: block["ros__parameters"] for pattern, block in content.items()}
+
+
+def _with_new_seeds(before: Parameters, last: Parameters, after: Parameters) -> Parameters:
+    """What the run was started with, but for the seeds that differ only because a session begins: no news to anybody.
+
+    Args:
+        before: what the run was started with.
+        last: as `after`, with the seeds of the session before.
+        after: what it goes on with.
+    """
+    drawn = [name for name in last if before.get(name, {}).get("seed") == last[name]["seed"]]
+    return before | {name: before[name] | {"seed": after[name]["seed"]} for name in drawn}
 
 
 def _check_that_it_can_go_on(run: Run, before: Parameters, after: Parameters) -> None:
@@ -202,5 +216,5 @@ def _write(run: Run, graph: Graph, *, new_params: bool) -> None:
     elif new_params:
         run.files.params.unlink(missing_ok=True)
     write_atomic(run.files.config, parameter_text(graph.parameter_file()).encode())
-    document = {"format": FORMAT, "stack": run.stack, "arguments": run.arguments}
+    document = {"format": FORMAT, "stack": run.stack, "arguments": run.arguments, "sessions": run.sessions}
     write_atomic(run.files.document, (json.dumps(document, indent=2) + "\n").encode())

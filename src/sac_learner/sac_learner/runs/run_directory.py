@@ -1,6 +1,7 @@
 """Run directories: `runs/<name>/` holds everything of one training run.
 
-run.json            stack, arguments, sizes; written last when the run is made, so a run without it is incomplete
+run.json            stack, arguments, number of sessions; written last when the run is made, so a run without it is
+                    incomplete
 config.yaml         resolved parameters of every node: a standard ROS 2 parameter file
 params.yaml         what the file given as params:= held; the run keeps to that, whatever becomes of the file
 replay/             append-only replay log
@@ -38,6 +39,7 @@ class Run:
     path: Path
     stack: str
     arguments: dict[str, str]
+    sessions: int = 1  # how often it was started
 
     @property
     def name(self) -> str:
@@ -49,8 +51,8 @@ class Run:
         return RunFiles(self.path)
 
     def resolve(self, changes: Mapping[str, str]) -> Graph:
-        """Its graph with other arguments laid over its own. Unless another params:= file is among them, the run's copy
-        of its own one counts.
+        """Its graph with other arguments laid over its own, and the seeds of its first session. Unless another
+        params:= file is among them, the run's copy of its own one counts.
 
         Raises:
             ArgumentError: an argument has a value that it does not allow.
@@ -119,6 +121,7 @@ def _load(path: Path) -> Run:
     try:
         document: dict[str, Any] = json.loads(files.document.read_text(encoding="utf-8"))
         version, stack, given = document["format"], str(document["stack"]), dict(document["arguments"])
+        sessions = document.get("sessions", 1)  # older versions did not count them
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(
@@ -130,9 +133,11 @@ def _load(path: Path) -> Run:
         raise RunError(f"{path}/run.json is of stack '{stack}'; this version of rosac knows {', '.join(STACKS)}")
     if missing := [name for name in WHAT_IT_IS if name not in given]:
         raise RunError(f"{path}/run.json does not say its {', '.join(missing)}; {_remedy(files)}")
+    if not isinstance(sessions, int) or sessions < 1:
+        raise RunError(f"{path}/run.json: sessions is {sessions!r}, it must be a whole number from 1; {_remedy(files)}")
     arguments = {str(name): str(value) for name, value in given.items()}
     try:
-        return Run(path, stack, complete_arguments(STACKS[stack], arguments))
+        return Run(path, stack, complete_arguments(STACKS[stack], arguments), sessions)
     except ArgumentError as error:
         raise RunError(f"{path}/run.json: {error}; {_remedy(files)}") from error
 

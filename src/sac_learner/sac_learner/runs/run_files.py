@@ -22,7 +22,7 @@ class RunFiles:
 
     @property
     def document(self) -> Path:
-        """Stack and arguments; written last when the run is made, so a run without it is incomplete."""
+        """Stack, arguments, number of sessions; written last when the run is made: a run without it is incomplete."""
         return self.directory / "run.json"
 
     @property

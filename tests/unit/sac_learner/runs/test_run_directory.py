@@ -14,6 +14,8 @@ from sac_learner.runs.run_directory import Run, RunError, find_run, list_runs, u
 
 STACK = STACKS["dclaw_valve"]
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
+# Of bridge, task, actor and learner in the first session of seed:=5.
+FIRST_SEEDS_OF_5 = [16823399, 2940995229, 2290007392, 1039507385]
 
 
 def make(tmp_path: Path, notes: list[str] | None = None, **given: str) -> Run:
@@ -47,6 +49,50 @@ def test_resume_takes_the_arguments_of_the_run(tmp_path: Path) -> None:
     make(tmp_path, run="a", steps="500", seed="7", mode="sac_fixed_temperature")
     run = make(tmp_path, run="a", resume="true", steps="900", mode="sac_fixed_temperature")
     assert (run.arguments["steps"], run.arguments["seed"]) == ("900", "7")
+
+
+def seeds(run: Run) -> dict[str, int]:
+    return {name: block["seed"] for name, block in load_parameter_file(run.files.config).items()}
+
+
+def test_every_session_draws_numbers_of_its_own_and_the_learner_goes_on(tmp_path: Path) -> None:
+    """Else a resumed run would explore as it did before, and in simulation store the same transitions again."""
+    notes: list[str] = []
+    sessions = [seeds(make(tmp_path, notes, run="a", seed="5"))]
+    sessions += [seeds(make(tmp_path, notes, run="a", resume="true")) for _ in range(2)]
+    # What the first session has drawn since there are runs.
+    assert sessions[0] == dict(zip(sessions[0], FIRST_SEEDS_OF_5, strict=True))
+    for node in ("bridge", "task", "actor"):
+        assert len({drawn[f"/**/{node}"] for drawn in sessions}) == 3, node
+    assert {drawn["/**/learner"] for drawn in sessions} == {FIRST_SEEDS_OF_5[-1]}
+    assert notes == [], "new seeds are no change of settings"
+
+    (tmp_path / "again").mkdir()
+    again = [seeds(make(tmp_path / "again", run="a", seed="5", resume=resume)) for resume in ("false", "true", "true")]
+    assert again == sessions
+    run = find_run("a", tmp_path)
+    assert run.sessions == 3
+    assert run.resolve({}).parameters["task"].seed == FIRST_SEEDS_OF_5[1], "an evaluation depends on the sessions"
+
+
+def test_another_seed_is_told_as_it_is(tmp_path: Path) -> None:
+    notes: list[str] = []
+    before = seeds(make(tmp_path, run="a"))
+    after = seeds(make(tmp_path, notes, run="a", resume="true", seed="1"))
+    for node in ("bridge", "task", "actor", "learner"):
+        name = f"/**/{node}"
+        assert f"{node} seed was {before[name]} and is {after[name]}" in notes[0]
+
+
+def test_a_run_of_an_older_version_has_had_one_session(tmp_path: Path) -> None:
+    run = make(tmp_path, run="a")
+    document = json.loads(run.files.document.read_text())
+    del document["sessions"]
+    run.files.document.write_text(json.dumps(document))
+    first = seeds(run)
+    run = make(tmp_path, run="a", resume="true")
+    assert run.sessions == 2
+    assert seeds(run)["/**/task"] != first["/**/task"]
 
 
 def test_resume_without_a_name_takes_the_newest(tmp_path: Path) -> None:
@@ -93,6 +139,8 @@ def damage(run: Run, how: str) -> None:
     elif how == "no task":
         del document["arguments"]["task"]
         run.files.document.write_text(json.dumps(document))
+    elif how == "bad sessions":
+        run.files.document.write_text(json.dumps(document | {"sessions": 0}))
     elif how == "bad value":
         document["arguments"]["steps"] = "many"
         run.files.document.write_text(json.dumps(document))
@@ -107,6 +155,7 @@ def damage(run: Run, how: str) -> None:
         ("gone", "incomplete"),
         ("no task", "does not say its task"),
         ("bad value", "steps:=many"),
+        ("bad sessions", "sessions is 0, it must be a whole number from 1"),
         ("unknown stack", "is of stack 'arm'"),
     ],
 )
