@@ -14,6 +14,9 @@ from sac_learner.commands import robot_commands
 
 # Launch arguments that make a run what it is.
 _OF_THE_RUN = {"run", "runs", "steps", "mode", "resume", "seed"}
+_SEED_HELP = (
+    "what the starts and targets of the episodes are drawn from (default: the run's seed); never those of a training"
+)
 # Of an evaluation. Source: own choice; a success rate of 90% has a standard error of 4% then.
 _EPISODES = 50
 
@@ -99,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_episodes(command, "how many episodes")
     command.add_argument("--json", type=json_path, metavar="FILE", help="write the result to this file")
     command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
-    command.add_argument("--seed", type=int, help="seed of the episodes (default: the run's)")
+    command.add_argument("--seed", type=int, help=_SEED_HELP)
     command.set_defaults(function=_eval)
     command = commands.add_parser("plot", help="draw the learning curves of a run into its plots/ directory")
     _add_run(command)

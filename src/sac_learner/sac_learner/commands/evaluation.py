@@ -109,13 +109,15 @@ def episode_timeout_s(graph: Graph) -> float:
 
 
 def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Graph:
-    """The run's graph without its learner, the actor deterministic.
+    """The run's graph without its learner, the actor deterministic. The seeds follow from the run's, or from `seed`
+    among the changes, but are no session's: the training has not seen these starts and targets, and every policy of
+    the run sees the same ones.
 
     If no namespace is asked for, a simulated robot has one of its own: an evaluation beside a running training must not
     command its robot. On a port there is only one robot, and its sensors' drivers, joystick and safety stop speak in
     the run's namespace.
     """
-    graph = run.resolve(changes)
+    graph = run.resolve(changes).in_evaluation()
     if "namespace" not in changes and not on_hardware(graph.arguments):
         graph = dataclasses.replace(graph, arguments={**graph.arguments, "namespace": _own_namespace()})
     actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}

@@ -1,7 +1,7 @@
-"""Seeds of the nodes: of a run's first session, and of each later one.
+"""Seeds of the nodes: of a run's first session, of each later one, and of its evaluations.
 
 Equal seeds draw equal numbers. A resumed run would explore as it did at first, from the same starts to the same
-targets, and in simulation store the same transitions again.
+targets, and in simulation store the same transitions again; an evaluation would judge by episodes that were trained on.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-# Use of the nodes' seeds beside the first session.
-_SESSION = 0
+# Uses of the nodes' seeds beside the first session; each draws numbers of its own.
+_SESSION, _EVALUATION = range(2)
 
 
 def first_seeds(seed: int, names: Sequence[str]) -> dict[str, int]:
@@ -25,6 +25,11 @@ def first_seeds(seed: int, names: Sequence[str]) -> dict[str, int]:
 def in_session(parameters: Mapping[str, Any], session: int) -> dict[str, Any]:
     """The nodes' parameters with the seeds of a session. Args: session: 1, the first, leaves them as they are."""
     return dict(parameters) if session == 1 else _spawned(parameters, (_SESSION, session))
+
+
+def in_evaluation(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes' parameters with the seeds of an evaluation."""
+    return _spawned(parameters, (_EVALUATION,))
 
 
 def _spawned(parameters: Mapping[str, Any], key: tuple[int, ...]) -> dict[str, Any]:

@@ -214,6 +214,10 @@ class Graph:
         """The same graph with the random numbers of the run's 1st, 2nd, ... session."""
         return dataclasses.replace(self, parameters=seeds.in_session(self.parameters, session))
 
+    def in_evaluation(self) -> Graph:
+        """The same graph with random numbers that no session of the run draws."""
+        return dataclasses.replace(self, parameters=seeds.in_evaluation(self.parameters))
+
     def parameter_file(self) -> dict[str, Any]:
         """All parameters as one standard ROS 2 parameter file. Empty lists are left out: rcl cannot read them."""
         return {

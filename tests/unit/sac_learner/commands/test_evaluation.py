@@ -50,6 +50,30 @@ def test_only_what_is_simulated_has_a_namespace_of_its_own(tmp_path, given, chan
     assert namespace == expected.format(pid=os.getpid())
 
 
+def node_seeds(graph):
+    return {name: graph.parameters[name].seed for name in ("bridge", "task")}
+
+
+@pytest.mark.parametrize("own", [None, "/**: {ros__parameters: {seed: 3}}"])
+def test_episodes_are_those_of_no_training_and_the_same_for_every_policy(tmp_path, own):
+    given = {"seed": "5"}
+    if own:
+        given["params"] = str(tmp_path / "params.yaml")
+        (tmp_path / "params.yaml").write_text(own)
+    run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given), sessions=3)
+    trained, untrained = (
+        node_seeds(evaluation_graph(run, policy, {})) for policy in (run.files.policy, run.files.untrained_policy)
+    )
+    assert trained == untrained
+    trainings = [node_seeds(run.resolve({}).in_session(session)) for session in range(1, 5)]
+    for name, seed in trained.items():
+        assert seed not in [training[name] for training in trainings], name
+    if not own:
+        other = node_seeds(evaluation_graph(run, run.files.policy, {"seed": "6"}))
+        assert not set(other.values()) & set(trained.values())
+        assert other != node_seeds(run.resolve({"seed": "6"})), "eval --seed 6 sees the training with seed:=6"
+
+
 class Bench:
     """A clock, and a monitor, supervisor and operator's console for which time passes."""
 
