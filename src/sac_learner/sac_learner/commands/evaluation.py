@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from robot_bridge.backend import ConnectionLostError
@@ -15,12 +17,14 @@ from rosac_common.settings import from_mapping, to_mapping
 from sac_interfaces.msg import EpisodeSummary
 from valve_task.tasks import error_unit_of, make_task
 
+from sac_learner.atomic_file import write_atomic
 from sac_learner.commands.alone import ANY_GRAPH_S, check_that_nobody_speaks
 from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
 from sac_learner.graph.stacks import Graph, on_hardware
 from sac_learner.graph.supervisor import Supervisor
 from sac_learner.runs.run_directory import Run, RunError
+from sac_learner.runs.run_files import take_lock
 from sac_learner.settings import ActorSettings
 
 # No episode within this wall time, beyond its own length: the graph is stuck. A reset with all retries takes 40 s.
@@ -63,15 +67,33 @@ def evaluate(
     Raises:
         RunError: the run has no such policy yet, or another process has its robot or namespace.
         RuntimeError: a node refused to start, or no episode ended within `episode_timeout_s`.
+        StorageError: the run directory cannot be written.
     """
     if not policy.exists():
         raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
     graph = evaluation_graph(run, policy, changes)
     _check_that_nobody_has(graph)
-    directory = run.path / "evaluation"
-    directory.mkdir(exist_ok=True)
+    with _own_folder(run.files.evaluations) as directory:
+        results = _seen(graph, directory, episodes, report)
+    return _summary(results[:episodes])
+
+
+@contextlib.contextmanager
+def _own_folder(parent: Path) -> Iterator[Path]:
+    """The first numbered folder in which no other evaluation is at work, so that there are as many as were at work at
+    once. In a common one the nodes would start, and start again, with what another evaluation asked for."""
+    for number in itertools.count(1):
+        folder = parent / str(number)
+        if (lock := take_lock(folder / ".lock")) is not None:
+            with lock:
+                yield folder
+            return
+
+
+def _seen(graph: Graph, directory: Path, episodes: int, report: Callable[[str], None]) -> list[EpisodeSummary]:
+    """At least so many episodes of a graph that is started from a folder."""
     config = directory / "config.yaml"
-    config.write_text(parameter_text(graph.parameter_file()), encoding="utf-8")
+    write_atomic(config, parameter_text(graph.parameter_file()).encode())
     results: list[EpisodeSummary] = []
     supervisor = Supervisor(graph, config, directory / "log", report)
     by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
@@ -98,7 +120,7 @@ def evaluate(
                     raise RuntimeError(f"no episode ended within {timeout_s:g} s: {missing}")
         finally:
             supervisor.stop()
-    return _summary(results[:episodes])
+    return results
 
 
 def episode_timeout_s(graph: Graph) -> float:

@@ -10,6 +10,7 @@ metrics/            TensorBoard events
 policy.safetensors  exported policy; policy_untrained.safetensors: the same before its first update
 episodes.csv        one row per episode
 log/                output of every node
+evaluation/N/       config.yaml and log/ of evaluations; one at work keeps others out of its folder
 plots/ evaluation.json strip.png   made by `rosac plot` and `rosac eval`
 """
 

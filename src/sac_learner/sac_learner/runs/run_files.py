@@ -81,6 +81,11 @@ class RunFiles:
         return self.directory / "evaluation.json"
 
     @property
+    def evaluations(self) -> Path:
+        """Directory of what evaluations were started with, and of the output of their nodes."""
+        return self.directory / "evaluation"
+
+    @property
     def strip(self) -> Path:
         """The picture strip of one episode."""
         return self.directory / "strip.png"
@@ -97,20 +102,30 @@ class RunFiles:
             RunLockedError: another learner holds the directory.
             StorageError: the directory cannot be written.
         """
-        path = self.directory / ".learner.lock"
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            file = path.open("a", encoding="ascii")
-        except OSError as error:
-            raise StorageError(error.errno, storage_message(path, 0, error)) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
+        if (file := take_lock(self.directory / ".learner.lock")) is None:
             raise RunLockedError(
                 f"another learner is using {self.directory}: stop it first, or choose another run name"
-            ) from None
+            )
         return file
+
+
+def take_lock(path: Path) -> IO[str] | None:
+    """Lock a file, with its folders, until the returned one is closed or the process ends; None: it is locked already.
+
+    Raises:
+        StorageError: the directory cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="ascii")
+    except OSError as error:
+        raise StorageError(error.errno, storage_message(path, 0, error)) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 class VersionCounter:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rosac_common.settings import load_parameter_file
 from sac_interfaces.msg import EpisodeSummary
 from sac_learner.commands import evaluation, monitor
 from sac_learner.commands.evaluation import _summary, episode_timeout_s, evaluate, evaluation_graph
@@ -107,6 +108,10 @@ class Bench:
     def __exit__(self, *_):
         pass
 
+    def with_files(self, _, config, logs, *__):
+        self.config, self.logs = config, logs
+        return self
+
     start = stop = check = update = lambda *_: None
 
 
@@ -116,8 +121,8 @@ def evaluate_on(bench, tmp_path, monkeypatch, **given):
         return bench
 
     monkeypatch.setattr(evaluation, "Monitor", listen)
-    for name in ("Supervisor", "OperatorConsole"):
-        monkeypatch.setattr(evaluation, name, lambda *_: bench)
+    monkeypatch.setattr(evaluation, "Supervisor", bench.with_files)
+    monkeypatch.setattr(evaluation, "OperatorConsole", lambda *_: bench)
     for module in (evaluation, monitor):
         monkeypatch.setattr(module, "time", bench)
     policy, notes = tmp_path / "policy.safetensors", []
@@ -139,6 +144,24 @@ def test_a_robot_that_does_nothing_or_a_task_that_says_nothing_is_stuck(tmp_path
     with pytest.raises(RuntimeError, match="no episode ended within 128 s: valve 70 C"):
         evaluate_on(bench, tmp_path, monkeypatch)
     assert 900 < bench.now_s < 1040
+
+
+def test_evaluations_at_the_same_time_share_no_folder_and_later_ones_take_it_again(tmp_path, monkeypatch):
+    """Each starts its nodes, and starts them again, with what it was asked for."""
+
+    def evaluation_of(seed, during=lambda: None):
+        bench = Bench(lambda _: None, [10, 20])
+        bench.start = during
+        evaluate_on(bench, tmp_path, monkeypatch, seed=seed)
+        return bench.config, bench.logs, load_parameter_file(bench.config)["/**/bridge"]["seed"]
+
+    second = []
+    first = evaluation_of("1", during=lambda: second.extend(evaluation_of("2")))
+    for mine, other in zip(first, second, strict=True):
+        assert mine != other
+    later = evaluation_of("3")
+    assert later[0] == first[0]
+    assert len(list((tmp_path / "evaluation").iterdir())) == 2
 
 
 def test_a_long_episode_has_its_time(tmp_path):
