@@ -15,6 +15,7 @@ from rosac_common.settings import SettingsError, load_parameter_file, to_mapping
 
 from sac_learner.atomic_file import write_atomic
 from sac_learner.graph.stacks import Graph, Stack, complete_arguments, resolve
+from sac_learner.runs.learner_check import refusal
 from sac_learner.runs.run_directory import (
     FORMAT,
     WHAT_IT_IS,
@@ -28,6 +29,16 @@ from sac_learner.runs.run_files import RunLockedError
 from sac_learner.sac.settings import FREE_ON_RESUME, SacSettings
 
 _SIZES = ("task_name", "observation_size", "action_size")  # settings that the replay log is made for
+# Settings, and beginnings of names, of which only the learner knows whether it can have them.
+_LEARNERS_OWN = (
+    "device",
+    "observation_size",
+    "action_size",
+    "observation_symmetries",
+    "action_symmetries",
+    "relabelling.",
+    "sac.replay_capacity",
+)
 
 Parameters = dict[str, dict[str, Any]]  # of a parameter file: node pattern -> flat parameters
 
@@ -50,7 +61,7 @@ def prepare(
 
     Raises:
         RunError: the run exists (new), or is missing, unreadable, in use, or of another stack, task, mode or kind of
-            network (resume).
+            network (resume); or its learner would refuse to start.
         SettingsError: a parameter is unknown or out of range.
         StorageError: the run directory cannot be written.
         All but the last leave everything as it was.
@@ -68,6 +79,7 @@ def prepare(
     run = Run(path, stack.name, arguments | {"run": name})
     graph = resolve(stack, arguments, name, path)
     check(graph)
+    _check_that_it_can_start(_as_read(resolve(stack, arguments | {"params": ""}, name, path)), graph)
     path.mkdir(parents=True)
     _write(run, graph, new_params=True)
     return run, graph
@@ -89,6 +101,7 @@ def _resumed(
         check(graph)
         before, after = _stored_parameters(found, note), _as_read(graph)
         _check_that_it_can_go_on(found, before, after)
+        _check_that_it_can_start(before, graph)
         if "params" not in given and arguments["params"]:
             _compare_with_file(found, arguments["params"], given, _as_read(first), note)
         known = _with_new_seeds(before, _as_read(first.in_session(found.sessions)), after)
@@ -161,6 +174,16 @@ def _check_that_it_can_go_on(run: Run, before: Parameters, after: Parameters) ->
             f"run '{run.name}' cannot go on with other networks or sizes: {changed}; resume it with the settings that "
             "it had, or start a new run"
         )
+
+
+def _check_that_it_can_start(sound: Parameters, graph: Graph) -> None:
+    """Ask the learner, where its settings differ from sound ones in what nobody else can judge: it takes seconds."""
+    old, new = (
+        {name: value for name, value in each.get("/**/learner", {}).items() if name.startswith(_LEARNERS_OWN)}
+        for each in (sound, _as_read(graph))
+    )
+    if old != new and (problem := refusal(graph.parameters["learner"])):
+        raise RunError(f"the learner would not start, nothing was changed: {problem}")
 
 
 def _only(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:

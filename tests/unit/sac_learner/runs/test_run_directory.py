@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from rosac_common.settings import SettingsError, load_parameter_file
+from sac_learner.atomic_file import read_tensors, tensor_bytes
 from sac_learner.graph.stacks import STACKS
+from sac_learner.learning.trainer import Trainer
 from sac_learner.runs.preparing import prepare
 from sac_learner.runs.run_directory import Run, RunError, find_run, list_runs, unreadable_runs
 
@@ -229,6 +231,47 @@ def test_a_refused_resume_leaves_the_run_as_it_is(tmp_path: Path, params: dict, 
     before = content(run.path)
     with pytest.raises((RunError, SettingsError), match=expected):
         make(tmp_path, run="a", resume="true", params=own_file(tmp_path / "own.yaml", **params))
+    assert content(run.path) == before
+
+
+# What no limit of a setting tells.
+LEARNER_REFUSES = [
+    ({"device": "cuda:99"}, "'device' is 'cuda:99', found .* or set device: cpu"),
+    ({"relabelling.turns_rad": [1.0]}, "it must hold 0: the target as it was"),
+    ({"action_symmetries": [1, 2, 3]}, "symmetries of the action hold 3 numbers, no multiple of its size 9"),
+]
+
+
+@pytest.mark.parametrize(("params", "expected"), LEARNER_REFUSES)
+def test_what_only_the_learner_can_refuse_changes_and_leaves_nothing(
+    tmp_path: Path, params: dict, expected: str
+) -> None:
+    own = own_file(tmp_path / "own.yaml", **params)
+    with pytest.raises(RunError, match=expected):
+        make(tmp_path / "runs", run="a", params=own)
+    assert not (tmp_path / "runs").exists()
+    run = make(tmp_path / "runs", run="a")
+    before = content(run.path)
+    with pytest.raises(RunError, match=expected):
+        make(tmp_path / "runs", run="a", resume="true", params=own)
+    assert content(run.path) == before
+    make(tmp_path / "runs", run="a", resume="true")
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_refused_before_the_run_is_changed(tmp_path: Path) -> None:
+    small = {"sac.gradients": "derived", "sac.hidden_sizes": [8, 8], "sac.batch_size": 8}
+    run = make(tmp_path, run="a", params=own_file(tmp_path / "own.yaml", **small))
+    trainer = Trainer(run.resolve({}).parameters["learner"])
+    trainer.close()
+    larger = own_file(tmp_path / "own.yaml", **small, **{"sac.replay_capacity": 20})
+    run = make(tmp_path, run="a", resume="true", params=larger)
+    (path,) = trainer.checkpoints.paths()
+    tensors, metadata = read_tensors(path)
+    tensors["noise_generator"] = tensors["noise_generator"][:16]  # as on a GPU
+    path.write_bytes(tensor_bytes(tensors, metadata))
+    before = content(run.path)
+    with pytest.raises(RunError, match="made on another kind of device"):
+        make(tmp_path, run="a", resume="true", params=own_file(tmp_path / "own.yaml", **small))
     assert content(run.path) == before
 
 
