@@ -32,15 +32,28 @@ def describe(name: str) -> LaunchDescription:
         )
         for argument in stack.arguments()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_nodes, args=[stack])])
+    given: set[str] = set()  # names; where nothing was given, on resume the run's own value holds, not the default
+    return LaunchDescription(
+        [
+            OpaqueFunction(function=_note_what_was_given, args=[given]),
+            *declared,
+            OpaqueFunction(function=_nodes, args=[stack, given]),
+        ]
+    )
 
 
-def _nodes(context: LaunchContext, stack: Stack) -> list[LaunchDescriptionEntity]:
-    given = []
-    for argument in stack.arguments():
-        value = LaunchConfiguration(argument.name).perform(context)
-        if value != argument.default:  # what is left at its default is not "given": on resume the run's own value holds
-            given.append(f"{argument.name}:={value}")
+def _note_what_was_given(context: LaunchContext, given: set[str]) -> None:
+    """Before the arguments are declared: afterwards a default looks like what somebody has asked for."""
+    given.clear()  # a description may be included twice
+    given.update(context.launch_configurations)
+
+
+def _nodes(context: LaunchContext, stack: Stack, names: set[str]) -> list[LaunchDescriptionEntity]:
+    given = [
+        f"{argument.name}:={LaunchConfiguration(argument.name).perform(context)}"
+        for argument in stack.arguments()
+        if argument.name in names
+    ]
     # `ros2 launch` takes any argument and says nothing; one that includes this launch file may have others of its own.
     known = [argument.name for argument in stack.arguments()]
     ignored = [
