@@ -56,7 +56,8 @@ def prepare(
         stack: what to run.
         given: the arguments given; the others are the defaults, or on resume those of the run.
         now: for the name of a new run.
-        note: called with one line: what changes in a run that is taken up, and what has been passed over.
+        note: called with one line: what changes in a run that is taken up, what has been passed over, and that
+            nothing will be learned.
         check: raises what is against this graph, before anything is written.
 
     Raises:
@@ -80,6 +81,7 @@ def prepare(
     graph = resolve(stack, arguments, name, path)
     check(graph)
     _check_that_it_can_start(_as_read(resolve(stack, arguments | {"params": ""}, name, path)), graph)
+    _tell_if_nothing_is_learned(graph, note)
     path.mkdir(parents=True)
     _write(run, graph, new_params=True)
     return run, graph
@@ -107,6 +109,7 @@ def _resumed(
         known = _with_new_seeds(before, _as_read(first.in_session(found.sessions)), after)
         if before and (changed := _differences(known, after)):
             note(f"run '{found.name}' goes on with other settings: {changed}")
+        _tell_if_nothing_is_learned(graph, note)
         run = dataclasses.replace(found, arguments=arguments, sessions=found.sessions + 1)
         _write(run, graph, new_params="params" in given)
     return run, graph
@@ -184,6 +187,18 @@ def _check_that_it_can_start(sound: Parameters, graph: Graph) -> None:
     )
     if old != new and (problem := refusal(graph.parameters["learner"])):
         raise RunError(f"the learner would not start, nothing was changed: {problem}")
+
+
+def _tell_if_nothing_is_learned(graph: Graph, note: Callable[[str], None]) -> None:
+    """As `rosac gym` does: a run to try things out is often shorter than its first, random steps."""
+    learner = graph.parameters["learner"]
+    sac, pace, steps = learner.sac, learner.pacing.updates_per_step, learner.total_steps
+    if steps > 0 and not int(pace * max(0, steps - sac.start_steps)):
+        note(
+            f"nothing will be learned: updates begin after {sac.start_steps} steps (sac.initial_random_steps "
+            f"{sac.initial_random_steps}, sac.min_pool_steps {sac.min_pool_steps}), {pace:g} for each, and {steps} "
+            f"steps are asked for; raise steps:={steps}, or lower sac.initial_random_steps in a params:=FILE"
+        )
 
 
 def _only(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:

@@ -328,6 +328,22 @@ def test_a_lost_copy_of_the_parameter_file_is_not_made_up_for(tmp_path: Path) ->
     assert run.files.params.exists()
 
 
+def test_a_run_that_is_too_short_to_learn_says_so(tmp_path: Path) -> None:
+    notes: list[str] = []
+    make(tmp_path, notes, run="long", steps="1001")
+    make(tmp_path, notes, run="endless", steps="0")
+    assert notes == []
+    make(tmp_path, notes, run="short", steps="1000")
+    assert "nothing will be learned: updates begin after 1000 steps (sac.initial_random_steps 1000" in notes[0]
+    assert "1000 steps are asked for; raise steps:=1000, or lower" in notes[0]
+    notes.clear()
+    make(tmp_path, notes, run="short", resume="true")
+    assert len(notes) == 1
+    make(tmp_path, notes, run="short", resume="true", steps="1001")
+    assert len(notes) == 2
+    assert "goes on with other settings: learner total_steps" in notes[1]
+
+
 def test_a_lost_config_is_told_and_made_anew(tmp_path: Path) -> None:
     run, notes = make(tmp_path, run="a"), []
     run.files.config.unlink()
