@@ -62,7 +62,8 @@ class Trainer:
         self.ignored = 0  # transitions after the end of the run
         self._waiting: deque[replay.Array] = deque()  # rows that are logged and not yet in the memory
         self._restored = 0  # how many of those come from the log of an earlier process
-        self._retry_s = -math.inf
+        # Apart: a disk without room for a checkpoint still takes records.
+        self._log_retry_s = self._checkpoint_retry_s = -math.inf
         self._lock = self.files.lock()
         try:
             self._open()
@@ -172,14 +173,14 @@ class Trainer:
 
     def flush(self, now_s: float) -> None:
         """Hand new records of the log to the operating system; a failure becomes a problem and is tried again."""
-        if now_s < self._retry_s:
+        if now_s < self._log_retry_s:
             return
         try:
             self.log.flush(now_s)
             self.problems.pop("replay log", None)
         except StorageError as error:
             self.problems["replay log"] = f"{error}; it is tried again, {self.log.pending_bytes} bytes wait in memory"
-            self._retry_s = now_s + STORAGE_RETRY_S
+            self._log_retry_s = now_s + STORAGE_RETRY_S
 
     # --- learning -----------------------------------------------------------------------------------------------
 
@@ -266,10 +267,10 @@ class Trainer:
         """Write a checkpoint when its interval is over, and at the end of the run; whether one was written."""
         ended = self.pacer.finished and not self.finished
         interval = self.settings.storage.checkpoint_interval_updates
-        if now_s < self._retry_s or not (ended or self.pacer.updates - self._saved_updates >= interval):
+        if now_s < self._checkpoint_retry_s or not (ended or self.pacer.updates - self._saved_updates >= interval):
             return False
         if not self.save():
-            self._retry_s = now_s + STORAGE_RETRY_S
+            self._checkpoint_retry_s = now_s + STORAGE_RETRY_S
             return False
         self.finished = self.pacer.finished
         return True

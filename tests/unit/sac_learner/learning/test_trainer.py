@@ -10,6 +10,7 @@ import sac_learner.learning.trainer as trainer_module
 import torch
 from helpers.learning import learner_settings, make_transition
 from rosac_common.settings import SettingsError
+from sac_learner.atomic_file import StorageError
 from sac_learner.learner_messages import status_message
 from sac_learner.learning.checkpoint import CheckpointError
 from sac_learner.learning.device_replay import DeviceReplay
@@ -285,6 +286,21 @@ def test_full_disk_is_reported_learning_goes_on_and_everything_is_written_later(
     again = Trainer(crashed_copy(trainer, tmp_path / "copy"))
     assert again.intake.counters.stored == 60
     assert again.pacer.updates == 40
+
+
+def test_a_disk_without_room_for_a_checkpoint_still_takes_records(tmp_path, monkeypatch):
+    trainer = Trainer(learner_settings(tmp_path / "run"))
+
+    def full(path, data):
+        raise StorageError(errno.ENOSPC, f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("sac_learner.learning.checkpoint.write_atomic", full)
+    for number in range(60):
+        feed(trainer, [number], now_s=0.1 * number)
+        assert trainer.log.pending_bytes == 0
+    assert list(trainer.problems) == ["checkpoint"]
+    again = Trainer(crashed_copy(trainer, tmp_path / "killed"))
+    assert again.intake.counters.stored == 60
 
 
 def test_a_loss_that_is_not_finite_stops_learning_and_spares_the_checkpoint(tmp_path):
