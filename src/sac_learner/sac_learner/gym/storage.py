@@ -88,7 +88,7 @@ class GymStorage:
         Raises:
             RunLockedError: another process works in the directory.
             ReplayLogError: the log is damaged or of other sizes.
-            StorageError: the directory cannot be written.
+            StorageError: the directory cannot be written, or the log not be read.
         """
         self.files = RunFiles(directory)
         self._lock = self.files.lock()
@@ -109,8 +109,8 @@ class GymStorage:
         self.notes = [*self._log.repairs]
         self.session = len(self._log.segments)
         self.count = self._log.record_count  # of steps: all that such a log holds
-        stamps_s = [segment.records["stamp_s"][-1] for segment in self._log.segments if len(segment.records)]
-        self.robot_time_s = float(stamps_s[-1]) if stamps_s else 0.0
+        filled = [segment for segment in self._log.segments if segment.count]
+        self.robot_time_s = float(filled[-1].records["stamp_s"][-1]) if filled else 0.0
         self._checkpoints = CheckpointStore(
             self.files.checkpoints, task_name=document["env_id"], keep=document["keep_checkpoints"]
         )

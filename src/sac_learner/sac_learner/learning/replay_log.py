@@ -47,12 +47,23 @@ class ReplayLogError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """One file: its header and its whole records (a structured array, see `record_dtype`)."""
+    """One file: its header, and where its whole records lie."""
 
     path: Path
     session_id: str
     first_index: int
-    records: npt.NDArray[Any]
+    start: int  # byte of the first record
+    count: int
+    dtype: np.dtype[Any]  # see `record_dtype`
+
+    @property
+    def records(self) -> npt.NDArray[Any]:
+        """The records, read from the file as they are needed, which stays open as long as the array is kept.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        return np.frombuffer(_mapped(self.path), self.dtype, self.count, self.start)
 
 
 def record_dtype(observation_size: int, action_size: int, sensor_ages_size: int) -> np.dtype[Any]:
@@ -96,7 +107,7 @@ class ReplayLog:
 
         Raises:
             ReplayLogError: of another task, sizes or version, a segment missing, or damaged before its tail.
-            StorageError: the directory cannot be written.
+            StorageError: the directory cannot be written, or a segment not be read.
         """
         self.directory = directory
         self._identity = {
@@ -114,7 +125,7 @@ class ReplayLog:
         self._torn: tuple[Path, int] | None = None  # the segment with a torn tail, and where that begins
         self.repairs: list[str] = []
         self.segments = self._read()
-        self.record_count = sum(len(segment.records) for segment in self.segments)
+        self.record_count = sum(segment.count for segment in self.segments)
         self._next_segment = len(self.segments)
 
     def append(self, transition: Transition, kind: Kind) -> None:
@@ -237,7 +248,7 @@ class ReplayLog:
             if path.name != f"{number:06d}{_SUFFIX}":
                 raise ReplayLogError(f"{self.directory}: segment {number:06d}{_SUFFIX} is missing (found {path.name})")
             segments.append(self._read_segment(path, last=number == len(paths) - 1))
-            expected = sum(len(segment.records) for segment in segments[:-1])
+            expected = sum(segment.count for segment in segments[:-1])
             if segments[-1].first_index != expected:
                 raise ReplayLogError(
                     f"{path} starts at record {segments[-1].first_index}, but {expected} records lie before it: "
@@ -261,8 +272,7 @@ class ReplayLog:
         if end < len(data):
             self._note_tail(path, len(data), end, behind, last=last)
         self._header, self._path = header, path
-        records = np.frombuffer(data, dtype, count=count, offset=start)
-        return Segment(path, header["session_id"], header["first_index"], records)
+        return Segment(path, header["session_id"], header["first_index"], start, count, dtype)
 
     def _note_tail(self, path: Path, size: int, end: int, behind: int, *, last: bool) -> None:
         """A crash tears nothing but the end off: with anything whole behind it, it is damage of another kind."""
@@ -290,9 +300,19 @@ def _cut_path(path: Path, end: int) -> Path:
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:
-    """The file's bytes, read as they are needed: a log may be larger than what memory is left."""
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    """The file's bytes, read as they are needed: a log may be larger than what memory is left.
+
+    A mapping holds a descriptor, so not all segments can be mapped at once.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        remedy = "raise the limit or allow reading it"
+        raise StorageError(error.errno, f"cannot read {path}: {error.strerror}: {remedy}") from error
 
 
 def _encode_header(header: dict[str, Any]) -> bytes:

@@ -29,10 +29,11 @@ def restore(segments: Iterable[Segment], intake: Intake) -> int:
     """Bring a fresh intake to what a log holds; returns the policy version of the newest transition."""
     newest_version = 0
     for segment in segments:
-        stored = segment.records["kind"] <= Kind.REPAIRED
+        records = segment.records
+        stored = records["kind"] <= Kind.REPAIRED
         if stored.any():
-            newest_version = int(segment.records["policy_version"][stored][-1])
-        _restore_numbers(segment.session_id, segment.records, intake)
+            newest_version = int(records["policy_version"][stored][-1])
+        _restore_numbers(segment.session_id, records, intake)
     return newest_version
 
 
@@ -41,8 +42,9 @@ def _tables(segments: Iterable[Segment]) -> Iterator[tuple[replay.Array, npt.NDA
     nothing but the replay memory takes much memory."""
     names = ("observation", "executed_action", "next_observation", "reward", "end_reason")
     for segment in segments:
-        for begin in range(0, len(segment.records), _AT_ONCE):
-            part = segment.records[begin : begin + _AT_ONCE]
+        records = segment.records
+        for begin in range(0, segment.count, _AT_ONCE):
+            part = records[begin : begin + _AT_ONCE]
             part = part[part["kind"] <= Kind.REPAIRED]
             yield replay.rows(*(part[name] for name in names)), part["stamp_s"]
 

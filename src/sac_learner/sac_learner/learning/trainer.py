@@ -48,7 +48,7 @@ class Trainer:
             RunLockedError: another learner works in the directory.
             ReplayLogError, CheckpointError, DamagedFileError: what lies there is damaged or of another run.
             ReplayMemoryError: the replay memory does not fit.
-            StorageError: the directory cannot be written.
+            StorageError: the directory cannot be written, or the replay log not be read.
         """
         _check(settings)
         self.settings = settings

@@ -141,6 +141,21 @@ def test_an_empty_file_is_no_log(tmp_path):
         open_log(tmp_path)
 
 
+def test_a_segment_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write(tmp_path, [make_transition(0)])
+    (segment,) = open_log(tmp_path).segments
+
+    def no_more(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("sac_learner.learning.replay_log.mmap.mmap", no_more)
+    expected = "cannot read .*000000.replay: Too many open files: raise the limit or allow reading it"
+    with pytest.raises(StorageError, match=expected):
+        open_log(tmp_path)
+    with pytest.raises(StorageError, match=expected):
+        _ = segment.records
+
+
 def test_zero_pages_left_by_a_power_cut_are_no_records(tmp_path):
     write(tmp_path, [make_transition(0)])
     with (tmp_path / "000000.replay").open("ab") as file:

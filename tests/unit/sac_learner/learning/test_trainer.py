@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import json
 import os
+import resource
 import shutil
 
 import numpy as np
@@ -148,6 +149,30 @@ def test_nothing_is_lost_or_doubled_over_a_kill_with_gaps_and_two_sessions(tmp_p
         assert again.offer(make_transition(number, "b")) is Verdict.REPAIRED
     settle(again)
     assert again.pacer.taken == counters.stored == 17 + 19
+
+
+@pytest.fixture
+def few_open_files():
+    """As many more files may be open as the returned function is told."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = {int(name) for name in os.listdir("/proc/self/fd")}
+    free = [number for number in range(soft) if number not in in_use]
+    yield lambda more: resource.setrlimit(resource.RLIMIT_NOFILE, (free[more], hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_run_of_more_sessions_than_files_may_be_open_is_resumed(tmp_path, few_open_files):
+    whole, sessions = Trainer(learner_settings(tmp_path / "whole")), [f"s{number}" for number in range(60)]
+    for session in sessions:
+        feed(whole, [0], session)
+    settings = crashed_copy(whole, tmp_path / "killed")
+    few_open_files(30)
+    resumed = Trainer(settings)
+    settle(resumed)
+    for trainer in (whole, resumed):
+        feed(trainer, range(1, 20), sessions[-1])
+    assert_same_run(whole, resumed)
+    resumed.close()
 
 
 def test_orderly_end_leaves_a_checkpoint_from_which_the_next_one_goes_on(tmp_path):
