@@ -148,7 +148,8 @@ class Trainer:
         if verdict in (Verdict.ACCEPTED, Verdict.REPAIRED):
             kind = Kind.REPAIRED if verdict is Verdict.REPAIRED else Kind.RECEIVED
             self.log.append(transition, kind)
-            self._waiting.append(replay.row(transition))
+            if not self.failure:  # the log has it, and nobody would ever take it from here
+                self._waiting.append(replay.row(transition))
             self._newest_version = transition.policy_version
         else:
             self._note_verdict(verdict, transition.session_id, transition.sequence)
@@ -220,7 +221,7 @@ class Trainer:
 
     @property
     def waiting(self) -> int:
-        """Transitions that are stored and not yet in the replay memory."""
+        """Transitions that are stored and not yet in the replay memory; without those that came after a failure."""
         return len(self._waiting)
 
     @property
