@@ -113,13 +113,16 @@ class EpisodeTable:
             # From a task with other reward terms or counters: all rows get its columns.
             write_atomic(self._path, _csv(columns, [*read_episodes(self._path), row], header=True))
         else:
-            self._append(_csv(columns, [row], header=not self._columns))
+            self._append(columns, row)
         self._columns = columns
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, columns: Sequence[str], row: Mapping[str, str]) -> None:
+        data = b""
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
+                # The file itself says whether it needs a header: somebody may have moved the old one away.
+                data = _csv(columns, [row], header=os.fstat(descriptor).st_size == 0)
                 append_whole(descriptor, data)
             finally:
                 os.close(descriptor)

@@ -65,6 +65,19 @@ def test_episodes_without_a_row_are_counted_also_after_a_restart(tmp_path: Path)
     assert table.missing == 0
 
 
+def test_a_table_that_is_moved_away_is_begun_anew_with_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.csv"
+    table = EpisodeTable(path)
+    for number in range(2):
+        table.add(row(number), number)
+    path.rename(tmp_path / "away.csv")
+    for number in range(2, 4):
+        table.add(row(number), number)
+    again = EpisodeTable(path)
+    assert (again.transitions, again.robot_time_s) == (320, 40.0), "the sums go on"
+    assert [r["episode"] for name in ("away.csv", path.name) for r in read_episodes(tmp_path / name)] == list("0123")
+
+
 def test_a_half_written_line_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "episodes.csv"
     EpisodeTable(path).add(row(0), 0)
