@@ -153,7 +153,8 @@ class GymTraining:
     @property
     def finished(self) -> bool:
         """Whether all steps, their updates and the last evaluation are done."""
-        return self._pacer.finished
+        evaluated = bool(self.evaluations) and self.evaluations[-1]["steps"] == self.steps
+        return self._pacer.finished and evaluated
 
     @property
     def recent(self) -> list[tuple[float, bool | None]]:
@@ -161,7 +162,7 @@ class GymTraining:
         return list(self._interaction.recent)
 
     def step(self) -> None:
-        """One control step and all that follows from it.
+        """One control step and all that follows from it; after the last one, the evaluation that is missing.
 
         Raises:
             BadStepError: the environment fails, or gave what cannot be learned from; the last checkpoint stays.
@@ -171,6 +172,15 @@ class GymTraining:
         """
         if self.finished:
             return
+        if not self._pacer.finished:
+            self._advance()
+        if self.steps % self.settings.evaluation_interval_steps == 0 or self._pacer.finished:
+            self._evaluate()
+        if self.finished or self.updates - self._saved_updates >= self.settings.checkpoint_interval_updates:
+            self.save()
+
+    def _advance(self) -> None:
+        """One step into the memory, and its updates."""
         if self._relearned:
             new, self._robot_time_s = self._relearned.popleft()
         else:
@@ -179,10 +189,6 @@ class GymTraining:
         self._pacer.taken += 1
         if self._pacer.may_update():
             self._update()
-        if self.steps % self.settings.evaluation_interval_steps == 0 or self.finished:
-            self._evaluate()
-        if self.finished or self.updates - self._saved_updates >= self.settings.checkpoint_interval_updates:
-            self.save()
 
     def _interact(self) -> Array:
         transition = self._interaction.step(None if self.exploring else self._policy)
@@ -219,7 +225,7 @@ class GymTraining:
         )
 
     def _evaluate(self) -> None:
-        final = self.settings.final_evaluation_episodes if self.finished else 0
+        final = self.settings.final_evaluation_episodes if self._pacer.finished else 0
         result = evaluate(
             self._evaluation_environment,
             self._policy,
@@ -261,12 +267,13 @@ class GymTraining:
         counts the time that a robot moves.
         """
         settings = self.settings
-        names = [*_LISTS, *(n for n in _OPTIONAL_LISTS if all(n in each for each in self.evaluations))]
+        known = self.evaluations
+        names = [*_LISTS, *(name for name in _OPTIONAL_LISTS if known and all(name in each for each in known))]
         return {
             "env_id": settings.env_id,
             "mode": settings.mode,
             "seed": settings.seed,
-            **{name: [each[name] for each in self.evaluations] for name in names},
+            **{name: [each[name] for each in known] for name in names},
             "evaluation_episodes": settings.evaluation_episodes,
             "updates": self.updates,
         }

@@ -230,6 +230,23 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     assert policy.weights.updates == 50
 
 
+@pytest.mark.parametrize("env_id", ["test/Truncated-v0", "rosac/DClawTurn-v0"])
+def test_a_run_that_is_to_end_where_it_was_stopped_is_evaluated_there(env_id, tmp_path):
+    stopped = trained(GymTraining(settings(env_id, evaluation_interval_steps=50), tmp_path), until=30)
+    stopped.save()
+    stopped.close()
+    shorter = settings(env_id, steps=30)
+    made = trained(GymTraining(shorter, tmp_path, resume=True))
+    result = made.result()
+    assert (result["steps"], result["updates"]) == ([30], 10)
+    assert result.get("robot_time_s") == ([stopped._robot_time_s] if env_id.startswith("rosac") else None)
+    made.close()
+    again = GymTraining(shorter, tmp_path, resume=True)
+    assert again.finished and again.result() == result, "it is kept"
+    again.close()
+    assert not {"success_rate", "robot_time_s"} & set(stopped.result()), "it has no evaluation"
+
+
 def test_another_run_is_refused(tmp_path):
     made = trained(GymTraining(settings(), tmp_path))
     with pytest.raises(RunLockedError):
