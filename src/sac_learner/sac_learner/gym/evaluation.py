@@ -25,19 +25,24 @@ class EndlessEpisodeError(RuntimeError):
     """An episode does not end. The message names the remedy."""
 
 
-def checked_evaluations(document: Any) -> list[dict[str, Any]]:
+def checked_evaluations(document: Any, episodes: int) -> list[dict[str, Any]]:
     """What was kept of a run's evaluations, as `GymTraining.evaluations`.
+
+    Args:
+        document: the evaluations as they were read.
+        episodes: of an evaluation that does not say how many it had; all do since they may differ.
 
     Raises:
         ValueError: it is something else.
     """
     if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
         raise ValueError("it holds no list of evaluations")
+    document = [{"evaluation_episodes": episodes, **each} for each in document]
     for number, each in enumerate(document):
         if missing := {"steps", "return_mean"} - set(each):
             raise ValueError(f"evaluation {number} has no {' and no '.join(sorted(missing))}")
         for name, value in each.items():
-            kinds = int if name == "steps" else (int, float)
+            kinds = int if name in ("steps", "evaluation_episodes") else (int, float)
             if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
                 raise ValueError(f"'{name}' of evaluation {number} is {value!r}")
     if any(one["steps"] >= later["steps"] for one, later in itertools.pairwise(document)):

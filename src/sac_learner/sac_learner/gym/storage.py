@@ -157,8 +157,10 @@ class GymStorage:
                 "start a new run"
             )
         path = self.files.evaluation
+        before = self._document | (stored_run(self.files.directory) or {})
         try:
-            evaluations = checked_evaluations(json.loads(path.read_text(encoding="utf-8")))
+            document = json.loads(path.read_text(encoding="utf-8"))
+            evaluations = checked_evaluations(document, before["evaluation_episodes"])
         except (OSError, ValueError) as error:
             raise GymRunError(
                 f"cannot read {path}: {error}; restore it from a copy, or move {self.files.checkpoints} away, and all "

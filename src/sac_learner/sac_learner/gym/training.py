@@ -31,7 +31,8 @@ from sac_learner.sac.settings import RelabellingSettings
 # Uses of the seed; each draws from a generator of its own.
 _LEARNER, _SAMPLING, _EVALUATION, _ACTING, _ENVIRONMENT = range(5)
 # Lists of `result`: always, and where every evaluation has them.
-_LISTS, _OPTIONAL_LISTS = ("steps", "return_mean"), ("success_rate", "robot_time_s")
+_LISTS = ("steps", "return_mean", "evaluation_episodes")
+_OPTIONAL_LISTS = ("success_rate", "robot_time_s")
 
 
 class NotFiniteError(RuntimeError):
@@ -121,6 +122,8 @@ class GymTraining:
             if note := self._pacer.resume(taken, progress.updates, progress.pace):
                 self.notes.append(note)
             self._sampling.bit_generator.state = progress.sampling
+        if self.finished and self.evaluations[-1]["evaluation_episodes"] < self._evaluation_episodes:
+            self.evaluations.pop()  # a better one is asked for
         self._relearned.extend(zip(*storage.fill(self._memory, taken), strict=True))
         self.notes += storage.notes
         if storage.count:
@@ -224,18 +227,24 @@ class GymTraining:
             observation_std=np.ones(size, dtype=np.float32),
         )
 
-    def _evaluate(self) -> None:
+    @property
+    def _evaluation_episodes(self) -> int:
+        """Episodes of an evaluation that is made now."""
         final = self.settings.final_evaluation_episodes if self._pacer.finished else 0
+        return final or self.settings.evaluation_episodes
+
+    def _evaluate(self) -> None:
+        episodes = self._evaluation_episodes
         result = evaluate(
             self._evaluation_environment,
             self._policy,
-            episodes=final or self.settings.evaluation_episodes,
+            episodes=episodes,
             # Drawn from the step, so that a resumed run meets the same episodes.
             seed=self._seed(_EVALUATION, self.steps),
         )
         counted = self._interaction.robot_time_s is not None
         time_s = {"robot_time_s": self._robot_time_s} if counted else {}
-        self.evaluations.append({"steps": self.steps, **time_s, **result})
+        self.evaluations.append({"steps": self.steps, "evaluation_episodes": episodes, **time_s, **result})
 
     def save(self) -> None:
         """Write a checkpoint, where there is a directory.
@@ -263,8 +272,8 @@ class GymTraining:
     def result(self) -> dict[str, Any]:
         """What was trained, and the evaluations as lists of equal length.
 
-        `steps`, `return_mean`; `success_rate` where the environment judges success, `robot_time_s` [s] where it
-        counts the time that a robot moves.
+        `steps`, `return_mean`, `evaluation_episodes`; `success_rate` where the environment judges success,
+        `robot_time_s` [s] where it counts the time that a robot moves.
         """
         settings = self.settings
         known = self.evaluations
@@ -274,7 +283,6 @@ class GymTraining:
             "mode": settings.mode,
             "seed": settings.seed,
             **{name: [each[name] for each in known] for name in names},
-            "evaluation_episodes": settings.evaluation_episodes,
             "updates": self.updates,
         }
 

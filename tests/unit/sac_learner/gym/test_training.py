@@ -247,6 +247,34 @@ def test_a_run_that_is_to_end_where_it_was_stopped_is_evaluated_there(env_id, tm
     assert not {"success_rate", "robot_time_s"} & set(stopped.result()), "it has no evaluation"
 
 
+def test_every_evaluation_tells_its_episodes_and_a_better_last_one_may_be_asked_for(tmp_path):
+    def results(**changes):
+        own = settings("test/Judged-v0", **{"steps": 40, "evaluation_interval_steps": 20, **changes})
+        made = trained(GymTraining(own, tmp_path, resume=True))
+        made.close()
+        return made.result()
+
+    assert results()["evaluation_episodes"] == [2, 2]
+    better = results(evaluation_episodes=5)
+    assert (better["steps"], better["evaluation_episodes"]) == ([20, 40], [2, 5])
+    assert better["success_rate"] in ([0.5, 0.4], [0.5, 0.6])
+    assert results() == better, "a worse one does not replace it"
+    longer = results(steps=75, evaluation_interval_steps=30, final_evaluation_episodes=7)
+    assert (longer["steps"], longer["evaluation_episodes"]) == ([20, 40, 60, 75], [2, 5, 2, 7])
+
+
+def test_evaluations_from_before_they_told_their_episodes_had_those_of_the_run(tmp_path, run_of_30_steps):
+    shutil.copytree(run_of_30_steps, tmp_path / "run")
+    path = tmp_path / "run" / "evaluation.json"
+    kept = json.loads(path.read_text())
+    for each in kept:
+        del each["evaluation_episodes"]
+    path.write_text(json.dumps(kept))
+    made = trained(GymTraining(settings(evaluation_episodes=3), tmp_path / "run", resume=True))
+    assert made.result()["evaluation_episodes"] == [2] * 15 + [3] * 10
+    made.close()
+
+
 def test_another_run_is_refused(tmp_path):
     made = trained(GymTraining(settings(), tmp_path))
     with pytest.raises(RunLockedError):
@@ -307,6 +335,10 @@ def test_damage_is_refused(tmp_path):
         ('[{"steps": "10", "return_mean": 1.0}]', "'steps' of evaluation 0 is '10'"),
         ('[{"steps": 10, "return_mean": NaN}]', "'return_mean' of evaluation 0 is nan"),
         ('[{"steps": 10, "return_mean": 1, "success_rate": true}]', "'success_rate' of evaluation 0 is True"),
+        (
+            '[{"steps": 10, "return_mean": 1, "evaluation_episodes": 2.5}]',
+            "'evaluation_episodes' of evaluation 0 is 2.5",
+        ),
         ('[{"steps": 20, "return_mean": 1}, {"steps": 10, "return_mean": 1}]', "its steps do not ascend"),
         ("[", "Expecting value"),
     ],
