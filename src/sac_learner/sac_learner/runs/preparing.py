@@ -80,7 +80,7 @@ def prepare(
     run = Run(path, stack.name, arguments | {"run": name})
     graph = resolve(stack, arguments, name, path)
     check(graph)
-    _check_that_it_can_start(_as_read(resolve(stack, arguments | {"params": ""}, name, path)), graph)
+    _check_that_it_can_start(_without_own_file(stack, run), graph)
     _tell_if_nothing_is_learned(graph, note)
     path.mkdir(parents=True)
     _write(run, graph, new_params=True)
@@ -177,6 +177,14 @@ def _check_that_it_can_go_on(run: Run, before: Parameters, after: Parameters) ->
             f"run '{run.name}' cannot go on with other networks or sizes: {changed}; resume it with the settings that "
             "it had, or start a new run"
         )
+
+
+def _without_own_file(stack: Stack, run: Run) -> Parameters:
+    """The parameters without the params:= file; nothing where the robot needs one."""
+    try:
+        return _as_read(resolve(stack, run.arguments | {"params": ""}, run.name, run.path))
+    except SettingsError:
+        return {}
 
 
 def _check_that_it_can_start(sound: Parameters, graph: Graph) -> None:

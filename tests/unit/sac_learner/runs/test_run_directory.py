@@ -258,6 +258,13 @@ def test_what_only_the_learner_can_refuse_changes_and_leaves_nothing(
     make(tmp_path / "runs", run="a", resume="true")
 
 
+def test_a_robot_that_needs_a_parameter_file_gets_its_run(tmp_path: Path) -> None:
+    servos = Path(__file__).parents[4] / "config/robots/minitaur_servos.yaml"
+    given = {"runs": str(tmp_path), "run": "a", "backend": "dynamixel", "port": "emulator", "params": str(servos)}
+    run, _ = prepare(STACKS["minitaur_walk"], given, NOW, print)
+    assert run.files.document.exists()
+
+
 def test_a_checkpoint_of_another_kind_of_device_is_refused_before_the_run_is_changed(tmp_path: Path) -> None:
     small = {"sac.gradients": "derived", "sac.hidden_sizes": [8, 8], "sac.batch_size": 8}
     run = make(tmp_path, run="a", params=own_file(tmp_path / "own.yaml", **small))
