@@ -85,8 +85,7 @@ class Arming:
         killed and started again, and is in the way of the next arming only."""
         problem = self._others.second_bridge()
         if problem and self.loop is not None and self._gate.may_move:
-            self._gate.stop(Cause.SECOND_GRAPH, True, problem, self.loop.state.position_rad, now_s)
-            self.loop.enforce()
+            self.loop.stop(Cause.SECOND_GRAPH, problem, now_s)
         elif not problem and not self._others.second_commander():
             self._gate.stop(Cause.SECOND_GRAPH, False, "")
 

@@ -104,17 +104,15 @@ class SafetyGate:
         self._enter(GateState.DISARMED)
         return True, "disarmed: call safety/arm to move again"
 
-    def stop(
-        self, cause: Cause, active: bool, detail: str, measured_rad: Vector | None = None, now_s: float = 0.0
-    ) -> None:
+    def stop(self, cause: Cause, active: bool, detail: str, hold_rad: Vector | None = None, now_s: float = 0.0) -> None:
         """A source of stop speaks: active latches the stop, inactive only notes that this cause has cleared.
 
         Args:
             cause: which source.
             active: whether the cause is present.
             detail: value, limit and remedy.
-            measured_rad: present positions of all joints [rad], which a controlled stop holds for a moment; without
-                them torque goes off at once.
+            hold_rad: what a controlled stop holds for a moment [rad]: where all joints are now or, where that is not
+                known, the goals in force; without them torque goes off at once.
             now_s: time.
         """
         if not active:
@@ -129,12 +127,12 @@ class SafetyGate:
         if self.state is not GateState.STOPPED:
             self._causes.clear()
         self._causes[cause] = CauseReport(cause, True, detail)
-        if RULES[cause].reaction is not Reaction.CONTROLLED_STOP or measured_rad is None:
+        if RULES[cause].reaction is not Reaction.CONTROLLED_STOP or hold_rad is None:
             self._let_go()
         elif moves:
-            self.goals_rad = measured_rad.copy()
+            self.goals_rad = hold_rad.copy()
             # One outside its range cannot be held there: its servo would pull it back.
-            self.torque_on = self.torque_on & (self._outside(measured_rad) <= self._switch_on_margin_rad)
+            self.torque_on = self.torque_on & (self._outside(hold_rad) <= self._switch_on_margin_rad)
             self._release_s = now_s + self._stop_time_s
             self.orders += 1
         self._enter(GateState.STOPPED)
@@ -194,7 +192,7 @@ class SafetyGate:
             return self.refuse(Cause.BAD_COMMAND, problem)
         goals, torque = self._by_joint(command, measured_rad)
         if problem := self._leaps(torque, measured_rad):
-            self.stop(Cause.JOINT_RANGE, True, problem, measured_rad, now_s)
+            self.stop(Cause.JOINT_RANGE, True, problem, self.goals_rad, now_s)  # measured a while ago, maybe
             return self.refuse(None, problem)
         if problem := self._leaves_workspace(goals, measured_rad):
             return self.refuse(Cause.BAD_COMMAND, problem)

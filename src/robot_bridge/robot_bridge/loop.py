@@ -19,7 +19,8 @@ from robot_bridge.settings import BridgeSettings
 REPEAT_AFTER_S = 0.1
 # Realtime: a simulation that fell behind by more than this goes on from where it is, instead of racing after the clock.
 LONGEST_CATCH_UP_S = 0.5
-
+# Realtime: a state older than so many of its periods does not show where the robot is (own figure: one may be late).
+_FRESH_STATES = 2.0
 
 # Lockstep: a stopped robot comes to rest in this time, without torque.
 _REST_S = 1.0
@@ -104,13 +105,13 @@ class CommandPace:
 class RealtimeLoop(MotionLoop):
     """Robot time is the steady clock; each command answers one of the last states."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, settings: BridgeSettings, *arguments: Any) -> None:
+        super().__init__(settings, *arguments)
         self._known: dict[int, tuple[float, Vector]] = {}  # stamp of a state -> wall time of its reading, positions
         self._simulation = self._backend if isinstance(self._backend, SimulatedBackend) else None
         self._origin_s = 0.0  # wall time from which the simulation's steps count
         self._steps = 0  # of the simulation since then
-        self._read_s = 0.0  # wall time of the newest reading
+        self._fresh_s = _FRESH_STATES / settings.state_rate_hz
         self._pace = CommandPace(self._period_s)
         self.skipped_s = 0.0  # wall time that the simulation left out because it could not keep up
 
@@ -144,7 +145,6 @@ class RealtimeLoop(MotionLoop):
         if self._simulation is not None:
             self._follow_clock(self._simulation, now_s)
         if self._read(now_s):
-            self._read_s = now_s
             self._known[self.state.time_ns] = now_s, self.state.position_rad
             self._forget(now_s)
             self._on_state(self.state)
@@ -160,6 +160,9 @@ class RealtimeLoop(MotionLoop):
             return ""
         return "where the robot is cannot be read just now: try again, or look at the bus (rosac bus check)"
 
+    def _sees(self, now_s: float) -> bool:
+        return super()._sees(now_s) and now_s - self._read_s <= self._fresh_s
+
     def _watch_silence(self, now_s: float) -> None:
         """Nothing is moved blindly, nor held for ever because nobody says otherwise."""
         if not self._gate.may_move:
@@ -167,11 +170,11 @@ class RealtimeLoop(MotionLoop):
         limits, blind_s, silent_s = self._limits, now_s - self._read_s, self._gate.silence_s(now_s)
         if blind_s > limits.state_timeout_s:
             detail = f"the newest joint state is {blind_s:.3f} s old, limit {limits.state_timeout_s:g} s: see the bus"
-            self._stop(Cause.STALE_STATE, detail, now_s)
+            self.stop(Cause.STALE_STATE, detail, now_s)
         elif silent_s > limits.task_timeout_s:
             silence = f"no good command for {silent_s:.1f} s, limit {limits.task_timeout_s:g} s"
             detail = f"{silence}: start the task or the actor, or look at their logs"
-            self._stop(Cause.TASK_LOST, detail, now_s)
+            self.stop(Cause.TASK_LOST, detail, now_s)
             self._gate.stop(Cause.TASK_LOST, False, "")  # it is over with the stop; reset and arm go on
 
     def figures(self) -> dict[str, object]:

@@ -87,6 +87,7 @@ class MotionLoop(abc.ABC):
         self._frozen = FrozenReadings(settings.robot)
         self.body: BodyWatch | None = None
         self._failures = 0  # of reads, in a row
+        self._read_s = -math.inf  # wall time of the newest reading
         self._obeyed = gate.orders  # how many of the gate's orders the robot has heard
         self._tried = gate.orders  # how many it was told, heard or not
         self._tell_again_s: float | None = None
@@ -210,7 +211,7 @@ class MotionLoop(abc.ABC):
         if not problem:
             self._gate.stop(Cause.BODY_SENSOR, False, "")
         elif self._gate.may_move or self._gate.is_active(Cause.BODY_SENSOR):
-            self._stop(Cause.BODY_SENSOR, problem, now_s)
+            self.stop(Cause.BODY_SENSOR, problem, now_s)
         if self._gate.is_active(Cause.UPSIDE_DOWN) and not self.body.arm_problem():
             self._gate.stop(Cause.UPSIDE_DOWN, False, "")
 
@@ -221,14 +222,20 @@ class MotionLoop(abc.ABC):
             if not problem:
                 self._gate.stop(beat.cause, False, "")
             elif self._gate.may_move or self._gate.is_active(beat.cause):
-                self._stop(beat.cause, problem, now_s)
+                self.stop(beat.cause, problem, now_s)
 
-    def _stop(self, cause: Cause, detail: str, now_s: float) -> None:
-        """Stop for this cause, and tell the motors, unless that has been done."""
+    def stop(self, cause: Cause, detail: str, now_s: float) -> None:
+        """Stop for this cause, and tell the motors, unless that has been done. What was measured a while ago is no
+        place to hold: joints have moved on, and would be thrown back. The goals in force stay then."""
         before = self._gate.orders
-        self._gate.stop(cause, True, detail, self.state.position_rad, now_s)
+        hold_rad = self.state.position_rad if self._sees(now_s) else self._gate.goals_rad
+        self._gate.stop(cause, True, detail, hold_rad, now_s)
         if self._gate.orders != before:
             self.enforce()
+
+    def _sees(self, now_s: float) -> bool:
+        """Whether the newest state shows where the robot is now."""
+        return not self._failures
 
     def _fail(self, error: BackendError, otherwise: Cause = Cause.ROBOT_FAILED) -> None:
         """Stop because the robot failed: its port is gone, or what the error says."""
@@ -296,7 +303,7 @@ class MotionLoop(abc.ABC):
             self._fail(error, Cause.READ_FAILED)
             self.enforce()
             return False
-        self._failures = 0
+        self._failures, self._read_s = 0, now_s
         self._gate.stop(Cause.READ_FAILED, False, "")
         self._tell_executed()
         self._judge(now_s)
@@ -325,7 +332,7 @@ class MotionLoop(abc.ABC):
         found |= dict(self._frozen.problems(self.state, self._gate.goals_rad, self._gate.torque_on, strained))
         for cause in MEASURED:
             if cause in found:
-                self._stop(cause, found[cause], now_s)
+                self.stop(cause, found[cause], now_s)
             else:
                 self._gate.stop(cause, False, "")
 
@@ -347,6 +354,6 @@ class MotionLoop(abc.ABC):
         found = dict(self._monitor.health_problems(self.health, self._gate.judged, now_s))
         for cause in (Cause.TEMPERATURE, Cause.HARDWARE_ERROR):
             if cause in found:
-                self._stop(cause, found[cause], now_s)
+                self.stop(cause, found[cause], now_s)
             elif cause is Cause.TEMPERATURE:  # a hardware error is cleared by recover() alone
                 self._gate.stop(cause, False, "")

@@ -336,8 +336,10 @@ class TestSwitchingOn:
 
     def test_a_joint_outside_its_range_stops_the_robot(self, armed, robot):
         self.off(armed, robot)
-        result = send(armed, robot, measured=self.OUTSIDE, now_s=1.0)
+        goals = armed.goals_rad.copy()
+        result = send(armed, robot, measured=self.OUTSIDE - 0.05 * (np.arange(10) > 0), now_s=1.0)
         assert result.verdict is Verdict.REFUSED
+        np.testing.assert_array_equal(armed.goals_rad, goals, "the state that it answers is no place to hold any more")
         assert not result.torque_on[0]
         assert armed.state is GateState.STOPPED and armed.is_active(Cause.JOINT_RANGE)
         (cause,) = armed.report().causes

@@ -600,6 +600,34 @@ def test_a_released_dead_man_stops_at_once(robot):
     bench.assert_stopped(Cause.DEAD_MAN_RELEASED)
 
 
+@pytest.mark.parametrize("unseen", ["failed reads", "an old state"])
+@pytest.mark.parametrize("cause", [Cause.DEAD_MAN_RELEASED, Cause.SECOND_GRAPH])
+def test_a_controlled_stop_throws_nothing_back_to_where_it_was_seen_last(bench, unseen, cause):
+    """The joint has run on; no speed limit holds on the way back."""
+    bench.sway_rad = 0.1
+    bench.run(0.1)
+    bench.robot.position[:9] = -0.3
+    bench.run(TICK_S)
+    bench.task_speaks, goals = False, bench.gate.goals_rad.copy()
+    if unseen == "failed reads":
+        bench.robot.error = ReadError("servo 11: no answer")
+        bench.run(TICK_S)
+    else:
+        bench.now_s += 0.021
+    if cause is Cause.DEAD_MAN_RELEASED:
+        bench.beats.dead_man.beat(bench.now_s, good=False)
+        bench.loop.watch(bench.now_s)
+    else:
+        bench.others.bridge = "2 nodes publish joint_states"
+        bench.arming.look_for_others(bench.now_s)
+    assert (bench.gate.state, set(bench.causes())) == (GateState.STOPPED, {cause})
+    assert (goals[:9] > -0.2).all() and bench.robot.torque_on[:9].all()
+    np.testing.assert_array_equal(bench.robot.goals[:9], goals[:9])
+    bench.robot.error = None
+    bench.run(0.32)
+    assert not bench.robot.torque_on.any()
+
+
 LIMP = [0.0] * 9
 
 
