@@ -121,6 +121,11 @@ class SafetyLimits:
         4.0, "longest pause of safety/manager [s]; bond time-out of Nav2's lifecycle manager: 4 s", minimum=0.01
     )
 
+    @property
+    def widest_switch_on_rad(self) -> float:
+        """How far outside its range a joint may be, at the most, when torque comes on [rad]."""
+        return max(self.arming_margin_rad, self.switch_on_margin_rad)
+
     def __post_init__(self) -> None:
         if self.read_failures_stop < self.read_failures_hold:
             raise SettingsError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from robot_bridge.dynamixel.control_table import (
     describe_errors,
 )
 from robot_bridge.dynamixel.models import model_by_number
-from robot_bridge.dynamixel.units import Units
+from robot_bridge.dynamixel.units import RAD_PER_TICK, Units
 from robot_bridge.robot import RobotSettings
 
 T = TypeVar("T")
@@ -55,9 +56,10 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
     """All servos of the robot with the registers that the robot file determines.
 
     Raises:
-        SettingsError: a joint's range is beyond the one turn of its servo.
+        SettingsError: a joint's range is beyond the one turn of its servo, or so close to an end of it that the joint
+            may be switched on beyond.
     """
-    block = robot.servos
+    block, margin = robot.servos, switch_on_ticks(robot)
     low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
     high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
     ends = zip(Units(robot).ticks(low).tolist(), Units(robot).ticks(high).tolist(), strict=True)
@@ -65,10 +67,12 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
     for i, (model, end, pwm) in enumerate(zip(block.models, ends, block.pwm_limits, strict=True)):
         lowest, highest = min(end), max(end)
         # An auxiliary joint may turn on and on; its servo drives it within one turn.
-        if i < len(robot.joint_names) and not 0 <= lowest < highest <= _LAST_TICK:
+        if i < len(robot.joint_names) and not margin <= lowest < highest <= _LAST_TICK - margin:
             raise SettingsError(
                 f"joint '{robot.joint_names[i]}': its range is ticks {lowest} .. {highest} of servo "
-                f"{robot.joint_ids[i]}, which has 0 .. {_LAST_TICK}: correct the range, or the offset with "
+                f"{robot.joint_ids[i]}, limit {margin} .. {_LAST_TICK - margin}: the servo counts 0 .. {_LAST_TICK}, "
+                f"and may be switched on {robot.safety.widest_switch_on_rad:g} rad outside of the range "
+                "(robot.safety.arming_margin_rad, switch_on_margin_rad): correct the range, or the offset with "
                 "`rosac bus calibrate`"
             )
         settings = {
@@ -93,6 +97,11 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
         }
         found.append(Servo(robot.all_joint_names[i], robot.all_joint_ids[i], model, settings))
     return found
+
+
+def switch_on_ticks(robot: RobotSettings) -> int:
+    """How far outside its range a joint may be switched on."""
+    return math.ceil(robot.safety.widest_switch_on_rad / RAD_PER_TICK)
 
 
 def watchdog_ticks(robot: RobotSettings) -> int:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from robot_bridge.backend import (
     UNREAD_ERROR,
@@ -18,7 +19,7 @@ from robot_bridge.backend import (
     Vector,
 )
 from robot_bridge.dynamixel.bus import DynamixelBus, PartialReadError, ServoError
-from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, watchdog_ticks
+from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, switch_on_ticks, watchdog_ticks
 from robot_bridge.dynamixel.control_table import (
     TICKS_PER_REVOLUTION,
     VOLTAGE_UNIT_V,
@@ -68,7 +69,9 @@ class DynamixelRobot:
         low = [servo.settings["min_position_limit"] for servo in self._servos]
         high = [servo.settings["max_position_limit"] for servo in self._servos]
         self._low, self._high = np.array(low), np.array(high)
+        self._margin = switch_on_ticks(robot)
         count = len(self._ids)
+        self._own = np.arange(count) < len(robot.joint_names)
         self._torque_on = np.zeros(count, dtype=bool)
         self._goals = np.zeros(count, dtype=np.int64)  # written last
         self._told = np.zeros(count, dtype=bool)  # whether that counts: under torque
@@ -141,12 +144,20 @@ class DynamixelRobot:
         current_a = self._units.current_a(counts(values, "present_current"))
         return RobotState(
             time_ns,
-            self._units.position_rad(counts(values, "present_position")),
+            self._units.position_rad(self._positions(values)),
             self._units.velocity_rad_s(counts(values, "present_velocity")),
             self._units.effort_nm(current_a),
             current_a,
             self._mend_goals(counts(values, "goal_position")),
         )
+
+    def _positions(self, values: npt.NDArray[np.void]) -> Counts:
+        """Without torque servos count turn after turn. A joint of the robot's own is in the turn around its range all
+        the same, whatever its servo counts since it was powered on, or turned by hand."""
+        ticks = counts(values, "present_position")
+        first = (self._low + self._high - TICKS_PER_REVOLUTION) // 2
+        around = first + (ticks - first) % TICKS_PER_REVOLUTION
+        return np.where(self._own & ~self._torque_on, around, ticks)
 
     def _times_s(self) -> tuple[float, float]:
         """When the last instruction went out, and now, when it has been answered."""
@@ -294,16 +305,27 @@ class DynamixelRobot:
             and on.
 
         Raises:
-            BackendError: a servo did not take its goal, or did not switch on.
+            BackendError: a servo did not take its goal, did not switch on, or would pull its joint far.
         """
-        ticks = counts(self._reader.read(), "present_position")
+        ticks = self._positions(self._reader.read())
         turns = np.where(which, ticks - ticks % TICKS_PER_REVOLUTION, 0)
         start = np.clip(ticks - turns, self._low, self._high)
+        self._check_start(np.where(which, np.abs(start - (ticks - turns)), 0), ticks)
         self._set(self._goal, self._by_id(start, which), "look at it with `rosac bus check`")
         # Counts as on from here: what is not confirmed must be switched off again.
         self._torque_on |= which
         self._set(self._torque, self._by_id(which, which), "a hardware error? safety/reset reboots it")
         return turns
+
+    def _check_start(self, pulled: Counts, ticks: Counts) -> None:
+        """Who looked before it was to be switched on may have looked too early."""
+        i = int(np.argmax(pulled))
+        if pulled[i] > self._margin:
+            raise BackendError(
+                f"{self._servos[i]}: switched on at tick {ticks[i]} it would turn by {pulled[i]} ticks into its range, "
+                f"{self._low[i]} .. {self._high[i]}, limit {self._margin}: move it into its range by hand, then call "
+                "safety/reset"
+            )
 
     def _switch_off(self, which: Flags) -> None:
         """All at once, then each asked whether it is off. A port that has closed is opened for that moment."""

@@ -220,8 +220,9 @@ def test_servos_hold_what_the_gate_lets_pass(driver, servo_robot, side):
         np.testing.assert_allclose(held_rad[:own], passed.goals_rad[:own], atol=0.51 * RAD_PER_TICK)
 
 
-def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
-    """A servo counts turns while its torque is off, and one turn only while it is on."""
+@pytest.fixture
+def free_joints(robot, played):
+    """The hand's servos with joints that turn freely, by hand, too: driver, joints, servos."""
     free = dataclasses.replace(robot, simulation_model="")
     plant = FreeJoints(free, epoch_ns=0)
     servos = EmulatedBus(free, plant, seed=0)
@@ -229,7 +230,14 @@ def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
     played.answer = lambda packet: b"".join(reply.packet for reply in servos.handle(packet, 1_000_000, drives.now_s))
     driver = DynamixelRobot(free, BusSettings(port=played.port, reply_timeout_s=0.2), lambda: drives.now_s)
     driver.open()
-    valve, on = 9, np.ones(10, dtype=bool)
+    yield driver, plant, servos
+    driver.close()
+
+
+def test_a_joint_that_turned_round_and_round_does_not_whirl_back(free_joints):
+    """A servo counts turns while its torque is off, and one turn only while it is on."""
+    driver, plant, servos = free_joints
+    drives, valve, on = servos.drives, 9, np.ones(10, dtype=bool)
     plant.turn_back(valve, -9.0)  # somebody turns it
     drives.advance(0.1)
     state = driver.read()
@@ -242,7 +250,31 @@ def test_a_joint_that_turned_round_and_round_does_not_whirl_back(robot, played):
         now = driver.read()
         assert abs(now.position_rad[valve] - (9.0 - 2 * np.pi)) < 0.15
     assert now.position_rad[valve] == pytest.approx(9.1 - 2 * np.pi, abs=0.02)
-    driver.close()
+
+
+@pytest.mark.parametrize("turns", [-2, 1])
+def test_a_joint_stands_in_the_turn_around_its_range_whatever_its_servo_counts(free_joints, turns):
+    """It was switched on beyond the end of its turn, or turned by hand."""
+    driver, plant, servos = free_joints
+    before = driver.read().position_rad
+    plant.turn_back(0, 2.0 * np.pi * turns)
+    servos.drives.advance(0.1)
+    state = driver.read()
+    assert state.position_rad == pytest.approx(before, abs=2 * RAD_PER_TICK)
+    driver.write(state.position_rad, np.ones(10, dtype=bool))
+    for number in range(1, 20):
+        servos.drives.advance(0.1 + 0.01 * number, fed=True)
+        assert driver.read().position_rad == pytest.approx(before, abs=0.02)
+
+
+def test_a_joint_that_has_left_its_range_since_it_was_looked_at_is_not_switched_on(free_joints):
+    driver, plant, servos = free_joints
+    looked = driver.read().position_rad
+    plant.turn_back(0, -0.8)
+    servos.drives.advance(0.1)
+    with pytest.raises(BackendError, match=r"servo 10 \(finger1_top\): switched on at tick 15\d\d it would turn by 2"):
+        driver.write(looked, np.ones(10, dtype=bool))
+    assert not any(servo["torque_on"] for servo in servos.status()["servos"])
 
 
 def test_a_silent_servo_is_named_and_no_old_value_returned(impatient, servo_robot):

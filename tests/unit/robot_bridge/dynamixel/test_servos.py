@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from robot_bridge.dynamixel.connection import servos_of, watchdog_ticks
 from robot_bridge.dynamixel.models import MODELS
+from robot_bridge.dynamixel.units import RAD_PER_TICK
 from robot_bridge.robot import RobotSettings
 from robot_bridge.servos import ServoSettings
 from rosac_common.settings import SettingsError, from_mapping, to_mapping
@@ -80,6 +81,26 @@ def test_a_range_beyond_one_turn_is_refused(robot):
     )
     with pytest.raises(SettingsError, match=r"joint 'finger1_top': its range is ticks -313 .. 2086 of servo 10"):
         servos_of(wide)
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_a_range_so_close_to_the_end_of_the_turn_that_a_joint_may_be_switched_on_beyond_is_refused(robot, end):
+    """There its servo would take it round the other way."""
+
+    def made(ticks, **margins):
+        offset_rad = -0.48 - ticks * RAD_PER_TICK if end == "low" else 0.48 - (4095 - ticks) * RAD_PER_TICK
+        safety = dataclasses.replace(robot.safety, **margins)
+        offsets = [offset_rad, *robot.position_offset_rad[1:]]
+        return servos_of(dataclasses.replace(robot, position_offset_rad=offsets, safety=safety))
+
+    ticks = "162 .. 788" if end == "low" else "3307 .. 3933"
+    message = rf"'finger1_top': its range is ticks {ticks} of servo 10, limit 163 .. 3932: .* 0.25 rad outside"
+    with pytest.raises(SettingsError, match=message):
+        made(162)
+    made(163)
+    made(162, switch_on_margin_rad=0.1)
+    with pytest.raises(SettingsError, match="0.3 rad outside"):
+        made(163, arming_margin_rad=0.3)
 
 
 def test_every_model_has_what_the_driver_uses():

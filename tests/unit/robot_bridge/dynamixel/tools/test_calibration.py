@@ -37,9 +37,10 @@ def test_only_joints_that_have_moved_change():
     assert robot.position_offset_rad == [ROBOT.position_offset_rad[0], found[1].new_rad, *ROBOT.position_offset_rad[2:]]
 
 
-def test_a_pose_that_puts_the_range_beyond_the_servos_turn_is_refused():
-    found = calibration.offsets(ROBOT, {2: 100}, calibration.parse_pose(["1.57"], ROBOT))
-    with pytest.raises(RefusedError, match="front_left_2.*turn the horn"):
+@pytest.mark.parametrize("tick", [100, 850])
+def test_a_pose_that_puts_the_range_beyond_the_servos_turn_or_close_to_its_end_is_refused(tick):
+    found = calibration.offsets(ROBOT, {2: tick}, calibration.parse_pose(["1.57"], ROBOT))
+    with pytest.raises(RefusedError, match="front_left_2.*limit 163 .. 3932.*turn the horn"):
         calibration.calibrated(ROBOT, found)
 
 
