@@ -39,6 +39,8 @@ class RobotState:
     current_a: Vector | None = None  # (joints,) current of the motors, or guessed from their load; None: nothing known
     # (joints,) whether each motor under torque holds the goal written last; None: this robot's always do.
     goals_held: Flags | None = None
+    # (joints,) what each joint counts less than at the reading before, because its torque came on: whole turns [rad].
+    turned_rad: Vector | None = None  # None: none does
     body: BodyState | None = None  # of a robot that moves about; None: it is fixed, or not known here
 
     @property

@@ -137,6 +137,10 @@ class SafetyGate:
             self.orders += 1
         self._enter(GateState.STOPPED)
 
+    def count_anew(self, turned_rad: Vector) -> None:
+        """Joints show so much less from this reading on, whole turns: their goals in force are less, too."""
+        self.goals_rad = self.goals_rad - turned_rad
+
     def hold(self, cause: Cause, detail: str) -> None:
         """Keep the last goals until the next good command."""
         if self.state is GateState.ARMED:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rosac_common.settings import SettingsError
 
-from robot_bridge.backend import RobotBackend, SimulatedBackend, Vector
+from robot_bridge.backend import Flags, RobotBackend, SimulatedBackend, Vector
 from robot_bridge.causes import Cause
 from robot_bridge.gate import SafetyGate
 from robot_bridge.gate_types import Command, GateState, Verdict
@@ -108,6 +108,7 @@ class RealtimeLoop(MotionLoop):
     def __init__(self, settings: BridgeSettings, *arguments: Any) -> None:
         super().__init__(settings, *arguments)
         self._known: dict[int, tuple[float, Vector]] = {}  # stamp of a state -> wall time of its reading, positions
+        self._torque_on = np.zeros(len(settings.robot.all_joint_names), dtype=bool)  # as the robot was told
         self._simulation = self._backend if isinstance(self._backend, SimulatedBackend) else None
         self._origin_s = 0.0  # wall time from which the simulation's steps count
         self._steps = 0  # of the simulation since then
@@ -162,6 +163,13 @@ class RealtimeLoop(MotionLoop):
 
     def _sees(self, now_s: float) -> bool:
         return super()._sees(now_s) and now_s - self._read_s <= self._fresh_s
+
+    def _tell(self, goals_rad: Vector, torque_on: Flags) -> None:
+        if (torque_on & ~self._torque_on).any():
+            # A servo counts anew from here, and a limp joint may have moved on: no command may answer what was before.
+            self._known.clear()
+        self._torque_on = torque_on
+        super()._tell(goals_rad, torque_on)
 
     def _watch_silence(self, now_s: float) -> None:
         """Nothing is moved blindly, nor held for ever because nobody says otherwise."""

@@ -158,7 +158,7 @@ class MotionLoop(abc.ABC):
         self._backend.recover()
         if self.body is not None:
             self.body.put_back()
-        self._backend.write(self._gate.goals_rad, self._gate.torque_on)
+        self._tell(self._gate.goals_rad, self._gate.torque_on)
         self.state = self._backend.read()
         self._failures = 0
         self.health = None
@@ -305,9 +305,17 @@ class MotionLoop(abc.ABC):
             return False
         self._failures, self._read_s = 0, now_s
         self._gate.stop(Cause.READ_FAILED, False, "")
+        if self.state.turned_rad is not None:
+            self._count_anew(self.state.turned_rad)
         self._tell_executed()
         self._judge(now_s)
         return True
+
+    def _count_anew(self, turned_rad: Vector) -> None:
+        """Joints whose torque came on show whole turns less: so do the goals that were told before this reading."""
+        self._gate.count_anew(turned_rad)
+        if self._unseen is not None:
+            self._unseen = self._unseen._replace(goals_rad=self._unseen.goals_rad - turned_rad)
 
     @property
     def _blind(self) -> bool:

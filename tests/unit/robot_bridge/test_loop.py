@@ -23,6 +23,7 @@ class FakeRobot:
 
     def __init__(self, held=None):
         self.held = held  # whether each motor holds its goal; None: they always do
+        self.turned = None  # what joints count less at the next reading
         self.time_ns, self.position = EPOCH_NS, np.zeros(10)
         self.torque_on = np.zeros(10, dtype=bool)
         self.writes, self.advanced_s, self.broken, self.error = 0, [], False, None
@@ -44,7 +45,10 @@ class FakeRobot:
         if self.broken:
             raise BackendError("no answer of id 11: check its cable")
         held = None if self.held is None else self.held.copy()
-        return RobotState(self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10), goals_held=held)
+        turned, self.turned = self.turned, None
+        return RobotState(
+            self.time_ns, self.position.copy(), np.zeros(10), np.zeros(10), goals_held=held, turned_rad=turned
+        )
 
     def write(self, goals_rad, torque_on):
         self.writes += 1
@@ -89,6 +93,7 @@ def lockstep(robot):
 def realtime(robot):
     bench = Bench(RealtimeLoop, robot, time_base="realtime")
     bench.arm()
+    bench.loop.tick(0.0)  # commands answer what was read under torque
     return bench
 
 
@@ -97,6 +102,7 @@ def servos(robot):
     """In real time, on motors that may not hold what they are told."""
     bench = Bench(RealtimeLoop, robot, FakeRobot(np.ones(10, dtype=bool)), time_base="realtime")
     bench.arm()
+    bench.loop.tick(0.0)
     return bench
 
 
@@ -268,7 +274,7 @@ class TestRealtime:
     def test_a_command_older_than_two_periods_is_refused(self, realtime):
         for tick in range(1, 40):
             realtime.loop.tick(tick * 0.01)
-        answered = realtime.states[5].time_ns
+        answered = realtime.states[6].time_ns
         realtime.send(answered, goal=0.1, now_s=0.27)
         assert realtime.gate.report().refused == 1
         assert "0.220 s old, limit 0.2 s" in realtime.gate.last_detail
@@ -319,6 +325,30 @@ class TestRealtime:
             realtime.loop.tick(tick * 0.01)
         assert len(realtime.loop._known) <= 42
 
+    def test_no_command_answers_a_state_from_before_torque_came_on(self, realtime):
+        """Servos count anew from there, and limp joints move on."""
+        before = realtime.states[-1].time_ns
+        everyone = Command(realtime.settings.robot.all_joint_names, [0.1] * 9 + [0.2])
+        realtime.loop.command(before, everyone, 0.002)
+        assert realtime.gate.torque_on[9]
+        realtime.send(before, now_s=0.004)
+        assert (realtime.gate.accepted, realtime.gate.refused) == (1, 1)
+        realtime.loop.tick(0.01)
+        realtime.send(realtime.states[-1].time_ns, now_s=0.012)
+        assert (realtime.gate.accepted, realtime.gate.refused) == (2, 1)
+
+    def test_goals_in_force_are_of_the_count_of_the_newest_reading(self, realtime):
+        """A controlled stop, or a command that comes too soon, goes on from them."""
+        turned, goals = np.array([0.0] * 9 + [2.0 * np.pi]), [0.1] * 9 + [0.2]
+        realtime.loop.command(
+            realtime.states[-1].time_ns, Command(realtime.settings.robot.all_joint_names, goals), 0.002
+        )
+        realtime.robot.turned = turned
+        for now_s in (0.01, 0.02):
+            realtime.loop.tick(now_s)
+            np.testing.assert_array_equal(realtime.gate.goals_rad, goals - turned)
+            np.testing.assert_array_equal(realtime.executed[-1].goals_rad, goals - turned)
+
     def test_hold_after_two_periods_without_a_command(self, realtime):
         realtime.loop.tick(0.2)
         assert realtime.gate.state is GateState.ARMED
@@ -350,6 +380,7 @@ class TestRealtime:
         assert realtime.states[-1].time_ns == EPOCH_NS + 10_000_000
 
     def test_figures_show_the_period_and_its_longest(self, realtime):
+        realtime.loop.figures()
         for now_s in (0.01, 0.02, 0.05):
             realtime.loop.tick(now_s)
         figures = realtime.loop.figures()

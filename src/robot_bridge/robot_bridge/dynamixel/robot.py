@@ -75,6 +75,7 @@ class DynamixelRobot:
         self._torque_on = np.zeros(count, dtype=bool)
         self._goals = np.zeros(count, dtype=np.int64)  # written last
         self._told = np.zeros(count, dtype=bool)  # whether that counts: under torque
+        self._turns = np.zeros(count, dtype=np.int64)  # what servos count less than at the newest reading [ticks]
         self._lost_writes = 0  # in a row
         self._reader = JointReader(self.bus, self._servos, settings, self._times_s, self._check_watchdogs)
         self._lost = ""  # why the servos no longer do what they are told, until recover()
@@ -109,6 +110,7 @@ class DynamixelRobot:
             raise
         self._reader.begin(all_fast and self._settings.fast_read)
         self._torque_on[:] = False
+        self._turns[:] = 0
         self._lost_writes = 0
         self._lost = ""
         self._polls = 0
@@ -149,7 +151,13 @@ class DynamixelRobot:
             self._units.effort_nm(current_a),
             current_a,
             self._mend_goals(counts(values, "goal_position")),
+            self._take_turns(),
         )
+
+    def _take_turns(self) -> Vector | None:
+        """With a reading, which counts anew: goals after it are no longer those of the count before."""
+        turns, self._turns = self._turns, np.zeros_like(self._turns)
+        return self._units.angle_rad(turns) if turns.any() else None
 
     def _positions(self, values: npt.NDArray[np.void]) -> Counts:
         """Without torque servos count turn after turn. A joint of the robot's own is in the turn around its range all
@@ -214,7 +222,9 @@ class DynamixelRobot:
         self._check_lost()
         goals = self._units.ticks(goals_rad)
         if on.any():
-            goals -= self._switch_on(on)
+            self._turns += self._switch_on(on)
+        # Also goals of the count before that are told once more, or answer the reading before.
+        goals -= self._turns
         self._goals = np.where(torque_on, np.clip(goals, self._low, self._high), self._goals)
         self._told = torque_on.copy()
         self.bus.sync_write(self._goal, self._by_id(self._goals, torque_on))
@@ -302,7 +312,7 @@ class DynamixelRobot:
 
         Returns:
             (joints,) what the servos count less from now on: with torque on they count within one turn, without it on
-            and on.
+            and on [ticks].
 
         Raises:
             BackendError: a servo did not take its goal, did not switch on, or would pull its joint far.

@@ -25,7 +25,11 @@ class Units:
 
     def position_rad(self, ticks: Counts) -> Vector:
         """Joint positions of register present_position."""
-        return self._direction * (ticks * RAD_PER_TICK) + self._offset_rad
+        return self.angle_rad(ticks) + self._offset_rad
+
+    def angle_rad(self, ticks: Counts) -> Vector:
+        """How far joints turn while their servos count so many ticks."""
+        return self._direction * (ticks * RAD_PER_TICK)
 
     def ticks(self, position_rad: Vector) -> Counts:
         """Register goal_position of joint positions, to the nearest tick."""

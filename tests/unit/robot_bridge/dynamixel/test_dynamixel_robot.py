@@ -252,6 +252,38 @@ def test_a_joint_that_turned_round_and_round_does_not_whirl_back(free_joints):
     assert now.position_rad[valve] == pytest.approx(9.1 - 2 * np.pi, abs=0.02)
 
 
+@pytest.mark.parametrize("again", ["", "told again", "not sent at first"])
+def test_goals_of_the_count_before_torque_came_on_mean_the_same_until_the_next_reading(free_joints, monkeypatch, again):
+    """A second command may answer the same state, and a write that has failed is tried again."""
+    driver, plant, servos = free_joints
+    on = np.ones(10, dtype=bool)
+    plant.turn_back(9, -5.0)
+    servos.drives.advance(0.1)
+    goals = driver.read().position_rad
+    if again == "not sent at first":
+        plain, sent = driver.bus.sync_write, []
+
+        def failing(register, values):
+            sent.append(register.name)
+            if sent == ["goal_position", "torque_enable", "goal_position"]:
+                raise ReadError("not sent")
+            plain(register, values)
+
+        monkeypatch.setattr(driver.bus, "sync_write", failing)
+        with pytest.raises(ReadError):
+            driver.write(goals, on)
+    else:
+        driver.write(goals, on)
+    if again:
+        driver.write(goals, on)
+    state = driver.read()
+    assert servos.status()["servos"][9]["goal_rad"] == pytest.approx(5.0 - 2 * np.pi, abs=0.01)
+    assert state.turned_rad.tolist() == [0.0] * 9 + [2 * np.pi]
+    driver.write(state.position_rad, on)
+    assert driver.read().turned_rad is None
+    assert servos.status()["servos"][9]["goal_rad"] == pytest.approx(5.0 - 2 * np.pi, abs=0.01)
+
+
 @pytest.mark.parametrize("turns", [-2, 1])
 def test_a_joint_stands_in_the_turn_around_its_range_whatever_its_servo_counts(free_joints, turns):
     """It was switched on beyond the end of its turn, or turned by hand."""
