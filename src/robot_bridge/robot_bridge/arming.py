@@ -49,6 +49,8 @@ class Arming:
         done = self._gate.reset()
         if self.loop is not None and self._gate.orders != orders:
             self.loop.enforce()
+            if done[0] and self._gate.state is GateState.STOPPED:
+                return False, f"the robot could not be switched off: {self._causes()}"
         return done
 
     def arm(self, now_s: float) -> tuple[bool, str]:
@@ -76,9 +78,11 @@ class Arming:
         if before is GateState.DISARMED and armed:
             loop.enforce()
             if gate.state is GateState.STOPPED:
-                causes = "; ".join(f"{report.cause}: {report.detail}" for report in gate.report().causes)
-                return False, f"the robot could not be switched on: {causes}"
+                return False, f"the robot could not be switched on: {self._causes()}"
         return armed, message
+
+    def _causes(self) -> str:
+        return "; ".join(f"{report.cause}: {report.detail}" for report in self._gate.report().causes)
 
     def look_for_others(self, now_s: float) -> None:
         """A second bridge stops a robot that moves, whose task hears both; a second commander may be a task that was

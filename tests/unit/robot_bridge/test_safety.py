@@ -709,6 +709,20 @@ def test_a_reset_during_a_controlled_stop_ends_it(bench):
         assert bench.gate.torque_on[:9].all(), "nothing is left of the stop before"
 
 
+def test_a_reset_after_which_a_servo_is_still_under_torque_is_none(bench):
+    for bench.others.bridge in ("2 nodes publish joint_states", ""):
+        bench.arming.look_for_others(bench.now_s)
+    assert bench.gate.state is GateState.STOPPED and bench.robot.torque_on[:9].all()
+    bench.robot.write_error = BackendError("servo 11: torque_enable is not 0: cut the power")
+    reset, message = bench.arming.reset(bench.now_s)
+    assert (reset, bench.gate.state) == (False, GateState.STOPPED)
+    assert "could not be switched off: robot_failed: servo 11: torque_enable is not 0: cut the power" in message
+    assert bench.robot.torque_on[:9].all()
+    bench.robot.write_error = None
+    bench.run(0.3)
+    assert bench.arming.reset(bench.now_s)[0] and not bench.robot.torque_on.any()
+
+
 def test_a_controlled_stop_lets_a_joint_go_that_is_outside_its_range(bench):
     """Its servo takes no goal there, and would pull it back."""
     bench.robot.position[0] = 2.2
