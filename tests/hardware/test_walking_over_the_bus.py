@@ -86,6 +86,7 @@ def rig(module_rig):
     [
         (lambda _: faults.silent_imu, "imu/data is silent for"),
         (faults.stale_imu, "imu/data is silent for"),
+        (faults.frozen_imu, "imu/data shows the same values to the bit for"),
         (lambda _: faults.late_imu, "imu/data is stamped "),
         (lambda _: faults.unstamped_odometry, "odom is stamped "),
         (lambda _: faults.nan_imu, "the inertial sensor reports a value that is not finite"),
@@ -99,6 +100,7 @@ def rig(module_rig):
     ids=[
         "imu silent",
         "imu stale",
+        "imu frozen",
         "imu late",
         "odom of another clock",
         "imu NaN",

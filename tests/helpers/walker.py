@@ -53,6 +53,7 @@ class Walker:
         imu, odometry = imu_message(body), odometry_message(body)
         for message in (imu, odometry):
             message.header.stamp = stamp_from_nanoseconds(time.time_ns())
+        imu.linear_acceleration.z += 1e-9 * (time.time_ns() % 1000)  # a real sensor is never the same to the bit
         if self.spoil is not None:
             imu, odometry = self.spoil(imu, odometry)
         if imu is not None:
@@ -90,6 +91,17 @@ def stale_imu(walker):
         return kept, odometry
 
     assert nanoseconds(kept.header.stamp) > 0
+    return spoil
+
+
+def frozen_imu(walker):
+    """The same, by a driver that stamps it anew."""
+    kept = copy.deepcopy(walker.newest_imu)
+
+    def spoil(imu, odometry):
+        kept.header.stamp = imu.header.stamp
+        return kept, odometry
+
     return spoil
 
 

@@ -48,16 +48,23 @@ def odometry_of(body: BodyState) -> OdometryReading:
     )
 
 
+def _same_values(reading: ImuReading, before: ImuReading) -> bool:
+    return all(np.array_equal(new, old) for new, old in zip(reading[1:4], before[1:4], strict=True))
+
+
 class BodyWatch:
     """Judges what comes in from the body's sensors: good values, no jumps, no silence.
 
     Args:
         limits: the block `robot.body`.
         now_s: steady time [s]; silence counts from here.
+        real: whether a real inertial sensor is read: its noise leaves no two readings the same to the bit. A simulated
+            body may stand still.
     """
 
-    def __init__(self, limits: BodyLimits, now_s: float) -> None:
-        self._limits = limits
+    def __init__(self, limits: BodyLimits, now_s: float, real: bool = False) -> None:
+        self._limits, self._real = limits, real
+        self._frozen = False  # whether the inertial sensor's values stay the same under new stamps
         self._imu: ImuReading | None = None
         self._odometry: OdometryReading | None = None
         self._imu_s = self._odometry_s = now_s
@@ -69,7 +76,9 @@ class BodyWatch:
         if problem:
             self._bad["imu/data"] = problem, now_s
         elif self._imu is None or reading.time_ns != self._imu.time_ns:
-            self._imu, self._imu_s = reading, now_s
+            self._frozen = self._real and self._imu is not None and _same_values(reading, self._imu)
+            if not self._frozen:
+                self._imu, self._imu_s = reading, now_s
         return not problem
 
     def odometry(self, reading: OdometryReading, now_s: float) -> bool:
@@ -111,7 +120,9 @@ class BodyWatch:
                 return problem
         for topic, reading, silent_s, limit_s in pauses:
             if silent_s > limit_s:
-                last = "was never heard" if reading is None else f"is silent for {silent_s:.3f} s"
+                frozen = topic == "imu/data" and self._frozen
+                last = f"{'shows the same values to the bit' if frozen else 'is silent'} for {silent_s:.3f} s"
+                last = "was never heard" if reading is None else last
                 return f"{topic} {last}, limit {limit_s:g} s: start its driver, look at its cable"
             if reading is not None and joints_ns is not None and (problem := self._apart(reading.time_ns - joints_ns)):
                 return f"{topic} {problem}"

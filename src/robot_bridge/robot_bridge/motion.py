@@ -103,7 +103,7 @@ class MotionLoop(abc.ABC):
     def start(self, now_s: float) -> None:
         """Begin: publish the first state."""
         if self._body_limits.sensed:
-            self.body = BodyWatch(self._body_limits, now_s)
+            self.body = BodyWatch(self._body_limits, now_s, real=self.state.body is None)
 
     @abc.abstractmethod
     def command(self, stamp_ns: int, command: Command, now_s: float) -> None:

@@ -146,6 +146,30 @@ def test_silence_and_a_repeated_reading_are_found(watch, topic, limit_s):
     assert f"{topic} is silent for" in watch.problem(now_s)
 
 
+@pytest.mark.parametrize("changes", ["nothing", "quaternion", "angular_velocity_rad_s", "linear_acceleration_m_s2"])
+def test_a_real_sensor_that_shows_the_same_values_under_new_stamps_is_found(changes):
+    watch = BodyWatch(BodyLimits(sensed=True), 0.0, real=True)
+    for i in range(13):
+        reading = imu(10 * i * MS)
+        if changes != "nothing":
+            reading = reading._replace(**{changes: getattr(reading, changes) + 1e-9 * i})
+        assert watch.imu(reading, 0.01 * i)
+        watch.odometry(odometry(10 * i * MS), 0.01 * i)
+    assert watch.problem(0.12) == (
+        "imu/data shows the same values to the bit for 0.120 s, limit 0.1 s: start its driver, look at its cable"
+        if changes == "nothing"
+        else ""
+    )
+    watch.imu(imu(130 * MS, rate=0.2), 0.13)
+    assert watch.problem(0.13) == ""
+
+
+def test_a_simulated_body_may_stand_still(watch):
+    for i in range(20):
+        watch.imu(imu(10 * i * MS), 0.01 * i)
+    assert watch.problem(0.19) == ""
+
+
 def test_what_was_never_heard_is_said_so():
     watch = BodyWatch(BodyLimits(), 0.0)
     assert watch.problem(0.05) == ""
