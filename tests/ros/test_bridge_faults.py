@@ -14,7 +14,7 @@ from helpers.commander import MINITAUR, ROBOT, robot_parameters
 from helpers.patience import PATIENCE_S, until
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
-from robot_bridge.backend import BackendError
+from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.bridge_node import BridgeNode
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
@@ -121,6 +121,26 @@ def test_a_robot_that_does_not_open_leaves_the_bridge_unconfigured(node, monkeyp
     assert not ask(node._on_arm).success
     start(node)
     assert ask(node._on_reset).success
+
+
+def unread(*_):
+    raise ReadError("servo 10: no answer to read registers 116 to 135")
+
+
+def test_a_robot_that_cannot_be_read_when_it_starts_is_started_by_a_reset(node, monkeypatch):
+    node.settings = dataclasses.replace(node.settings, autostart=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(node._backend, "read", unread)
+        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() is TransitionCallbackReturn.ERROR
+        (cause,) = node._gate.report().causes
+        assert cause.cause is Cause.BACKEND_FAILED
+        assert cause.detail.endswith("registers 116 to 135; mend that, then call safety/reset")
+        assert not ask(node._on_reset).success
+    assert ask(node._on_reset).success
+    assert ask(node._on_arm).success
+    command(node)
+    assert node._gate.state is GateState.ARMED
 
 
 def test_stop_works_before_anything_is_configured(node):

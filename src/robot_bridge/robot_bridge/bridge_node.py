@@ -87,7 +87,7 @@ class BridgeNode(LifecycleNode):
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._revival = Revival(self._gate) if self.settings.auto_arm else None
-        self._opened = False  # once, so that a failure is none of the first start
+        self._opened = False  # and not closed by an error since: safety/reset may start it
         self._unheard = False  # whether the last loop ended before the robot had confirmed that its torque is off
         self._tick_timer: Any = None
         self._published_revision = -1
@@ -163,6 +163,7 @@ class BridgeNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Torque off and close; the node can be configured again."""
+        self._opened = False
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
@@ -177,7 +178,7 @@ class BridgeNode(LifecycleNode):
             action()
         except Exception as error:
             if self.context.ok():
-                self.fail(error)
+                self.fail(error, starting=action in (self._configure, self._activate))
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
@@ -262,9 +263,10 @@ class BridgeNode(LifecycleNode):
         lost = self._unheard and self._gate.is_active(Cause.CONNECTION_LOST)
         self._say("robot closed without a connection" if lost else "torque off, robot closed")
 
-    def fail(self, error: Exception) -> None:
-        """Something unforeseen: torque off, stop latched until the bridge is configured again."""
-        if isinstance(error, BackendError) and not self._opened:
+    def fail(self, error: Exception, starting: bool = False) -> None:
+        """Something unforeseen: torque off, stop latched until the bridge is configured again; a robot that is not
+        there while the bridge starts is nothing to look for in the program."""
+        if isinstance(error, BackendError) and starting:
             self.get_logger().error(f"the robot cannot be opened: {error}")
             remedy = "mend that, then call safety/reset" if self.settings.autostart else "mend that, configure again"
         else:

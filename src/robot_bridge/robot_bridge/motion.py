@@ -6,6 +6,7 @@ No ROS and no clock: what is to be published goes to two functions, times are se
 from __future__ import annotations
 
 import abc
+import contextlib
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -96,9 +97,16 @@ class MotionLoop(abc.ABC):
         self.executed: Executed | None = None
         self._unseen: Executed | None = None  # what no reading has shown yet
         self._body_limits = settings.robot.body
-        self.state = backend.read()
+        self.state = self._read_anew()
         self.periods = PeriodStatistics()
         self.duplicates = 0  # lockstep: commands that answer a state already answered
+
+    def _read_anew(self) -> RobotState:
+        """Of a robot that has just been set up; a lost answer is no reason to give it up, as little as later."""
+        for _ in range(self._limits.read_failures_stop - 1):
+            with contextlib.suppress(ReadError):  # counted by the bus; the last try speaks
+                return self._backend.read()
+        return self._backend.read()
 
     def start(self, now_s: float) -> None:
         """Begin: publish the first state."""
@@ -159,7 +167,7 @@ class MotionLoop(abc.ABC):
         if self.body is not None:
             self.body.put_back()
         self._tell(self._gate.goals_rad, self._gate.torque_on)
-        self.state = self._backend.read()
+        self.state = self._read_anew()
         self._failures = 0
         self.health = None
         for cause in failed:

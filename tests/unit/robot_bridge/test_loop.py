@@ -106,6 +106,26 @@ def servos(robot):
     return bench
 
 
+@pytest.mark.parametrize("kind", [LockstepLoop, RealtimeLoop])
+@pytest.mark.parametrize("lost", [1, 4, 5])
+def test_a_lost_answer_to_the_first_reading_is_asked_for_again(robot, kind, lost):
+    backend, left = FakeRobot(), [ReadError("lost")] * lost
+    plain = backend.read
+
+    def read():
+        if left:
+            raise left.pop()
+        return plain()
+
+    backend.read = read
+    made = {"time_base": "lockstep" if kind is LockstepLoop else "realtime"}
+    if lost < robot.safety.read_failures_stop:
+        assert Bench(kind, robot, backend, **made).states[-1].time_ns == EPOCH_NS
+        return
+    with pytest.raises(ReadError):
+        Bench(kind, robot, backend, **made)
+
+
 class TestLockstep:
     def test_a_command_is_executed_then_time_advances_by_one_period(self, lockstep):
         lockstep.send(EPOCH_NS)
