@@ -8,6 +8,7 @@ import math
 from rosac_common.settings import SettingsError, setting
 
 from robot_bridge.dynamixel.control_table import (
+    ACCELERATION_UNIT_RAD_S2,
     BAUD_RATES,
     FULL_PWM,
     RETURN_DELAY_UNIT_S,
@@ -108,12 +109,7 @@ class ServoSettings:
                     f"(robot.servos.stall_current_a) takes {stall_a / FULL_PWM:.2g} to {stall_a:g} A"
                 )
         for model in self.models:
-            fastest_rad_s = model.register("velocity_limit").default * VELOCITY_UNIT_RAD_S
-            if self.profile_velocity_rad_s > fastest_rad_s:
-                raise SettingsError(
-                    f"robot.servos.profile_velocity_rad_s is {self.profile_velocity_rad_s:g}; {model.name} ends at "
-                    f"{fastest_rad_s:.2f} (register velocity_limit)"
-                )
+            self._check_profile(model)
         for name, value, unit in (
             ("bus_watchdog_s", self.bus_watchdog_s, WATCHDOG_UNIT_S),
             ("return_delay_us", self.return_delay_us, 1e6 * RETURN_DELAY_UNIT_S),
@@ -122,3 +118,20 @@ class ServoSettings:
                 raise SettingsError(f"robot.servos.{name} is {value:g}; servos count it in steps of {unit:g}")
         if self.baud_rate > 4_000_000:
             raise SettingsError(f"robot.servos.baud_rate is {self.baud_rate}: dynamixel-sdk for Python ends at 4000000")
+
+    def _check_profile(self, model: Model) -> None:
+        """What a register rounds to 0 would be no limit at all."""
+        velocity, acceleration = (
+            model.register("velocity_limit").default,
+            model.register("profile_acceleration").maximum,
+        )
+        for name, unit, most in (
+            ("profile_velocity_rad_s", VELOCITY_UNIT_RAD_S, velocity),
+            ("profile_acceleration_rad_s2", ACCELERATION_UNIT_RAD_S2, acceleration),
+        ):
+            value = getattr(self, name)
+            if value and not 1 <= round(value / unit) <= most:
+                raise SettingsError(
+                    f"robot.servos.{name} is {value:g}; {model.name} takes {unit:.5g} to {most * unit:.5g}, or 0: no "
+                    "limit"
+                )
