@@ -23,6 +23,7 @@ STOPS_WITHIN_S = 2.0
 LOADS = dataclasses.replace(
     LEGS,
     name="loads",
+    safety=dataclasses.replace(LEGS.safety, temperature_stop_c=[65.0]),
     servos=dataclasses.replace(
         LEGS.servos,
         model=["XL430-W250"] * 8,

@@ -5,6 +5,7 @@ from robot_bridge.emulator.bus import EmulatedBus
 from robot_bridge.emulator.packets import InstructionStream, encode
 from robot_bridge.emulator.plant import FreeJoints
 from robot_bridge.robot import RobotSettings
+from robot_bridge.safety_limits import SafetyLimits
 from robot_bridge.servos import ServoSettings
 
 JOINTS = 3
@@ -28,6 +29,7 @@ def make_robot(model="XM430-W210", joints=JOINTS, **servos):
         speed_limit_rad_s=[2.0] * joints,
         kp_nm_rad=[2.0] * joints,
         servos=ServoSettings(**{**block, **servos}),
+        safety=SafetyLimits(temperature_stop_c=[65.0]),  # of any model
     )
 
 

@@ -43,6 +43,23 @@ class LegGeometry:
     front_m: float  # front knee to pin
     foot_m: float  # rear knee to foot, along the same link
 
+    def impossible(self) -> str:
+        """Why no leg can be built of these lengths; empty: one can."""
+        apart_m, difference_m, both_m = 2 * self.upper_m, abs(self.rear_m - self.front_m), self.rear_m + self.front_m
+        most_m = apart_m * math.cos(SINGULAR_MARGIN_RAD)
+        if difference_m >= most_m:
+            return (
+                f"its lower links differ by {difference_m:g} m, limit {most_m:.3g} m: they meet at no extension, as "
+                f"their knees get no further apart than {apart_m:g} m; give lower links that differ less, or a longer "
+                "upper one"
+            )
+        if both_m <= apart_m:
+            return (
+                f"its lower links are {both_m:g} m together, and must be longer than {apart_m:g} m, which their knees "
+                "get apart: give longer lower links, or a shorter upper one"
+            )
+        return ""
+
     def pin(self, swing_rad: Vector, extension_rad: Vector) -> Vector:
         """The pin (legs, 2) [m]; NaN where the lower links cannot meet."""
         rear, front = self._knees(swing_rad, extension_rad)

@@ -24,7 +24,8 @@ class RobotSettings:
     only while a command names them (resets).
 
     Raises:
-        SettingsError: no joints, a name or id twice, lists of unequal length, or a range that is empty.
+        SettingsError: no joints, a name or id twice, lists of unequal length, a range that is empty, legs that cannot
+            be built, or servos that switch themselves off before the robot is stopped.
     """
 
     name: str = setting("", "name of the robot")
@@ -84,6 +85,8 @@ class RobotSettings:
                 f"robot.five_bar_m holds {len(self.five_bar_m)} lengths for {len(self.joint_names)} joints: give 4 "
                 f"lengths, and two joints for each of {', '.join(LEGS)}"
             )
+        elif self.legs is not None and (problem := self.legs.impossible()):
+            problems.append(f"robot.five_bar_m is {self.five_bar_m}: {problem}")
         if self.reset_procedure == "fingers" and len(self.joint_names) % 3:
             problems.append(
                 f"robot.reset_procedure is 'fingers' with {len(self.joint_names)} joints: fingers have three each, "
@@ -107,6 +110,17 @@ class RobotSettings:
         if problems:
             raise SettingsError(f"robot '{self.name}': " + "; ".join(problems))
         self.servos.check(count)
+        self._check_temperatures()
+
+    def _check_temperatures(self) -> None:
+        """A servo that switches itself off lets its joint go, and must be restarted: the robot is to stop before."""
+        for name, stop_c, model in zip(self.all_joint_names, self.hottest_c, self.servos.models, strict=False):
+            shutdown_c = model.register("temperature_limit").default
+            if stop_c >= shutdown_c:
+                raise SettingsError(
+                    f"robot '{self.name}': robot.safety.temperature_stop_c is {stop_c:g} for joint '{name}'; its "
+                    f"servo, {model.name}, switches itself off at {shutdown_c}: give less"
+                )
 
     @property
     def legs(self) -> LegGeometry | None:

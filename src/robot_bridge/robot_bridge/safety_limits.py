@@ -84,7 +84,7 @@ class SafetyLimits:
     temperature_stop_c: list[float] = setting(
         [75.0],
         "a warmer motor stops the robot [C]: one value for all joints, or one for each, the auxiliary ones last; "
-        "X-series servos shut down at 80, the 330 models at 70",
+        "X-series servos shut down at 80, XL430 at 72, the 330 models at 70, and it must be below that",
         minimum=0.0,
         maximum=150.0,
     )

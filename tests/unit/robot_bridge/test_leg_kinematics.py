@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from robot_bridge.leg_kinematics import DEFAULT_LEG, IDENTIFIED_LEG, motor_angles, swing_extension
+from robot_bridge.leg_kinematics import DEFAULT_LEG, IDENTIFIED_LEG, LegGeometry, motor_angles, swing_extension
 
 GEOMETRIES = [DEFAULT_LEG, IDENTIFIED_LEG]
 # Which motors turn the rear and which the front links, leg by leg.
@@ -25,6 +25,19 @@ def crossing(swing_rad, extension_rad, upper_m, rear_m, front_m):
     z = b - np.sqrt(rear_m**2 - (x + a) ** 2)
     sine, cosine = np.sin(swing_rad), np.cos(swing_rad)
     return np.stack([x * cosine + z * sine, z * cosine - x * sine], axis=-1)
+
+
+def test_legs_that_can_be_built_work_and_their_links_meet():
+    lengths, rng = [], np.random.default_rng(0)
+    while len(lengths) < 50:
+        leg = LegGeometry(*rng.uniform(0.02, 0.3, 4))
+        if not leg.impossible():
+            lengths.append(leg)
+    for leg in lengths:
+        low, high = leg.extension_range_rad
+        assert low < high
+        for extension_rad in np.linspace(low, high, 21):
+            assert np.isfinite(leg.pin(np.zeros(4), np.full(4, extension_rad))).all()
 
 
 def workspace(geometry, count=41):

@@ -55,6 +55,23 @@ def test_inconsistent_lists_are_named(robot, changes, message):
         dataclasses.replace(robot, **changes)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (
+            [0.05, 0.3, 0.1, 0.3],
+            "differ by 0.2 m, limit 0.0989 m: .*no further apart than 0.1 m; give lower links that",
+        ),
+        ([0.1, 0.3, 0.1, 0.3], "differ by 0.2 m, limit 0.198 m"),
+        ([0.1, 0.09, 0.09, 0.09], "are 0.18 m together, and must be longer than 0.2 m.*: give longer lower links"),
+    ],
+)
+def test_legs_that_cannot_be_built_are_refused(robot_file, lengths, message):
+    minitaur = load_robot(robot_file.with_name("minitaur.yaml"))
+    with pytest.raises(SettingsError, match=rf"five_bar_m is \[{lengths[0]}.*: its lower links {message}"):
+        dataclasses.replace(minitaur, five_bar_m=lengths)
+
+
 def test_fingers_come_in_threes(robot_file):
     legs = load_robot(robot_file.with_name("legs.yaml"))
     with pytest.raises(SettingsError, match="'fingers' with 8 joints: fingers have three each.*choose 'straight'"):

@@ -57,24 +57,15 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
 
     Raises:
         SettingsError: a joint's range is beyond the one turn of its servo, or so close to an end of it that the joint
-            may be switched on beyond.
+            may be switched on beyond; or nothing of an auxiliary joint's range is within it.
     """
-    block, margin = robot.servos, switch_on_ticks(robot)
+    block = robot.servos
     low = [*robot.position_min_rad, *robot.auxiliary_position_min_rad]
     high = [*robot.position_max_rad, *robot.auxiliary_position_max_rad]
     ends = zip(Units(robot).ticks(low).tolist(), Units(robot).ticks(high).tolist(), strict=True)
     found = []
     for i, (model, end, pwm) in enumerate(zip(block.models, ends, block.pwm_limits, strict=True)):
-        lowest, highest = min(end), max(end)
-        # An auxiliary joint may turn on and on; its servo drives it within one turn.
-        if i < len(robot.joint_names) and not margin <= lowest < highest <= _LAST_TICK - margin:
-            raise SettingsError(
-                f"joint '{robot.joint_names[i]}': its range is ticks {lowest} .. {highest} of servo "
-                f"{robot.joint_ids[i]}, limit {margin} .. {_LAST_TICK - margin}: the servo counts 0 .. {_LAST_TICK}, "
-                f"and may be switched on {robot.safety.widest_switch_on_rad:g} rad outside of the range "
-                "(robot.safety.arming_margin_rad, switch_on_margin_rad): correct the range, or the offset with "
-                "`rosac bus calibrate`"
-            )
+        lowest, highest = _position_limits(robot, i, min(end), max(end))
         settings = {
             # First of all: a servo that is switched to another mode resets gains, profile and limits (e-manual).
             "operating_mode": POSITION_CONTROL,
@@ -83,8 +74,8 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
             "homing_offset": 0,
             "return_delay_time": round(block.return_delay_us * 1e-6 / RETURN_DELAY_UNIT_S),
             # The servo itself goes no further than the robot file allows, whatever it is told.
-            "min_position_limit": max(lowest, 0),
-            "max_position_limit": min(highest, _LAST_TICK),
+            "min_position_limit": lowest,
+            "max_position_limit": highest,
             "pwm_limit": pwm,
             # Nothing here is limited by it, but a profile would be.
             "velocity_limit": model.register("velocity_limit").default,
@@ -97,6 +88,28 @@ def servos_of(robot: RobotSettings) -> list[Servo]:
         }
         found.append(Servo(robot.all_joint_names[i], robot.all_joint_ids[i], model, settings))
     return found
+
+
+def _position_limits(robot: RobotSettings, place: int, lowest: int, highest: int) -> tuple[int, int]:
+    """Lowest and highest tick to which its servo drives a joint with this range."""
+    margin, own = switch_on_ticks(robot), place < len(robot.joint_names)
+    if own and margin <= lowest < highest <= _LAST_TICK - margin:
+        return lowest, highest
+    # An auxiliary joint may turn on and on; its servo drives it within one turn.
+    inside = max(lowest, 0), min(highest, _LAST_TICK)
+    if not own and inside[0] < inside[1]:
+        return inside
+    limit = f"limit 0 .. {_LAST_TICK}: the servo drives it nowhere in this range"
+    if own:
+        limit = (
+            f"limit {margin} .. {_LAST_TICK - margin}: the servo counts 0 .. {_LAST_TICK}, and may be switched on "
+            f"{robot.safety.widest_switch_on_rad:g} rad outside of the range (robot.safety.arming_margin_rad, "
+            "switch_on_margin_rad)"
+        )
+    raise SettingsError(
+        f"joint '{robot.all_joint_names[place]}': its range is ticks {lowest} .. {highest} of servo "
+        f"{robot.all_joint_ids[place]}, {limit}: correct the range, or the offset with `rosac bus calibrate`"
+    )
 
 
 def switch_on_ticks(robot: RobotSettings) -> int:

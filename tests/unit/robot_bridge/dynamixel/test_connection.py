@@ -128,7 +128,7 @@ def test_a_servo_that_restarts_while_others_are_set_up_is_found_out(
 
 
 def test_another_model_is_refused(emulated_bus, servo_robot):
-    other = "XC330-T181" if servo_robot.name == "legs" else "XM430-W210"
+    other = "XM430-W350" if servo_robot.name == "legs" else "XM430-W210"
     models = [*servo_robot.servos.model[:-1], other]
     servos = dataclasses.replace(servo_robot.servos, model=models)
     with pytest.raises(BackendError, match=rf"is a {servo_robot.servos.model[0]}, the robot file expects a {other}"):

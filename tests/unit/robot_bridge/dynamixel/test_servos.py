@@ -72,7 +72,8 @@ def test_what_is_written_to_the_servos(servo_robot):
 def test_the_limit_of_the_current_is_one_of_the_pwm_and_never_rounded_up(robot, model):
     """Whether or not the model measures a current; register current_limit does not act in position control."""
     servos = dataclasses.replace(robot.servos, model=[model] * 10)
-    settings = servos_of(dataclasses.replace(robot, servos=servos))[0].settings
+    cool = dataclasses.replace(robot.safety, temperature_stop_c=[65.0])
+    settings = servos_of(dataclasses.replace(robot, servos=servos, safety=cool))[0].settings
     assert settings["pwm_limit"] == settings["goal_pwm"] == 581  # 885 x 0.46 A / 0.7 A = 581.6
     assert "current_limit" not in settings
     assert list(settings)[0] == "operating_mode", "a switch to another mode resets limits and gains"
@@ -104,6 +105,35 @@ def test_a_range_so_close_to_the_end_of_the_turn_that_a_joint_may_be_switched_on
     made(162, switch_on_margin_rad=0.1)
     with pytest.raises(SettingsError, match="0.3 rad outside"):
         made(163, arming_margin_rad=0.3)
+
+
+@pytest.mark.parametrize(("offset_rad", "ticks"), [(2.0, "-1239 .. -652"), (-7.0, "4628 .. 5215")])
+def test_an_auxiliary_range_that_its_servo_never_reaches_is_refused(robot, offset_rad, ticks):
+    low, high, offset = [0.1], [1.0], [offset_rad]
+    robot = dataclasses.replace(robot, auxiliary_position_min_rad=low, auxiliary_position_max_rad=high)
+    servos_of(robot)
+    with pytest.raises(
+        SettingsError, match=rf"'valve': its range is ticks {ticks} of servo 50, limit 0 .. 4095: .*cal"
+    ):
+        servos_of(dataclasses.replace(robot, auxiliary_position_offset_rad=offset))
+
+
+@pytest.mark.parametrize(
+    ("model", "stop_c", "message"),
+    [
+        ("XH430-V210", 80.0, "is 80 for joint 'finger1_top'; its servo, XH430-V210, switches itself off at 80: give"),
+        ("XL330-M288", 75.0, "is 75 for joint 'finger1_top'; its servo, XL330-M288, switches itself off at 70: give"),
+    ],
+)
+def test_a_temperature_at_which_the_servo_has_switched_itself_off_is_refused(robot, model, stop_c, message):
+    def made(temperature_c):
+        servos = dataclasses.replace(robot.servos, model=[model] * 10)
+        safety = dataclasses.replace(robot.safety, temperature_stop_c=[temperature_c])
+        return dataclasses.replace(robot, servos=servos, safety=safety)
+
+    made(stop_c - 6.0)
+    with pytest.raises(SettingsError, match=message):
+        made(stop_c)
 
 
 def test_every_model_has_what_the_driver_uses():
