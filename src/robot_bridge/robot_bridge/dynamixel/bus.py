@@ -110,9 +110,10 @@ class DynamixelBus:
         """
         self._port.openPort()
 
-    def close(self) -> None:
-        """Close the port. May be called twice."""
+    def close(self, why: str = "") -> None:
+        """Close the port. May be called twice. Why is told to whoever uses it while it is closed."""
         self._port.closePort()
+        self._port.lost = why
 
     @property
     def is_open(self) -> bool:

@@ -79,6 +79,7 @@ class DynamixelRobot:
         self._lost_writes = 0  # in a row
         self._reader = JointReader(self.bus, self._servos, settings, self._times_s, self._check_watchdogs)
         self._lost = ""  # why the servos no longer do what they are told, until recover()
+        self._closed = ""  # why there is no port, until recover()
         self._polls = 0  # of the slow values
         self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
         self._unread_errors: set[int] = set()  # places of servos whose hardware error is to be read
@@ -97,16 +98,19 @@ class DynamixelRobot:
         self._connect(reboot=False)
 
     def _connect(self, reboot: bool) -> None:
-        self.bus.open()
-        # Until all of them are set up, nobody knows.
-        self._torque_on[:] = True
-        self._told[:] = False
+        self._closed = ""
         try:
+            self.bus.open()
+            # Until all of them are set up, nobody knows.
+            self._torque_on[:] = True
+            self._told[:] = False
             if reboot:
                 reboot_faulty(self.bus, self._servos)
             all_fast = set_up(self.bus, self._servos, self._watchdog_ticks)
-        except BackendError:
-            self.bus.close()
+        except BackendError as error:
+            remedy = "mend that, then call safety/reset"
+            self._closed = f"{self.bus.path} is closed since the servos could not be set up ({error}): {remedy}"
+            self.bus.close(self._closed)
             raise
         self._reader.begin(all_fast and self._settings.fast_read)
         self._torque_on[:] = False
@@ -346,7 +350,7 @@ class DynamixelRobot:
         try:
             self._say_off(which)
         finally:
-            self.bus.close()
+            self.bus.close(self._closed)
 
     def _say_off(self, which: Flags) -> None:
         stops_ms = 1e3 * self._watchdog_ticks * WATCHDOG_UNIT_S

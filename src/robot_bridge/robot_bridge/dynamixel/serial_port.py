@@ -36,7 +36,7 @@ class SerialPort(PortHandler):
         self.reply_timeout_s = reply_timeout_s
         self._received = bytearray()
         self._looked_late = False  # whether the port was read after the time of the packet
-        self.lost = ""  # why it closed by itself
+        self.lost = ""  # why it closed, if not because it was used no more
 
     # dynamixel-sdk calls these by their names
 
