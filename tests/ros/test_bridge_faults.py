@@ -18,10 +18,11 @@ from robot_bridge.backend import BackendError, ReadError
 from robot_bridge.bridge_node import BridgeNode
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
+from robot_bridge.loop import LockstepLoop
 from robot_bridge.revival import PAUSE_S
 from rosac_common.messages import stamp_from_nanoseconds
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
 pytestmark = pytest.mark.ros
@@ -272,6 +273,26 @@ def test_a_simulated_robot_that_has_sunk_before_it_could_be_armed_is_set_up_with
         assert time.monotonic() < end_s
         node._on_tick()
     assert (node._backend.read().position_rad > low).all()
+
+
+BEATEN = dataclasses.replace(ROBOT, safety=dataclasses.replace(ROBOT.safety, heartbeat_required=True))
+
+
+@pytest.mark.parametrize("node", [ROBOT, BEATEN], indirect=True, ids=["a reading lost", "no heartbeat yet"])
+def test_a_simulated_robot_that_could_not_be_armed_at_the_start_is_armed_soon(node, monkeypatch):
+    beats = node.settings.robot.safety.heartbeat_required
+    with monkeypatch.context() as patch:
+        if not beats:
+            patch.setattr(LockstepLoop, "look", lambda *_: "where the robot is cannot be read just now")
+        start(node)
+        node._on_tick()
+        assert node._gate.state is GateState.DISARMED
+    end_s = time.monotonic() + PATIENCE_S
+    while node._gate.state is not GateState.ARMED:
+        assert time.monotonic() < end_s, node._gate.report()
+        if beats:
+            node._on_heartbeat(Empty())
+        node._on_tick()
 
 
 def test_a_simulated_finger_that_was_pushed_out_of_its_range_is_laid_back_without_a_person(node):

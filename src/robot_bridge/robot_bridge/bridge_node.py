@@ -203,7 +203,7 @@ class BridgeNode(LifecycleNode):
         message = "call safety/arm to move the robot"
         if self.settings.auto_arm:
             armed, message = self._arming.arm(time.monotonic())
-            if not armed and loop.misplaced():
+            if not armed:
                 self._revival.begin()
         self.get_logger().info(f"active, {self.settings.time_base}, {self.settings.backend}; {message}")
         self._publish_safety()

@@ -185,11 +185,7 @@ class MotionLoop(abc.ABC):
     def obstacles(self, now_s: float) -> list[str]:
         """Why the robot must not be armed now: who does not beat, and joints outside their range."""
         silent = [problem for beat in self._beats.all if (problem := beat.problem(now_s))]
-        return silent + self.misplaced()
-
-    def misplaced(self) -> list[str]:
-        """Joints that must be moved before the robot is armed."""
-        return [detail for _, detail in self._monitor.arm_problems(self.state)]
+        return silent + [detail for _, detail in self._monitor.arm_problems(self.state)]
 
     def arm_problem(self, now_s: float) -> tuple[Cause, str] | None:
         """Why the robot must not be armed as it lies there, or None."""

@@ -27,12 +27,13 @@ class Revival:
         self._begun = False  # disarmed, and nobody but this arms it
 
     def begin(self) -> None:
-        """The robot lay so at the start that it could not be armed: try as after a stop."""
+        """The robot could not be armed at the start: it lay wrong, could not be read, or somebody who must beat was not
+        there yet. Try as after a stop."""
         self._begun = True
 
     def due(self, now_s: float) -> bool:
-        """Whether the robot has stopped by itself, or lain wrong at the start, for long enough. True once in PAUSE_S,
-        until it is armed."""
+        """Whether the robot has stopped by itself, or could not be armed at the start, for long enough. True once in
+        PAUSE_S, until it is armed."""
         state = self._gate.state
         if state is GateState.STOPPED:
             self._begun = not {report.cause for report in self._gate.report().causes} & _NOT_THE_ROBOT

@@ -44,8 +44,8 @@ class BridgeSettings:
     )
     auto_arm: bool = setting(
         False,
-        "arm when activated, and 2 s after a stop that no person has made; for simulations only: a real robot is armed "
-        "by a person",
+        "arm when activated, until it succeeds, and 2 s after a stop that no person has made; for simulations only: a "
+        "real robot is armed by a person",
     )
     autostart: bool = setting(True, "configure and activate at start, without a lifecycle manager")
     seed: int = setting(0, "seed of sensor noise and randomised dynamics", minimum=0)
