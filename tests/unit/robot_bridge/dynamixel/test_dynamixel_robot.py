@@ -641,6 +641,8 @@ def test_a_reading_after_a_retry_has_the_time_of_the_retry(realtime, monkeypatch
         return plain([*ids, 200] if len(sent_s) == 1 else ids, address, size, fast)
 
     monkeypatch.setattr(realtime.bus, "sync_read", first_without_answer)
+    # A busy machine may hand the second answer over late.
+    monkeypatch.setattr(realtime.bus._port, "reply_timeout_s", 2.0)
     state = realtime.read()
     assert len(sent_s) == 2
     assert sent_s[1] <= state.time_s <= time.monotonic()
