@@ -67,7 +67,7 @@ def test_episodes_are_walked_ended_and_begun_again(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert json.loads((tmp_path / "e.json").read_text())["episodes"] == 2
-    for place, ground in (("", "flat"), ("evaluation/", "stairs")):
+    for place, ground in (("", "flat"), ("evaluation/1/", "stairs")):
         parameters = yaml.safe_load((tmp_path / f"runs/walk/{place}config.yaml").read_text())
         (bridge,) = (part["ros__parameters"] for name, part in parameters.items() if name.endswith("bridge"))
         assert bridge["simulation.minitaur.terrain"] == ground
