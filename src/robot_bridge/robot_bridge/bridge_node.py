@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import socket
 import sys
 import time
 import traceback
@@ -76,6 +77,7 @@ class BridgeNode(LifecycleNode):
     """
 
     def __init__(self) -> None:
+        self._claim: socket.socket | None = None  # first: a node that is refused is destroyed, too (Kilted)
         super().__init__("bridge")
         self.settings = declare_settings(self, BridgeSettings)
         self._claim = claim_namespace(self.context.get_domain_id(), self.get_namespace())
@@ -252,7 +254,8 @@ class BridgeNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Leave the namespace to others."""
         super().destroy_node()
-        self._claim.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def _close_backend(self) -> None:
         try:
