@@ -7,13 +7,11 @@ import os
 import signal
 
 
-def end_on_interrupt() -> None:
-    """Until somebody else answers it, Ctrl-C ends this process at once, in silence: nothing is begun that would have to
-    be finished, and a traceback would hide why the other nodes end."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
-
-
 def start(module: str) -> int:
-    """Import a node's module and run its `main()`; returns its exit code."""
-    end_on_interrupt()
+    """Import a node's module and run its `main()`; returns its exit code.
+
+    Until that answers Ctrl-C, it ends this process at once, in silence: nothing is begun that would have to be
+    finished, and a traceback would hide why the other nodes end.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     return importlib.import_module(module).main()

@@ -20,7 +20,6 @@ from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rosac_common.messages import transition_from_message
-from rosac_common.node_start import end_on_interrupt
 from rosac_common.parameters import declare_settings
 from rosac_common.priority import give_way
 from rosac_common.settings import SettingsError
@@ -264,7 +263,6 @@ class _Rate:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the learner until SIGINT, SIGTERM or shutdown; 2 when it cannot start, 1 when learning failed."""
-    end_on_interrupt()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
     node, code = None, 0

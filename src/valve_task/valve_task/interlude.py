@@ -118,16 +118,13 @@ class Interlude:
         """The operator has done what was asked; returns whether it was, and what happens now or is missing."""
         if self.phase is not Phase.WAITING_FOR_OPERATOR:
             return False, f"nothing is asked of the operator: the task is {self.phase.value}"
-        if self._cancelled:
-            self._before = self.report
-            self._go_on()
-            return True, "the reset begins"
-        if self._reset.wants_put_back:
+        goes_on = not self._cancelled  # the reset that asked; one that was cancelled begins anew
+        if goes_on and self._reset.wants_put_back:
             if problem := self._reset.held_up(state):
                 return False, problem
             self._go_on_resetting()
             return True, "its legs move to the start pose"
-        if self._reset.wants_set_down:
+        if goes_on and self._reset.wants_set_down:
             self._reset.set_down()
             self._go_on_resetting()
             return True, "the robot stands by itself"

@@ -126,7 +126,7 @@ class WalkSettings:
     def __post_init__(self) -> None:
         asked = self.command_range_m_s
         if len(asked) != 2 or not asked[0] <= asked[1]:
-            raise SettingsError(f"command_range_m_s is {list(asked)}; it must be [lowest, highest]")
+            raise SettingsError(f"task.walk.command_range_m_s is {list(asked)}; it must be [lowest, highest]")
 
 
 @dataclasses.dataclass(frozen=True)
