@@ -48,7 +48,8 @@ def odometry_of(body: BodyState) -> OdometryReading:
     )
 
 
-def _same_values(reading: ImuReading, before: ImuReading) -> bool:
+def shows_the_same(reading: ImuReading, before: ImuReading) -> bool:
+    """Whether both have the same values to the bit, whatever their stamps say."""
     return all(np.array_equal(new, old) for new, old in zip(reading[1:4], before[1:4], strict=True))
 
 
@@ -76,7 +77,7 @@ class BodyWatch:
         if problem:
             self._bad["imu/data"] = problem, now_s
         elif self._imu is None or reading.time_ns != self._imu.time_ns:
-            self._frozen = self._real and self._imu is not None and _same_values(reading, self._imu)
+            self._frozen = self._real and self._imu is not None and shows_the_same(reading, self._imu)
             if not self._frozen:
                 self._imu, self._imu_s = reading, now_s
         return not problem

@@ -28,6 +28,11 @@ from valve_task.tasks import make_task
 
 _SILENT_BRIDGE = "the bridge is silent: start it, or look at its log"
 _NO_READING = "the bridge was lost before a reading confirmed them"
+# What the bridge finds out late: readings since then may be old values.
+_BLIND = {
+    Cause.FROZEN_JOINT: "a joint did not measure (frozen_joint)",
+    Cause.BODY_SENSOR: "the body was not measured (body_sensor)",
+}
 _LEARNER_SILENT_S = 5.0  # it repeats its status five times a second
 
 
@@ -57,8 +62,9 @@ class StepMachine:
         sizes = (self.task.observation_size, self.task.action_size, len(self._link.sensors))
         self.history = ReplayHistory(settings.replay_history, *sizes)
         backpressure = self._lockstep and settings.wait_for_learner
-        # A simulation measures whatever happens.
-        confirmation = None if self._lockstep else Confirmation(settings.robot, self.task.control_period_s)
+        confirmation = None  # a simulation measures whatever happens
+        if not self._lockstep:
+            confirmation = Confirmation(settings.robot, self.task.control_period_s, self.task.moves_about)
         self._sender = TransitionSender(self.history, outputs.publish_transition, backpressure, confirmation)
         self._commander = Commander(outputs, clock)
         self._runner = EpisodeRunner(
@@ -80,7 +86,7 @@ class StepMachine:
 
     @property
     def voided(self) -> int:
-        """Transitions that were not stored because a joint did not measure."""
+        """Transitions that were not stored because nobody knows whether what they hold was measured."""
         return self._sender.voided
 
     @property
@@ -149,8 +155,8 @@ class StepMachine:
 
     def _settle_unconfirmed(self, gate: GateView) -> None:
         """The gate has closed: what waits for confirmation waits for readings until the robot moves again."""
-        if Cause.FROZEN_JOINT in gate.causes:
-            self._drop_unconfirmed("a joint did not measure (frozen_joint)")
+        if blind := [reason for cause, reason in _BLIND.items() if cause in gate.causes]:
+            self._drop_unconfirmed(" and ".join(blind))
         else:
             self._sender.robot_stopped()
 
@@ -274,7 +280,7 @@ class StepMachine:
             return
         self.problems.solve(Problem.GATE)
         if self._sender.stopped:
-            self._drop_unconfirmed("a joint showed nothing new until the robot was armed again")
+            self._drop_unconfirmed("a sensor showed nothing new until the robot was armed again")
         if self._learner_finished:
             self._finish()
         else:

@@ -47,13 +47,16 @@ class Chaos:
         self.position = np.array(standing, dtype=float)
         self.way_m, self.gate_is_open = 0.0, False
         self.effort, self.measures = np.zeros(self.count), True
+        self.pull, self.feels = np.array([0.0, 0.0, 9.81]), True  # otherwise the body shows the same again and again
 
     def send(self) -> None:
         body = None
         if self.count == 8:
             turned = np.array([np.cos(self.tilt / 2), np.sin(self.tilt / 2), 0.0, 0.0])
             place = np.array([self.way_m, 0.0, 0.25])
-            body = BodyState(self.time_ns, turned, np.zeros(3), np.array([0.0, 0.0, 9.81]), place, np.zeros(3))
+            if self.feels:
+                self.pull = np.nextafter(self.pull, 10.0)
+            body = BodyState(self.time_ns, turned, np.zeros(3), self.pull, place, np.zeros(3))
         zeros = np.zeros(self.count)
         if self.measures:
             self.effort = np.nextafter(self.effort, 1.0)

@@ -153,3 +153,16 @@ def world(robot):
         return World(robot, time_base, **changes)
 
     return make
+
+
+@pytest.fixture
+def started(world):
+    """`started()`: in real time, after the reset, at the first observation."""
+
+    def start(**changes):
+        w = world("realtime", **changes)
+        w.state()
+        w.gate()
+        return w.finish_reset()
+
+    return start

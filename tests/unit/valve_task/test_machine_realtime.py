@@ -2,26 +2,11 @@
 
 import numpy as np
 import pytest
-from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
 from rosac_common.transition import EndReason, Source
-from valve_task.confirmation import Confirmation
 from valve_task.machine_io import Phase, Problem
 
 HELD = [0, 0, 0, 0, 1]
-
-
-@pytest.fixture
-def started(world):
-    """`started()`: in real time, after the reset, at the first observation."""
-
-    def start(**changes):
-        w = world("realtime", **changes)
-        w.state()
-        w.gate()
-        return w.finish_reset()
-
-    return start
 
 
 def test_nothing_moves_between_ticks(world):
@@ -379,112 +364,3 @@ def test_a_real_robot_keeps_its_dynamics(world):
     w.gate()
     assert w.machine.phase is Phase.RESETTING
     assert w.finish_reset().machine.phase is Phase.ACTING
-
-
-class TestJointsThatDoNotMeasure:
-    """A servo that shows its last values again and again is found out later; until then nothing is stored."""
-
-    @pytest.fixture
-    def frozen(self, started):
-        """After two good steps, and three of which nobody knows yet."""
-        w = started()
-        w.answer(0.1)
-        for _ in range(2):
-            w.period(0.1)
-        w.measures = False
-        for _ in range(3):
-            w.period(0.1)
-        assert [t.step for t in w.out.transitions] == [0, 1]
-        return w
-
-    @pytest.mark.parametrize(
-        "causes", [(Cause.FROZEN_JOINT,), (Cause.OPERATOR_STOP, Cause.FROZEN_JOINT)], ids=["alone", "second"]
-    )
-    def test_what_was_not_measured_is_never_stored(self, frozen, causes):
-        frozen.gate(GateState.STOPPED, *causes)
-        assert [t.step for t in frozen.out.transitions] == [0, 1]
-        assert frozen.machine.voided == 3
-        assert any("3 steps are not stored: a joint did not measure" in note for note in frozen.out.notes)
-        frozen.measures = True
-        frozen.state()
-        frozen.gate()
-        frozen.finish_reset()
-        frozen.answer(0.1)
-        frozen.period(0.1)
-        assert [(t.sequence, t.episode, t.step) for t in frozen.out.transitions[2:]] == [(2, 1, 0)]
-
-    def test_joints_that_stood_still_delay_it_only(self, frozen):
-        frozen.measures = True
-        frozen.period(0.1)
-        assert [t.step for t in frozen.out.transitions] == [0, 1, 2, 3, 4, 5]
-        assert [t.sequence for t in frozen.out.transitions] == [0, 1, 2, 3, 4, 5]
-
-    @pytest.mark.parametrize("states", [1, 10])
-    def test_nobody_waits_longer_than_it_takes_to_find_out(self, frozen, states):
-        """0.3 s from when the goal has moved."""
-        for _ in range(5):
-            frozen.period(0.1, states=states)
-        assert [t.step for t in frozen.out.transitions] == [0, 1, 2]
-
-    def test_a_stop_for_another_reason_loses_nothing_that_was_measured(self, frozen):
-        frozen.gate(GateState.STOPPED, Cause.OPERATOR_STOP)
-        assert [t.step for t in frozen.out.transitions] == [0, 1]
-        frozen.measures = True
-        frozen.elapse()  # without torque, joints show something else
-        assert [t.step for t in frozen.out.transitions] == [0, 1, 2, 3, 4]
-        assert frozen.machine.voided == 0
-
-    def test_a_stop_before_frozen_joints_are_found_out_stores_nothing_of_them(self, frozen):
-        frozen.gate(GateState.STOPPED, Cause.OPERATOR_STOP)
-        for _ in range(20):  # no goal moves, so that time shows nothing
-            frozen.period(0.1)
-        assert [t.step for t in frozen.out.transitions] == [0, 1]
-        frozen.gate()
-        assert any("3 steps are not stored: a joint showed nothing new" in note for note in frozen.out.notes)
-        frozen.measures = True
-        frozen.state()
-        frozen.finish_reset()
-        frozen.answer(0.1)
-        frozen.period(0.1)
-        assert [(t.sequence, t.episode, t.step) for t in frozen.out.transitions[2:]] == [(2, 1, 0)]
-        frozen.measures = False
-        for _ in range(12):  # and now it does again
-            frozen.period(0.1)
-        assert [t.sequence for t in frozen.out.transitions] == list(range(len(frozen.out.transitions)))
-        assert len(frozen.out.transitions) > 4
-
-    def test_what_no_reading_confirms_before_the_bridge_is_lost_is_not_stored(self, frozen):
-        frozen.now_s += frozen.machine.settings.state_timeout_s + 1.0
-        frozen.machine.tick()
-        assert [t.step for t in frozen.out.transitions] == [0, 1]
-        assert frozen.machine.voided == 3
-        assert any("3 steps are not stored: the bridge was lost" in note for note in frozen.out.notes)
-
-    def test_nor_before_it_is_restarted(self, frozen):
-        frozen.time_ns -= 10**10
-        frozen.state()
-        assert [t.step for t in frozen.out.transitions] == [0, 1]
-        assert frozen.machine.voided == 3
-
-    def test_a_joint_that_showed_the_same_before_the_clock_was_set_back_is_not_measured_since(self, robot, make_state):
-        confirmation = Confirmation(robot, 0.1)
-        for time_s in (1000.0, 1.0, 1.1):
-            confirmation.read(make_state(time_s))
-        assert not confirmation.counts(1.1)
-        confirmation.read(make_state(1.2, joints=0.001))
-        assert confirmation.counts(1.1)
-
-    def test_one_joint_is_enough_and_the_valve_does_not_count(self, started):
-        w = started()
-        w.answer(0.1)
-        w.measures = False
-        w.effort = w.effort.copy()
-
-        def periods(moving):
-            for _ in range(2):
-                w.effort[moving] = np.nextafter(w.effort[moving], 1.0)
-                w.period(0.1)
-            return len(w.out.transitions)
-
-        assert periods(np.arange(10) < 9) == 2, "only the valve stands still"
-        assert periods(np.arange(10) != 4) == 2, "one finger joint does"
