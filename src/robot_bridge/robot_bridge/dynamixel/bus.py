@@ -102,6 +102,11 @@ class DynamixelBus:
         """bit/s."""
         return self._port.baudrate
 
+    @property
+    def reply_timeout_s(self) -> float:
+        """How much longer than its time on the wire an answer may take [s]."""
+        return self._port.reply_timeout_s
+
     def open(self) -> None:
         """Open the port, or open it anew.
 

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from robot_bridge.backend import (
-    UNREAD_ERROR,
-    BackendError,
-    ConnectionLostError,
-    Flags,
-    ReadError,
-    RobotHealth,
-    RobotState,
-    Vector,
-)
-from robot_bridge.dynamixel.bus import DynamixelBus, PartialReadError, ServoError
+from robot_bridge.backend import BackendError, ConnectionLostError, Flags, RobotHealth, RobotState, Vector
+from robot_bridge.dynamixel.bus import DynamixelBus
+from robot_bridge.dynamixel.confirmed_write import ConfirmedWrite
 from robot_bridge.dynamixel.connection import reboot_faulty, servos_of, set_up, switch_on_ticks, watchdog_ticks
-from robot_bridge.dynamixel.control_table import (
-    TICKS_PER_REVOLUTION,
-    VOLTAGE_UNIT_V,
-    WATCHDOG_UNIT_S,
-    Register,
-)
+from robot_bridge.dynamixel.control_table import TICKS_PER_REVOLUTION, WATCHDOG_UNIT_S
 from robot_bridge.dynamixel.joint_reader import JointReader, counts
 from robot_bridge.dynamixel.settings import BusSettings
+from robot_bridge.dynamixel.slow_registers import SlowRegisters
 from robot_bridge.dynamixel.units import Counts, Units
 from robot_bridge.robot import RobotSettings
 
-# Registers present_input_voltage and present_temperature, side by side.
-_SLOW_ADDRESS, _SLOW_SIZE = 144, 3
-# What nobody answers (sync writes) is read back, and sent so often: single packets are lost.
-_SET_TRIES = 3
-# Who does not answer is asked no more after this time, or so many missing answers if that is longer: torque off is
-# tried twice when a bridge ends, which has a second for it.
-_SET_S, _SET_MISSING = 0.2, 5
 # So many readings in a row may show other goals than were written, though they are written again each time (own figure,
 # as safety.read_failures_stop).
 _LOST_WRITES = 5
@@ -64,8 +44,8 @@ class DynamixelRobot:
         self._watchdog_ticks = watchdog_ticks(robot)
         self.bus = DynamixelBus(settings.port, robot.servos.baud_rate, settings.reply_timeout_s)
         # All models of the series have these at the same place.
-        registers = ("goal_position", "torque_enable", "bus_watchdog", "hardware_error_status")
-        self._goal, self._torque, self._watchdog, self._error = map(self._servos[0].model.register, registers)
+        registers = ("goal_position", "torque_enable", "bus_watchdog")
+        self._goal, self._torque, self._watchdog = map(self._servos[0].model.register, registers)
         low = [servo.settings["min_position_limit"] for servo in self._servos]
         high = [servo.settings["max_position_limit"] for servo in self._servos]
         self._low, self._high = np.array(low), np.array(high)
@@ -78,18 +58,11 @@ class DynamixelRobot:
         self._turns = np.zeros(count, dtype=np.int64)  # what servos count less than at the newest reading [ticks]
         self._lost_writes = 0  # in a row
         self._reader = JointReader(self.bus, self._servos, settings, self._times_s, self._check_watchdogs)
+        self._set = ConfirmedWrite(self.bus, self._servos, clock)
+        self._slow = SlowRegisters(self.bus, self._servos, clock)
         self._lost = ""  # why the servos no longer do what they are told, until recover()
         self._closed = ""  # why there is no port, until recover()
-        self._polls = 0  # of the slow values
-        self._alerted: set[int] = set()  # places of servos that say that they have a hardware error
-        self._unread_errors: set[int] = set()  # places of servos whose hardware error is to be read
-        self._forget_health()
-
-    def _forget_health(self) -> None:
-        count = len(self._ids)
-        self._health = RobotHealth(
-            np.full(count, np.nan), np.full(count, np.nan), np.zeros(count, np.uint8), np.full(count, -np.inf)
-        )
+        self._watchdogs_next = False  # whether their turn is next, in poll_health()
 
     # RobotBackend
 
@@ -117,10 +90,8 @@ class DynamixelRobot:
         self._turns[:] = 0
         self._lost_writes = 0
         self._lost = ""
-        self._polls = 0
-        self._alerted.clear()
-        self._unread_errors.clear()
-        self._forget_health()
+        self._watchdogs_next = False
+        self._slow.forget()
 
     def close(self) -> None:
         """Torque off, then close the port. One that has closed is opened again for that; of one that is gone nothing is
@@ -200,15 +171,7 @@ class DynamixelRobot:
 
     def _repeat_lost_goals(self) -> None:
         """Write the goals until the servos hold them, a few times at most."""
-        left = self._by_id(self._goals, self._told)
-        for _ in range(_SET_TRIES):
-            if not left:
-                return
-            answers = self.bus.sync_read(list(left), self._goal.address, self._goal.size, self._reader.fast)
-            left = {i: goal for i, goal in left.items() if self._goal.decode(answers[i]) != goal}
-            if left:
-                self.bus.failures["lost_write"] += 1
-                self.bus.sync_write(self._goal, left)
+        self._set.repeat_where_lost(self._goal, self._by_id(self._goals, self._told), fast=self._reader.fast)
 
     def write(self, goals_rad: Vector, torque_on: Flags) -> None:
         """Torque off where it goes off, then goals, then torque on where it goes on: nothing jumps.
@@ -236,37 +199,14 @@ class DynamixelRobot:
     def poll_health(self) -> RobotHealth:
         """One short read: a hardware error that is new, else in turn the bus watchdogs of all servos, whose findings
         :meth:`read` tells, or the slow registers of one servo."""
-        alerted = {i for i, identifier in enumerate(self._ids) if identifier in self.bus.alerts}
-        for place in alerted - self._alerted:
-            self._health.hardware_error[place] |= UNREAD_ERROR
-            self._unread_errors.add(place)
-        self._alerted = alerted
-        turn, watchdogs = divmod(self._polls, 2)
-        if self._unread_errors:
-            self._read_error(self._unread_errors.pop())
-        elif watchdogs:
-            self._polls += 1
-            self._look_at_watchdogs()
-        else:
-            self._polls += 1
-            self._read_slow(turn % len(self._ids))
-        return self._health
-
-    def _read_error(self, place: int) -> None:
-        """What the servo's alert means. The alert alone is known already, so that this reading may be lost."""
-        with contextlib.suppress(ReadError):  # counted by the bus; asked again after the servo's next slow values
-            self._health.hardware_error[place] = self.bus.read(self._ids[place], self._error)
-
-    def _read_slow(self, place: int) -> None:
-        identifier, health = self._ids[place], self._health
-        data = self.bus.read_bytes(identifier, _SLOW_ADDRESS, _SLOW_SIZE, "voltage and temperature")
-        health.voltage_v[place] = VOLTAGE_UNIT_V * int.from_bytes(data[:2], "little")
-        health.temperature_c[place] = data[2]
-        health.read_s[place] = self._clock()
-        if identifier in self.bus.alerts:
-            self._unread_errors.add(place)  # once more: a second error may have come
-        else:
-            health.hardware_error[place] = 0
+        self._slow.heed_alerts()
+        if not self._slow.read_error():
+            watchdogs, self._watchdogs_next = self._watchdogs_next, not self._watchdogs_next
+            if watchdogs:
+                self._look_at_watchdogs()
+            else:
+                self._slow.read_next()
+        return self._slow.health
 
     def _look_at_watchdogs(self) -> None:
         """A servo whose register bus_watchdog is not what was set has stopped by itself, or forgotten everything."""
@@ -363,39 +303,3 @@ class DynamixelRobot:
             self.bus.sync_write(self._torque, off)  # the last word, should the others have been lost
             raise
         self._torque_on &= ~which
-
-    def _set(self, register: Register, values: dict[int, int], remedy: str) -> None:
-        """Set a register of several servos with one instruction, and read it back.
-
-        Raises:
-            BackendError: a servo does not show its value after a few tries, or a moment; the message ends with the
-                remedy.
-        """
-        end_s = self._clock() + max(_SET_S, _SET_MISSING * self._settings.reply_timeout_s)
-        left, tries = values, 0
-        while left and tries < _SET_TRIES and (not tries or self._clock() < end_s):
-            tries += 1
-            self.bus.sync_write(register, left)
-            left = self._not_set(register, left, end_s)
-        if not left:
-            return
-        names = ", ".join(str(servo) for servo in self._servos if servo.identifier in left)
-        wanted = ", ".join(sorted({str(value) for value in left.values()}))
-        raise BackendError(f"{names}: {register.name} is not {wanted} (tries: {tries}): {remedy}")
-
-    def _not_set(self, register: Register, values: dict[int, int], end_s: float) -> dict[int, int]:
-        """Those of the values that their servos do not show, asked until then."""
-        answers: dict[int, bytes] = {}
-        try:
-            answers |= self.bus.sync_read(list(values), register.address, register.size)
-        except PartialReadError as error:  # counted by the bus
-            answers |= error.answers
-            # One servo that is silent must not hide the others, which wait for its answer.
-            for identifier in values.keys() - answers.keys() if len(values) > 1 else ():
-                if self._clock() > end_s:
-                    break
-                with contextlib.suppress(ReadError, ServoError):
-                    answers[identifier] = self.bus.read_bytes(
-                        identifier, register.address, register.size, register.name
-                    )
-        return {i: v for i, v in values.items() if i not in answers or register.decode(answers[i]) != v}

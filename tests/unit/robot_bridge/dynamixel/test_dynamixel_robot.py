@@ -553,7 +553,6 @@ def test_a_servo_that_restarts_is_found_out(driver, servo_robot, by):
 def test_torque_off_is_said_first_and_its_confirmation_waited_for_a_moment_only(realtime, servo_robot, monkeypatch):
     """However many servos do not answer."""
     realtime.write(realtime.read().position_rad, everyone(realtime))
-    monkeypatch.setattr(realtime, "_settings", BusSettings())
     monkeypatch.setattr(realtime.bus._port, "reply_timeout_s", BusSettings().reply_timeout_s)
     said = []
     monkeypatch.setattr(realtime.bus, "sync_write", recorded(realtime.bus.sync_write, "write", said))
