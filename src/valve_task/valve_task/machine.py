@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from robot_bridge.backend import RobotState
-from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason
 
+from valve_task.commanded_velocity import CommandedVelocity
 from valve_task.confirmation import Confirmation
 from valve_task.episode import LONGEST_STEP, EpisodeLoop
 from valve_task.interlude import Interlude
@@ -27,12 +27,6 @@ from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task
 
 _SILENT_BRIDGE = "the bridge is silent: start it, or look at its log"
-_NO_READING = "the bridge was lost before a reading confirmed them"
-# What the bridge finds out late: readings since then may be old values.
-_BLIND = {
-    Cause.FROZEN_JOINT: "a joint did not measure (frozen_joint)",
-    Cause.BODY_SENSOR: "the body was not measured (body_sensor)",
-}
 _LEARNER_SILENT_S = 5.0  # it repeats its status five times a second
 
 
@@ -73,7 +67,7 @@ class StepMachine:
         self._interlude = Interlude(settings, self.task, self._commander, outputs, self.problems, clock)
         self._phase = Phase.WAITING_FOR_BRIDGE
         self._tick_s = self._learner_s = clock()
-        self._velocity_s: float | None = None  # when somebody asked for one; None: nobody does
+        self._velocity = CommandedVelocity(self.task, settings.velocity_timeout_s)
         self._stale = self._learner_finished = False
 
     @property
@@ -99,8 +93,7 @@ class StepMachine:
     def on_state(self, state: RobotState) -> None:
         """A joint state. A repeated one (same time) means in lockstep that the bridge waits for a command."""
         if self._link.is_another_time_base(state.time_ns):
-            self._runner.interrupt(EndReason.CONNECTION_LOST)
-            self._drop_unconfirmed(_NO_READING)
+            self._runner.bridge_lost()
             self._outputs.note("the bridge was restarted: its time has changed")
             self._link.leave_time_base()
             self._wait_for_bridge("the bridge was restarted")
@@ -148,23 +141,8 @@ class StepMachine:
         if self._phase in (Phase.WAITING_FOR_BRIDGE, Phase.STOPPED):
             self._get_ready()
         elif not self._link.gate_is_open and self._phase is not Phase.FINISHED:
-            by_operator = Cause.OPERATOR_STOP in gate.causes
-            self._runner.interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
-            self._settle_unconfirmed(gate)
+            self._runner.gate_closed(gate)
             self._get_ready()
-
-    def _settle_unconfirmed(self, gate: GateView) -> None:
-        """The gate has closed: what waits for confirmation waits for readings until the robot moves again."""
-        if blind := [reason for cause, reason in _BLIND.items() if cause in gate.causes]:
-            self._drop_unconfirmed(" and ".join(blind))
-        else:
-            self._sender.robot_stopped()
-
-    def _drop_unconfirmed(self, reason: str) -> None:
-        """What waits for confirmation may hold what was not measured. The numbers of those steps are used again."""
-        if voided := self._sender.void():
-            self.loop.next_sequence -= voided
-            self._outputs.note(f"{voided} steps are not stored: {reason}")
 
     def on_learner(self, learner: LearnerView) -> None:
         """Status of the learner: how far the task may go, or that it is done."""
@@ -204,10 +182,7 @@ class StepMachine:
 
     def on_commanded_velocity(self, forward_m_s: float) -> str:
         """Somebody asks a walking robot for a velocity; returns why that is ignored, empty when it is not."""
-        problem = self.task.command(forward_m_s)
-        if not problem:
-            self._velocity_s = self._clock()
-        return problem
+        return self._velocity.ask(forward_m_s, self._clock())
 
     def on_health(self, health: HealthView) -> None:
         """Temperatures of the motors."""
@@ -247,7 +222,8 @@ class StepMachine:
         periods = round((now_s - self._tick_s) / self.task.control_period_s)
         self._tick_s = now_s
         self._watch(now_s)
-        self._forget_velocity(now_s)
+        if forgotten := self._velocity.watch(now_s):
+            self._outputs.note(forgotten)
         if self._lockstep:
             return
         if self._phase is Phase.ACTING:
@@ -279,8 +255,7 @@ class StepMachine:
             self.problems.add(Problem.GATE, self._link.gate.closed_because)
             return
         self.problems.solve(Problem.GATE)
-        if self._sender.stopped:
-            self._drop_unconfirmed("a sensor showed nothing new until the robot was armed again")
+        self._runner.gate_opened()
         if self._learner_finished:
             self._finish()
         else:
@@ -362,14 +337,6 @@ class StepMachine:
             self._end_for_sensors()
         return True
 
-    def _forget_velocity(self, now_s: float) -> None:
-        """Who asked for a velocity and fell silent asks for none any more."""
-        limit_s = self.settings.velocity_timeout_s
-        if self._velocity_s is not None and now_s - self._velocity_s > limit_s:
-            self._velocity_s = None
-            self.task.command(0.0)
-            self._outputs.note(f"no velocity on cmd_vel for {limit_s:g} s: it counts as 0")
-
     def _watch(self, now_s: float) -> None:
         silence_s, limit_s = self._link.silence_s(now_s), self.settings.state_timeout_s
         unanswered_s = now_s - self._commander.sent_s if self.loop.commanded else 0.0
@@ -394,7 +361,6 @@ class StepMachine:
 
     def _lose_bridge(self, text: str) -> None:
         self.problems.add(Problem.BRIDGE, f"{text}: start the bridge, or look at its log")
-        self._runner.interrupt(EndReason.CONNECTION_LOST)
-        self._drop_unconfirmed(_NO_READING)
+        self._runner.bridge_lost()
         self._wait_for_bridge(text)
         self._link.forget()

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy.typing as npt
+from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason, Source
 
 from valve_task.episode import LONGEST_STEP, EpisodeLoop, ResetReport
 from valve_task.link import BridgeLink
-from valve_task.machine_io import Flags, Outputs, PolicyAction, Problem, Vector
+from valve_task.machine_io import Flags, GateView, Outputs, PolicyAction, Problem, Vector
 from valve_task.problems import Problems
 from valve_task.sender import TransitionSender
 from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import ActionError
 from valve_task.teleop import Teleop
+
+# What the bridge finds out late: readings since then may be old values.
+_BLIND = {
+    Cause.FROZEN_JOINT: "a joint did not measure (frozen_joint)",
+    Cause.BODY_SENSOR: "the body was not measured (body_sensor)",
+}
 
 
 class Commander:
@@ -139,6 +146,31 @@ class EpisodeRunner:
         if transition is not None:
             self._sender.send(transition)
         self._outputs.publish_episode(loop.record)
+
+    def gate_closed(self, gate: GateView) -> None:
+        """The episode ends. What waits for confirmation waits for readings until the robot moves again."""
+        by_operator = Cause.OPERATOR_STOP in gate.causes
+        self.interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
+        if blind := [reason for cause, reason in _BLIND.items() if cause in gate.causes]:
+            self._drop_unconfirmed(" and ".join(blind))
+        else:
+            self._sender.robot_stopped()
+
+    def gate_opened(self) -> None:
+        """The robot may move again."""
+        if self._sender.stopped:
+            self._drop_unconfirmed("a sensor showed nothing new until the robot was armed again")
+
+    def bridge_lost(self) -> None:
+        """The episode ends; nobody will confirm any reading."""
+        self.interrupt(EndReason.CONNECTION_LOST)
+        self._drop_unconfirmed("the bridge was lost before a reading confirmed them")
+
+    def _drop_unconfirmed(self, reason: str) -> None:
+        """What waits for confirmation may hold what was not measured. The numbers of those steps are used again."""
+        if voided := self._sender.void():
+            self._loop.next_sequence -= voided
+            self._outputs.note(f"{voided} steps are not stored: {reason}")
 
     def watch(self, now_s: float) -> None:
         """Look whether the actor has been silent for too long."""
