@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "train":
             _add_episodes(command, "of each final evaluation, of the trained policy and of the untrained one")
     robot_commands.add_options(commands)
-    command = commands.add_parser("eval", help="evaluate the policy of a run, deterministic, through the real graph")
+    command = commands.add_parser("eval", help="evaluate the policy of a run through the real graph")
     _add_run(command)
     command.add_argument(
         "arguments",
@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_episodes(command, "how many episodes")
     command.add_argument("--json", type=json_path, metavar="FILE", help="write the result to this file")
     command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
+    command.add_argument(
+        "--noise", action="store_true", help="draw the actions as in training, instead of taking the mean action"
+    )
     command.add_argument("--seed", type=int, help=_SEED_HELP)
     command.set_defaults(function=_eval)
     command = commands.add_parser("plot", help="draw the learning curves of a run into its plots/ directory")
@@ -181,7 +184,14 @@ def _eval(options: argparse.Namespace, console: object) -> int:
         raise ArgumentError(f"{', '.join(fixed)}: an evaluation takes that from the run, or as an option")
     policy = run.files.untrained_policy if options.untrained else run.files.policy
     changes = given if options.seed is None else {**given, "seed": str(options.seed)}
-    result = evaluate(run, policy, options.episodes, changes, lambda line: print(line, file=sys.stderr))
+    result = evaluate(
+        run,
+        policy,
+        options.episodes,
+        changes,
+        lambda line: print(line, file=sys.stderr),
+        deterministic=not options.noise,
+    )
     print(result)
     if options.json:
         write_json(options.json, result.to_json())

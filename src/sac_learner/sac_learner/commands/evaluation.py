@@ -1,4 +1,4 @@
-"""Evaluation: a finished policy, deterministic, through the real graph without a learner."""
+"""Evaluation: a finished policy, as a rule deterministic, through the real graph without a learner."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Evaluation:
     episodes: int
     final_errors: tuple[float, ...]  # [error_unit]
     error_unit: str  # rad, or m/s
+    deterministic: bool = True  # False: actions were drawn, as in training
 
     def to_json(self) -> dict[str, object]:
         return dataclasses.asdict(self)
@@ -53,9 +54,15 @@ class Evaluation:
 
 
 def evaluate(
-    run: Run, policy: Path, episodes: int, changes: Mapping[str, str], report: Callable[[str], None]
+    run: Run,
+    policy: Path,
+    episodes: int,
+    changes: Mapping[str, str],
+    report: Callable[[str], None],
+    *,
+    deterministic: bool = True,
 ) -> Evaluation:
-    """Run `episodes` episodes of the run's task with the mean action of `policy`.
+    """Run `episodes` episodes of the run's task with the mean action of `policy`, or with actions drawn from it.
 
     Args:
         run: whose stack, task and parameters are used.
@@ -63,6 +70,7 @@ def evaluate(
         episodes: how many.
         changes: arguments that differ from the run's (seed, time_base, backend, namespace).
         report: called with one line when something needs attention.
+        deterministic: the mean action instead of one that is drawn, as in training.
 
     Raises:
         RunError: the run has no such policy yet, or another process has its robot or namespace.
@@ -71,11 +79,11 @@ def evaluate(
     """
     if not policy.exists():
         raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
-    graph = evaluation_graph(run, policy, changes)
+    graph = evaluation_graph(run, policy, changes, deterministic=deterministic)
     _check_that_nobody_has(graph)
     with _own_folder(run.files.evaluations) as directory:
         results = _seen(graph, directory, episodes, report)
-    return _summary(results[:episodes])
+    return dataclasses.replace(_summary(results[:episodes]), deterministic=deterministic)
 
 
 @contextlib.contextmanager
@@ -130,10 +138,10 @@ def episode_timeout_s(graph: Graph) -> float:
     return EPISODE_TIMEOUT_S + task.horizon_steps * task.control_period_s
 
 
-def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Graph:
-    """The run's graph without its learner, the actor deterministic. The seeds follow from the run's, or from `seed`
-    among the changes, but are no session's: the training has not seen these starts and targets, and every policy of
-    the run sees the same ones.
+def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str], *, deterministic: bool = True) -> Graph:
+    """The run's graph without its learner, the actor as a rule deterministic. The seeds follow from the run's, or from
+    `seed` among the changes, but are no session's: the training has not seen these starts and targets, and every policy
+    of the run sees the same ones.
 
     If no namespace is asked for, a simulated robot has one of its own: an evaluation beside a running training must not
     command its robot. On a port there is only one robot, and its sensors' drivers, joystick and safety stop speak in
@@ -142,7 +150,8 @@ def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str]) -> Grap
     graph = run.resolve(changes).in_evaluation()
     if "namespace" not in changes and not on_hardware(graph.arguments):
         graph = dataclasses.replace(graph, arguments={**graph.arguments, "namespace": _own_namespace()})
-    actor = {**to_mapping(graph.parameters["actor"]), "deterministic": True, "policy_file": str(policy.resolve())}
+    own = {"deterministic": deterministic, "policy_file": str(policy.resolve())}
+    actor = {**to_mapping(graph.parameters["actor"]), **own}
     task = {**to_mapping(graph.parameters["task"]), "wait_for_learner": False}
     parameters = {
         "bridge": graph.parameters["bridge"],

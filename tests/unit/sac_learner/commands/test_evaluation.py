@@ -51,6 +51,14 @@ def test_only_what_is_simulated_has_a_namespace_of_its_own(tmp_path, given, chan
     assert namespace == expected.format(pid=os.getpid())
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_actor_takes_the_mean_action_or_draws_as_in_training(tmp_path, deterministic):
+    run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], {}))
+    graph = evaluation_graph(run, run.files.policy, {}, deterministic=deterministic)
+    assert graph.parameters["actor"].deterministic is deterministic
+    assert graph.parameters["actor"].policy_file == str(run.files.policy.resolve())
+
+
 def node_seeds(graph):
     return {name: graph.parameters[name].seed for name in ("bridge", "task")}
 
