@@ -66,13 +66,29 @@ def _file_name(algorithm: Algorithm, seed: int) -> str:
 
 
 def finished(plan: Plan, algorithm: Algorithm, seed: int) -> dict[str, Any] | None:
-    """The run if it is there or published, with as many steps as planned or more."""
+    """The run if it is there or published, with as many steps as planned or more, and with the settings that its mode
+    has now: a mode that was changed has to be run again."""
     for directory in filter(None, (plan.directory, plan.published)):
         path = directory / _file_name(algorithm, seed)
         document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        if document and document["steps"][-1] >= plan.total(algorithm):
+        if document and document["steps"][-1] >= plan.total(algorithm) and not _changed(algorithm, document):
             return document
     return None
+
+
+def _changed(algorithm: Algorithm, document: dict[str, Any]) -> list[str]:
+    """Names of the mode's settings that were others when the run was made. One that it does not know was at its
+    default, which changes nothing."""
+    if not algorithm.own:
+        return []
+    made, defaults = document["settings"], to_mapping(GymSettings())
+    return [name for name, value in _settings(algorithm).items() if made.get(name, defaults[name]) != value]
+
+
+def _settings(algorithm: Algorithm) -> dict[str, Any]:
+    """What the mode and the algorithm set. How the gradients are computed is not what is learned."""
+    values = {**mode_parameters(algorithm.mode), **algorithm.changes}
+    return {name: value for name, value in values.items() if name != "sac.gradients"}
 
 
 def publish(plan: Plan, algorithm: Algorithm, seed: int, document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sac_learner.graph.modes import mode_parameters
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 HOUR_S = 3600.0
@@ -101,12 +102,34 @@ def test_a_published_run_is_not_computed_again(tmp_path):
     for directory in (here, elsewhere, published):
         directory.mkdir()
     plan = compare_runs.Plan(compare_valve.VALVE.environment, here, 2, 1, 2, 300, published)
-    made = run("sac", 1, [0.5, 0.6, 0.7])
+    made = {**run("sac", 1, [0.5, 0.6, 0.7]), "settings": dict(mode_parameters("sac"))}
     plan.result_path(algorithm, 1).write_text(json.dumps(made))
     compare_runs.publish(plan, algorithm, 1, made)
     assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere), algorithm, 1) == made
     assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, published=None), algorithm, 1) is None
     assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, steps=301), algorithm, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "counts"),
+    [
+        ("sac.target_entropy_per_action", -0.5, False),
+        ("sac.target_relabelling", None, True),  # of before there was such a setting
+        ("sac.gradients", "plain", True),
+    ],
+)
+def test_a_run_of_a_mode_that_was_changed_since_does_not_count(tmp_path, setting, value, counts):
+    import compare_runs
+    import compare_valve
+
+    algorithm = compare_valve.VALVE.algorithms["sac"]
+    settings = {**mode_parameters("sac"), setting: value}
+    if value is None:
+        del settings[setting]
+    plan = compare_runs.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 2, 300)
+    made = {**run("sac", 1, [0.5, 0.6, 0.7]), "settings": settings}
+    plan.result_path(algorithm, 1).write_text(json.dumps(made))
+    assert (compare_runs.finished(plan, algorithm, 1) == made) is counts
 
 
 @pytest.mark.parametrize("name", ["efficient", "td3"])
