@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import warnings
 
@@ -7,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from rosac_common.settings import SettingsError
 from stable_baselines3.common.env_checker import check_env as sb3_check
-from valve_task.env import RenderingUnavailable, RobotTaskEnv
+from valve_task.env import RenderingUnavailable, ResetFailedError, RobotTaskEnv
 from valve_task.tasks import TASK_NAMES, ActionError
 
 
@@ -72,6 +73,65 @@ def test_time_limit_is_a_truncation():
     assert ends == [(False, False), (False, False), (False, True)]
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(np.zeros(9, dtype=np.float32))
+
+
+def test_a_motor_that_switches_itself_off_cuts_the_episode_short_and_is_recovered():
+    """As on ROS 2, where the gate stops the robot; also one that is not put back on its mark."""
+    env, still = make("MinitaurWalk", walk_reset={"in_lane_m": 1.0}), np.zeros(8, dtype=np.float32)
+    env.reset(seed=0)
+    assert env.step(still)[4]["stopped"] is False
+    env.simulation.motors.cut_out[3] = True
+    _, _, terminated, truncated, info = env.step(still)
+    assert (terminated, truncated, info["stopped"], info["is_success"]) == (False, True, True, False)
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(still)
+    env.reset()
+    assert not env.simulation.motors.cut_out.any()
+    assert env.step(still)[4]["stopped"] is False
+
+
+@pytest.mark.parametrize("hot_resets", [1, 99])
+def test_a_reset_in_which_a_motor_switches_itself_off_is_done_again(monkeypatch, hot_resets):
+    env = make("MinitaurWalkRandomDynamics")
+    env.reset(seed=0)
+    simulation, drawn = env.simulation, []
+    put_back, randomise = simulation.put_back, simulation.randomise
+
+    def put_back_hot():
+        put_back()
+        simulation.motors.cut_out[0] = len(drawn) <= hot_resets
+
+    def randomise_counted(rng):
+        drawn.append(rng)
+        randomise(rng)
+
+    monkeypatch.setattr(simulation, "put_back", put_back_hot)
+    monkeypatch.setattr(simulation, "randomise", randomise_counted)
+    if hot_resets > 1:
+        with pytest.raises(ResetFailedError, match="a motor switched itself off in each of 5 resets"):
+            env.reset()
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            env.step(np.zeros(8, dtype=np.float32))
+    else:
+        env.reset()
+        assert len(drawn) == 2, "with other dynamics"
+        assert not simulation.motors.cut_out.any()
+
+
+@pytest.mark.parametrize("how", ["close", "a reset that fails"])
+def test_no_step_before_the_next_reset_after(how):
+    env = make(reset={"retries": 0, "draws": 1})
+    env.reset(seed=0)
+    env.step(np.zeros(9, dtype=np.float32))
+    if how == "close":
+        env.close()
+    else:
+        env._reset_settings = dataclasses.replace(env._reset_settings, tolerance_rad=1e-5)
+        with pytest.raises(ResetFailedError):
+            env.reset()
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(np.zeros(9, dtype=np.float32))
+    assert env.render() is None
 
 
 def test_observation_and_reward_belong_together():
@@ -158,6 +218,8 @@ def test_pictures():
     assert picture.shape == (480, 640, 3)
     assert picture.dtype == np.uint8
     assert picture.std() > 10
+    target = env.simulation.data.body("target").xquat
+    assert 2 * math.atan2(target[3], target[0]) == pytest.approx(1.0, abs=1e-6), "drawn where it was before"
     env.close()
 
 

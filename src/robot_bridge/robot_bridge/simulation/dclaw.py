@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mujoco
 import numpy as np
 
 from robot_bridge.robot import RobotSettings
@@ -81,3 +82,4 @@ class DClawSimulation(MujocoRobot):
     def mark_target(self, angle_rad: float) -> None:
         """Turn the green mark on the floor to the angle that the coloured lobe should have."""
         self.model.body("target").quat[:] = [math.cos(angle_rad / 2), 0.0, 0.0, math.sin(angle_rad / 2)]
+        mujoco.mj_kinematics(self.model, self.data)  # pictures show what that places, else with the next step only

@@ -212,7 +212,7 @@ class MinitaurSimulation(MujocoRobot):
             if motors is not None:
                 seen = self._history.at(self._own.pd_latency_s)
                 duty = motors.duty(self._goals, seen[_POSITION], seen[_VELOCITY])
-                data.ctrl[:] = motors.torque_nm(duty, velocity) * self._torque_on
+                data.ctrl[:] = motors.torque_nm(duty, velocity, self._torque_on)
             self._limit_effort()
             mujoco.mj_step(self.model, data)
             self._history.add(self._measured())

@@ -45,11 +45,13 @@ class MotorModel:
         wanted = self._kp * (goals_rad - position_rad) - self._kd * velocity_rad_s
         return np.minimum(np.maximum(wanted, -1.0), 1.0)
 
-    def torque_nm(self, duty: Vector, velocity_rad_s: Vector) -> Vector:
-        """Torque of the motors at their true velocity, and one time step's heat. A motor that is cut out gives none."""
+    def torque_nm(self, duty: Vector, velocity_rad_s: Vector, torque_on: Flags) -> Vector:
+        """Torque of the motors at their true velocity, and one time step's heat. A motor that is off or cut out gives
+        none, and one that is off gets none of the heat."""
         net = duty * self.voltage_v - (TORQUE_CONSTANT_NM_A + self.viscous_v_s) * velocity_rad_s
         current = np.abs(net) / RESISTANCE_OHM
         torque = np.copysign(np.interp(current, CURRENT_TABLE_A, TORQUE_TABLE_NM), net) * self.strength
+        torque *= torque_on
         if self._thermal_cutout:
             self._heat(np.abs(torque))
             torque *= ~self.cut_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from rich.console import Console
@@ -46,6 +47,6 @@ def note_need_of_noise(run: Run, trained: Evaluation, note: Callable[[str], None
     if in_training - trained.success_rate > _NEEDS_NOISE:
         note(
             f"In the last {len(last)} episodes of the training, with exploration noise, {100 * in_training:.0f}% "
-            f"succeeded: without it this policy does worse. `rosac eval {run.name} --noise` runs it as it was trained; "
-            "a longer training (resume:=true and more steps) may mend that: see docs/sac.md, Without noise."
+            f"succeeded: without it this policy does worse. `rosac eval {shlex.quote(str(run.path))} --noise` runs it as "
+            "it was trained; a longer training (resume:=true and more steps) may mend that: see docs/sac.md, Without noise."
         )

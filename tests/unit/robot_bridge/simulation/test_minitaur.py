@@ -331,11 +331,18 @@ class TestMotors:
         simulation.advance(simulation.time_step_s)
         assert not simulation.read().effort_nm.any()
 
+    def test_a_robot_that_lies_limp_does_not_overheat(self, simulation):
+        simulation.write(STAND, ALL)
+        simulation.advance(PERIOD_S)
+        simulation.write(STAND, NONE)
+        simulation.advance(2.0)
+        assert not simulation.poll_health().hardware_error.any()
+
     def test_an_overheated_motor_shows_in_its_health_until_it_has_recovered(self, simulation):
         simulation.write(STAND - 1.2, ALL)  # the legs fold up and push against what cannot move
         simulation.motors._hot_steps[:] = 1000.0
         simulation.motors._hot_steps[2:] = 0.0
-        simulation.motors.torque_nm(np.ones(8), np.zeros(8))
+        simulation.motors.torque_nm(np.ones(8), np.zeros(8), ALL)
         assert simulation.poll_health().hardware_error.tolist() == [4, 4, 0, 0, 0, 0, 0, 0]
         simulation.recover()
         assert not simulation.poll_health().hardware_error.any()

@@ -19,7 +19,7 @@ def test_duty_cycle_of_the_pd_loop():
 class TestTorque:
     def test_at_rest_in_the_first_part_of_the_table(self):
         # 0.1 x 16 V / 0.186 ohm = 8.602 A; 10 A give 1 Nm
-        torque = motors().torque_nm(np.array([0.1, -0.1, 0.0]), np.zeros(3))
+        torque = motors().torque_nm(np.array([0.1, -0.1, 0.0]), np.zeros(3), True)
         np.testing.assert_allclose(torque, [0.8602, -0.8602, 0.0], atol=1e-4)
 
     # Every point of motor.py's table, the middle between each two, and beyond the last; 86.02 A = 16 V / 0.186 ohm.
@@ -46,16 +46,16 @@ class TestTorque:
     )
     def test_table_of_saturation(self, current_a, torque_nm, sign):
         duty = sign * current_a * 0.186 / 16.0
-        torque = motors(count=1).torque_nm(np.array([duty]), np.zeros(1))
+        torque = motors(count=1).torque_nm(np.array([duty]), np.zeros(1), True)
         assert torque[0] == pytest.approx(sign * torque_nm, abs=1e-9)
 
     def test_back_emf(self):
         # (16 - 0.0954 x 150) / 0.186 = 9.086 A; at 16 / 0.0954 = 167.7 rad/s nothing is left
         model = motors(count=2)
-        torque = model.torque_nm(np.ones(2), np.array([150.0, 16.0 / 0.0954]))
+        torque = model.torque_nm(np.ones(2), np.array([150.0, 16.0 / 0.0954]), True)
         np.testing.assert_allclose(torque, [0.9086, 0.0], atol=1e-3)
         # turned from outside it brakes
-        assert (model.torque_nm(np.zeros(2), np.array([5.0, -5.0])) * [1, -1] < 0).all()
+        assert (model.torque_nm(np.zeros(2), np.array([5.0, -5.0]), True) * [1, -1] < 0).all()
 
     def test_voltage_viscosity_and_strength(self):
         model = motors()
@@ -63,15 +63,20 @@ class TestTorque:
         model.strength = np.array([0.8, 1.0, 1.2])
         # (0.1 x 14 - 0.1454 x 2) / 0.186 = 5.963 A
         np.testing.assert_allclose(
-            model.torque_nm(np.full(3, 0.1), np.full(3, 2.0)), 0.5963 * model.strength, atol=1e-4
+            model.torque_nm(np.full(3, 0.1), np.full(3, 2.0), True), 0.5963 * model.strength, atol=1e-4
         )
 
 
 class TestHeat:
-    def steps(self, model, duty, count):
+    def steps(self, model, duty, count, torque_on=True):
         for _ in range(count):
-            torque = model.torque_nm(np.array(duty), np.zeros(len(duty)))
+            torque = model.torque_nm(np.array(duty), np.zeros(len(duty)), torque_on)
         return torque
+
+    def test_a_motor_that_is_off_stays_cold_however_far_its_goal_is(self):
+        model = motors(count=2)
+        assert self.steps(model, [1.0, 1.0], 300, np.array([False, True])).tolist() == [0.0, 0.0]
+        assert model.cut_out.tolist() == [False, True]
 
     def test_more_than_a_second_of_heavy_load_switches_that_motor_off(self):
         model = motors(count=2)

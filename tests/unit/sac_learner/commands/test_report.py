@@ -31,7 +31,7 @@ def test_it_is_said_with_the_command_that_shows_it(run):
     (note,) = notes
     assert "last 25 episodes" in note
     assert "96%" in note
-    assert "rosac eval walker --noise" in note
+    assert f"rosac eval {run.path} --noise" in note
 
 
 @pytest.mark.parametrize("success_rate", [0.7, 1.0])
