@@ -45,8 +45,9 @@ def note_need_of_noise(run: Run, trained: Evaluation, note: Callable[[str], None
     last = read_episodes(run.files.episodes)[-WINDOW:]
     in_training = sum(row["success"] == "1" for row in last) / max(1, len(last))
     if in_training - trained.success_rate > _NEEDS_NOISE:
+        command = shlex.join(["rosac", "eval", str(run.path), "--noise"])
         note(
             f"In the last {len(last)} episodes of the training, with exploration noise, {100 * in_training:.0f}% "
-            f"succeeded: without it this policy does worse. `rosac eval {shlex.quote(str(run.path))} --noise` runs it as "
-            "it was trained; a longer training (resume:=true and more steps) may mend that: see docs/sac.md, Without noise."
+            f"succeeded: without it this policy does worse. `{command}` runs it as it was trained; a longer training "
+            "(resume:=true and more steps) may mend that: see docs/sac.md, Without noise."
         )
