@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from helpers.patience import until
 from helpers.ros import call
 from helpers.surroundings import ROBOT, Surroundings, task
 from rosac_common.messages import nanoseconds
@@ -150,3 +151,9 @@ def test_a_setting_out_of_range_ends_the_process_with_its_name() -> None:
     with task(missed_periods_limit=0) as process:
         assert process.wait() == 2
         assert "missed_periods_limit" in process.output()
+
+
+def test_it_says_once_which_symmetries_its_settings_break() -> None:
+    with task(**{"task.reset_pose_rad": [0.3, -1.0, 1.0] * 3}) as process:
+        until(lambda: "not the same after the others: task.reset_pose_rad" in process.output(), "what it has lost")
+        assert process.output().count("has 3 of the robot's 6 symmetries") == 1

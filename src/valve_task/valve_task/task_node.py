@@ -81,6 +81,8 @@ class TaskNode(Node):
         if problem := raise_priority(self.settings.realtime_priority):
             self.get_logger().warning(problem)
         self.get_logger().info(f"task {self.machine.task.name}, {self.settings.time_base}, session {self._session_id}")
+        if lost := self.machine.task.lost_symmetries:
+            self.get_logger().info(lost)
 
     @property
     def _session_id(self) -> str:

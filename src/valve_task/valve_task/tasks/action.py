@@ -9,6 +9,8 @@ import numpy.typing as npt
 from robot_bridge.robot import RobotSettings
 from rosac_common.settings import SettingsError
 
+from valve_task.tasks.symmetry import keeps, keeps_range, keeps_sizes
+
 Vector = npt.NDArray[np.float64]
 Action = npt.NDArray[np.float32]
 
@@ -90,6 +92,18 @@ class ActionMap:
     def symmetry(self, joint_symmetry: list[int]) -> list[int]:
         """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the action."""
         return joint_symmetry[: self.size]
+
+    def broken_by(self, joint_symmetry: list[int]) -> list[str]:
+        """Settings that are not the same after a symmetry of all joints. None: an action that is changed by it, where
+        the joints are, too, asks for goals that are."""
+        of_joints, of_action = joint_symmetry[: self.size], self.symmetry(joint_symmetry)
+        kept = {
+            "task.action_centre_rad": keeps(of_action, self._centre),
+            "task.action_half_range_rad": keeps_sizes(of_action, self._half_range),
+            "robot.position_min_rad and position_max_rad": keeps_range(of_joints, self._least_rad, self._most_rad),
+            "robot.speed_limit_rad_s": keeps_sizes(of_joints, self._max_move),
+        }
+        return [name for name, is_kept in kept.items() if not is_kept]
 
     def executed_action(self, requested: Action, asked_rad: Vector, executed_rad: Vector) -> Action:
         """What the robot did, as an action: the requested one if its goals were executed, else their inverse image."""

@@ -91,10 +91,24 @@ class Task(abc.ABC):
     @property
     def symmetries(self) -> tuple[list[int], list[int]]:
         """Changes of observation and action that turn a true transition into another true one, one row each for every
-        symmetry of the robot that is one of the task: +-(j + 1) at place i means new[i] = +-old[j]. Empty: none."""
-        rows = [(row, self.observation_symmetry(row)) for row in self._joint_symmetries]
-        observation = [place for _, changed in rows if changed for place in changed]
-        return observation, [place for row, changed in rows if changed for place in self.actions.symmetry(row)]
+        symmetry of the robot that is one of the task and its settings: +-(j + 1) at place i means new[i] = +-old[j].
+        Empty: none."""
+        rows = self._own_symmetries()
+        observation = [place for _, changed in rows for place in changed]
+        return observation, [place for row, _ in rows for place in self.actions.symmetry(row)]
+
+    @property
+    def lost_symmetries(self) -> str:
+        """Which symmetries of the robot the task does not have, and by what setting. Empty: it has them all."""
+        own = [row for row, _ in self._own_symmetries()]
+        lost = [row for row in self._joint_symmetries if row not in own]
+        if not lost:
+            return ""
+        changed = ", ".join(dict.fromkeys(name for row in lost for name in self.broken_by(row)))
+        return (
+            f"task {self.name} has {len(own)} of the robot's {len(self._joint_symmetries)} symmetries; not the same "
+            f"after the others: {changed or 'what the task is about'}"
+        )
 
     @property
     def relabelling(self) -> dict[str, Any]:
@@ -106,6 +120,11 @@ class Task(abc.ABC):
         """What a symmetry of all joints (a row of `RobotSettings.joint_symmetries`) does to the observation, in the
         same notation. None: unknown, or the task does not look the same after it."""
         return None
+
+    def broken_by(self, joint_symmetry: list[int]) -> list[str]:
+        """Settings of task and robot that are not the same after a symmetry of all joints, so that goals or reward
+        would not be either: the task does not have it. Overriding methods add their own."""
+        return self.actions.broken_by(joint_symmetry)
 
     @property
     @abc.abstractmethod
@@ -154,6 +173,11 @@ class Task(abc.ABC):
         """How actions become joint goals."""
         variant = self.variant
         return ActionMap(variant.action_centre_rad, variant.action_half_range_rad, robot, self.control_period_s)
+
+    def _own_symmetries(self) -> list[tuple[list[int], list[int]]]:
+        """Those of all joints, and what they do to the observation."""
+        rows = [row for row in self._joint_symmetries if not self.broken_by(row)]
+        return [(row, changed) for row in rows if (changed := self.observation_symmetry(row))]
 
     @staticmethod
     def _shifted(symmetry: list[int], first: int) -> list[int]:

@@ -14,6 +14,7 @@ from rosac_common.settings import SettingsError
 from valve_task.tasks.base import Observation, Outcome, Start, Task, Variant, Vector
 from valve_task.tasks.equations import TURN_TERMS, turn_reward, wrap_angle
 from valve_task.tasks.settings import TaskSettings
+from valve_task.tasks.symmetry import keeps, keeps_range
 
 
 class TurnTask(Task):
@@ -77,6 +78,13 @@ class TurnTask(Task):
         cos_sin = [joints + 1, valve * (joints + 2)]
         return [*action, *cos_sin, *self._shifted(action, joints + 2), valve * (2 * joints + 3)]
 
+    def broken_by(self, joint_symmetry: list[int]) -> list[str]:
+        broken = super().broken_by(joint_symmetry)
+        # The pose is a term of the reward, unless that weighs nothing.
+        if self.settings.turn_reward.pose and not keeps(joint_symmetry[: self.action_size], self.reset_pose_rad):
+            broken.append("task.reset_pose_rad")
+        return broken
+
     @property
     def relabelling(self) -> dict[str, Any]:
         parts, joints, weights = self._equal_parts, self.action_size, self.settings.turn_reward
@@ -108,11 +116,14 @@ class TurnTask(Task):
 class ScrewTask(TurnTask):
     """ROBEL dclaw/screw.py: as Turn, but the target starts at the valve's angle and moves at a constant speed."""
 
-    def observation_symmetry(self, joint_symmetry: list[int]) -> list[int] | None:
+    def broken_by(self, joint_symmetry: list[int]) -> list[str]:
+        broken = super().broken_by(joint_symmetry)
         # The observation does not tell how the target moves: a mirror must leave its speeds as they are.
         low, high = self.variant.target_velocity_rad_s
-        keeps_target = joint_symmetry[self.action_size] > 0 or low == -high
-        return super().observation_symmetry(joint_symmetry) if keeps_target else None
+        mirror = 1 if joint_symmetry[self.action_size] > 0 else -1
+        if not keeps_range([mirror], [low], [high]):
+            broken.append("task.target_velocity_rad_s")
+        return broken
 
     def draw(self, rng: np.random.Generator) -> Start:
         self._target = rng.uniform(*self.variant.initial_valve_rad)

@@ -6,7 +6,7 @@ import torch
 import valve_task.env  # noqa: F401 - registers the environments
 from robot_bridge.backend import RobotState
 from robot_bridge.robot import RobotSettings
-from rosac_common.settings import SettingsError, from_mapping
+from rosac_common.settings import SettingsError, from_mapping, to_mapping
 from sac_learner.sac import relabelling
 from sac_learner.sac.gradients import TensorBatch
 from sac_learner.sac.settings import RelabellingSettings
@@ -26,32 +26,107 @@ def rows_of(env):
     )
 
 
-@pytest.mark.parametrize("name", tasks_of("dclaw"))
-def test_changing_a_state_changes_the_observation_as_declared_and_not_the_reward(name):
-    env = RobotTaskEnv(name)
+def joint_rows_of(task, robot):
+    """What each symmetry of the task, in the order of its rows, does to all joints."""
+    declared = np.array(robot.joint_symmetries).reshape(-1, len(robot.all_joint_names)).tolist()
+    given = np.array(task.symmetries[0]).reshape(-1, task.observation_size).tolist()
+    return [next(row for row in declared if task.observation_symmetry(row) == each) for each in given]
+
+
+def check_symmetries(env):
+    """Random states and actions that are turned and mirrored: observation, reward and goals are, too. How many ways."""
     task, robot = env.task, env._robot
     rng = np.random.default_rng(0)
-    joints = len(robot.all_joint_names)
-    joint_rows = [
-        row for row in np.array(robot.joint_symmetries).reshape(-1, joints).tolist() if task.observation_symmetry(row)
-    ]
-    observation_rows, action_rows = rows_of(env)
-    assert len(observation_rows) == len(action_rows) == len(joint_rows) == (3 if name == "DClawScrewFixed" else 6)
-    for joint_row, observation_row, action_row in zip(joint_rows, observation_rows, action_rows, strict=True):
+    joints, own = len(robot.all_joint_names), len(robot.joint_names)
+    joint_rows, (observation_rows, action_rows) = joint_rows_of(task, robot), rows_of(env)
+    for joint_row, observation_row, action_row in list(zip(joint_rows, observation_rows, action_rows, strict=True)) * 5:
         task.draw(rng)
         position, velocity = rng.uniform(-0.4, 0.4, joints), rng.uniform(-2, 2, joints)
         action = rng.uniform(-1, 1, task.action_size).astype(np.float32)
+        changed_action = applied(action_row, action)
         state = RobotState(0, position, velocity, np.zeros(joints))
         changed = RobotState(0, applied(joint_row, position), applied(joint_row, velocity), np.zeros(joints))
         before, outcome = task.observe(state, 3, action), task.evaluate(state, 3, action)
         _change_target(task, joint_row)
-        after, changed_outcome = (
-            task.observe(changed, 3, applied(action_row, action)),
-            task.evaluate(changed, 3, applied(action_row, action)),
-        )
+        after, changed_outcome = task.observe(changed, 3, changed_action), task.evaluate(changed, 3, changed_action)
         np.testing.assert_allclose(after, applied(observation_row, before), atol=1e-6)
         assert changed_outcome.reward == pytest.approx(outcome.reward)
         assert changed_outcome.counts == outcome.counts
+        goals = task.actions.goals(action, position[:own])
+        changed_goals = task.actions.goals(changed_action, changed.position_rad[:own])
+        np.testing.assert_allclose(changed_goals, applied(joint_row[:own], goals), atol=1e-6)
+    return len(joint_rows)
+
+
+@pytest.mark.parametrize("name", tasks_of("dclaw"))
+def test_changing_a_state_changes_the_observation_as_declared_and_not_the_reward(name):
+    env = RobotTaskEnv(name)
+    assert check_symmetries(env) == (3 if name == "DClawScrewFixed" else 6)
+    assert env.task.lost_symmetries == (
+        "task DClawScrewFixed has 3 of the robot's 6 symmetries; not the same after the others: "
+        "task.target_velocity_rad_s"
+        if name == "DClawScrewFixed"
+        else ""
+    )
+
+
+ALIKE = [0.48, 1.0, 1.5]
+
+
+# With one finger unlike the others there are two: as it was, and the mirror through that finger. With three alike, but
+# sideways not as far to the left as to the right, the three turns.
+@pytest.mark.parametrize(
+    ("task", "changes", "count", "broken"),
+    [
+        ("DClawTurn", {"reset_pose_rad": [0.3, -1.0, 1.0] * 3}, 3, "task.reset_pose_rad"),
+        ("DClawTurn", {"reset_pose_rad": [0, -1, 1, 0, -0.5, 0.5, 0, -1, 1]}, 2, "task.reset_pose_rad"),
+        ("DClawTurn", {"reset_pose_rad": [0.3, -1, 1] + [0, -1, 1] * 2}, 1, "task.reset_pose_rad"),
+        ("DClawTurn", {"reset_pose_rad": [0.3, -1.0, 1.0] * 3, "turn_reward": {"pose": 0.0}}, 6, ""),
+        ("DClawScrewRandom", {"reset_pose_rad": [0.3, -1.0, 1.0] * 3}, 3, "task.reset_pose_rad"),
+        ("DClawPoseRandom", {"reset_pose_rad": [0.3, -1.0, 1.0] * 3}, 6, ""),  # no term of its reward
+        ("DClawTurn", {"reset_pose_rad": [1e-6, -1.047198, 1.047198] * 2 + [0.0, -1.0471976, 1.0471976]}, 6, ""),
+        (
+            "DClawTurn",
+            {"action_centre_rad": [0.2, 0, 0] * 3, "action_half_range_rad": [0.28, 1, 1.5] * 3},
+            3,
+            "task.action_centre_rad",
+        ),
+        ("DClawPoseFixed", {"action_centre_rad": [0, 0, 0.1] + [0.0] * 6}, 2, "task.action_centre_rad"),
+        ("DClawTurn", {"action_half_range_rad": [*ALIKE, *ALIKE, 0.48, 0.5, 1.5]}, 2, "task.action_half_range_rad"),
+        ("DClawScrewRandom", {"target_velocity_rad_s": [-0.75, 0.5]}, 3, "task.target_velocity_rad_s"),
+        ("DClawScrewRandom", {"target_velocity_rad_s": [-0.5, 0.5]}, 6, ""),
+        (
+            "DClawTurn",
+            {"action_half_range_rad": ALIKE * 2 + [0.4, 1.0, 1.5], "reset_pose_rad": [0.3, -1.0, 1.0] * 3},
+            1,
+            "task.action_half_range_rad, task.reset_pose_rad",
+        ),
+    ],
+)
+def test_a_symmetry_that_settings_of_the_task_break_is_none(task, changes, count, broken):
+    env = RobotTaskEnv(task, task=changes)
+    assert check_symmetries(env) == count
+    told = f"task {task} has {count} of the robot's 6 symmetries; not the same after the others: {broken}"
+    assert env.task.lost_symmetries == (told if broken else "")
+
+
+@pytest.mark.parametrize(
+    ("name", "joint", "value", "count", "broken"),
+    [
+        ("position_max_rad", 7, 0.3, 2, "robot.position_min_rad and position_max_rad"),
+        ("position_min_rad", slice(0, 9, 3), [-0.3] * 3, 3, "robot.position_min_rad and position_max_rad"),
+        ("speed_limit_rad_s", 2, 1.0, 2, "robot.speed_limit_rad_s"),
+    ],
+)
+def test_a_symmetry_that_limits_of_the_robot_break_is_none(name, joint, value, count, broken):
+    robot = to_mapping(RobotTaskEnv("DClawTurn")._robot)
+    robot[name] = list(robot[name])
+    robot[name][joint] = value
+    env = RobotTaskEnv("DClawTurn", robot=robot)
+    assert check_symmetries(env) == count
+    assert env.task.lost_symmetries.endswith(
+        f"has {count} of the robot's 6 symmetries; not the same after the others: {broken}"
+    )
 
 
 def _change_target(task, joint_row):

@@ -377,3 +377,34 @@ def test_the_mirror_changes_neither_reward_nor_end(name):
         before = task.observe(seen, step, action if step else NOTHING)
         after = mirrored.observe(flipped, step, flipped_action if step else NOTHING)
         np.testing.assert_allclose(after, applied(observation_rows[1], before), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"position_max_rad": [3.8] * 7 + [2.3]}, "robot.position_min_rad and position_max_rad"),
+        ({"speed_limit_rad_s": [30.0] + [40.0] * 7}, "robot.speed_limit_rad_s"),
+        ({"position_max_rad": [2.3] + [3.8] * 4 + [2.3, 3.8, 3.8]}, ""),  # motors that take each other's place
+    ],
+)
+def test_a_mirror_that_limits_of_the_robot_break_is_none(changes, broken):
+    robot = dataclasses.replace(ROBOT, **changes)
+    task = make_task(TaskSettings(name="MinitaurWalk"), robot)
+    action_rows, rng = np.array(task.symmetries[1]).reshape(-1, 8), np.random.default_rng(0)
+    for action_row, joint_row in zip(action_rows, np.array(ROBOT.joint_symmetries).reshape(2, 8), strict=False):
+        for _ in range(20):
+            action, motors = rng.uniform(-1, 1, 8), STAND + rng.normal(0, 0.3, 8)
+            goals = task.actions.goals(applied(action_row, action), applied(joint_row, motors))
+            np.testing.assert_allclose(goals, applied(joint_row, task.actions.goals(action, motors)))
+    told = f"task MinitaurWalk has 1 of the robot's 2 symmetries; not the same after the others: {broken}"
+    assert task.lost_symmetries == (told if broken else "")
+    assert len(action_rows) == (1 if broken else 2)
+
+
+def test_front_and_rear_do_not_change_places():
+    robot = dataclasses.replace(ROBOT, joint_symmetries=[*ROBOT.joint_symmetries, 4, 3, 2, 1, 8, 7, 6, 5])
+    task = make_task(TaskSettings(name="MinitaurWalk"), robot)
+    assert task.symmetries == make().symmetries
+    assert task.lost_symmetries.endswith(
+        "has 2 of the robot's 3 symmetries; not the same after the others: what the task is about"
+    )
