@@ -222,7 +222,7 @@ def check_period(settings: BridgeSettings, backend: RobotBackend) -> None:
             f"time_base is lockstep, but time does not wait for backend {settings.backend}: use realtime"
         )
     steps = settings.control_period_s / backend.time_step_s
-    if abs(steps - round(steps)) > 1e-6:
+    if abs(steps - max(1, round(steps))) > 1e-6:
         raise SettingsError(
             f"control_period_s is {settings.control_period_s:g}; in lockstep it must be a multiple of the physics "
             f"step, {backend.time_step_s:g} s"

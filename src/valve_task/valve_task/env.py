@@ -13,7 +13,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from robot_bridge.backend import RobotState
-from robot_bridge.robot import load_robot
+from robot_bridge.loop import check_period
+from robot_bridge.robot import RobotSettings, load_robot
+from robot_bridge.settings import BridgeSettings
 from robot_bridge.simulation import make_simulation
 from robot_bridge.simulation.mujoco_robot import MujocoRobot
 from robot_bridge.simulation.rendering import RenderingUnavailable
@@ -60,6 +62,18 @@ def _has_stopped(simulation: MujocoRobot) -> bool:
     """Whether a motor has switched itself off."""
     health = simulation.poll_health()
     return health is not None and bool(health.hardware_error.any())
+
+
+def _check_simulation(robot: RobotSettings, settings: SimulationSettings, period_s: float) -> None:
+    """What a simulation would refuse only in the first reset. To make one takes a few milliseconds.
+
+    Raises:
+        SettingsError: there is none of this robot or with these settings, or a control period is no whole number of its
+            physics steps.
+    """
+    simulation = make_simulation(robot, settings, 0, 0)
+    check_period(BridgeSettings(robot, settings, control_period_s=period_s), simulation)
+    simulation.close()
 
 
 class ResetFailedError(RuntimeError):
@@ -113,6 +127,7 @@ class RobotTaskEnv(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.float32
         self._reset_settings = _overlaid(node.reset, reset, "reset")
         self._walk_reset_settings = _overlaid(node.walk_reset, walk_reset, "walk_reset")
         self._simulation_settings = from_mapping(SimulationSettings, simulation or {}, "simulation")
+        _check_simulation(self._robot, self._simulation_settings, self.task.control_period_s)
         self._simulation: MujocoRobot | None = None
         self._training = training
         self._loop = EpisodeLoop(self.task, "gymnasium", training)

@@ -408,7 +408,7 @@ class TestRealtime:
         assert realtime.loop.figures()["periods"] == 0
 
 
-@pytest.mark.parametrize("period_s", [0.0333, 0.101])
+@pytest.mark.parametrize("period_s", [0.0333, 0.101, 1e-10])
 def test_lockstep_needs_whole_physics_steps(robot, period_s):
     settings = Bench(LockstepLoop, robot).settings
     with pytest.raises(SettingsError, match=f"control_period_s is {period_s}.*multiple of the physics step, 0.0025 s"):

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import warnings
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -10,6 +11,8 @@ from rosac_common.settings import SettingsError
 from stable_baselines3.common.env_checker import check_env as sb3_check
 from valve_task.env import RenderingUnavailable, ResetFailedError, RobotTaskEnv
 from valve_task.tasks import TASK_NAMES, ActionError
+
+LEGS = Path(__file__).parents[3] / "config" / "robots" / "legs.yaml"  # without a simulation
 
 
 def make(name="DClawTurn", **keywords):
@@ -187,6 +190,10 @@ def test_settings_reach_the_environment():
         ({"task": {"horizont": 5}}, "unknown setting 'horizont'; did you mean 'horizon_steps'"),
         ({"task": {"success_tolerance_rad": 9.0}}, "success_tolerance_rad"),
         ({"reset": {"draws": 0}}, "draws"),
+        ({"task": {"control_period_s": 0.101}}, "control_period_s is 0.101;.*multiple of the physics step, 0.0025 s"),
+        ({"name": "MinitaurWalk", "task": {"control_period_s": 0.03}}, "control_period_s is 0.03;.*step, 0.004 s"),
+        ({"name": "MinitaurWalk", "simulation": {"observation_noise": 0.1}}, "observation_noise is 0.1; this robot's"),
+        ({"name": "MinitaurWalk", "robot": LEGS}, "robot.simulation_model is ''; it must be one of dclaw"),
     ],
 )
 def test_bad_settings(keywords, message):

@@ -16,12 +16,12 @@ class LegActionMap(ActionMap):
     """Four swings, then four extensions, in the order of `leg_kinematics.LEGS`.
 
     Args:
-        settings: centre and range of both.
+        settings: centre and range of both, and how far the start may be from the centre.
         robot: its position range clips the goals, then its speed limit.
         control_period_s: time over which the speed limit holds.
 
     Raises:
-        SettingsError: a robot without eight joints, or actions beyond the workspace of its legs.
+        SettingsError: a robot without eight joints, or actions or starts beyond the workspace of its legs.
     """
 
     def __init__(self, settings: WalkSettings, robot: RobotSettings, control_period_s: float) -> None:
@@ -73,7 +73,7 @@ class LegActionMap(ActionMap):
 
 
 def _check_workspace(settings: WalkSettings, robot: RobotSettings) -> None:
-    """That the safety gate refuses no action.
+    """That the safety gate refuses no action, and no start.
 
     Raises:
         SettingsError: it would.
@@ -81,9 +81,11 @@ def _check_workspace(settings: WalkSettings, robot: RobotSettings) -> None:
     if robot.legs is None:
         return
     low, high = robot.legs.extension_range_rad
-    centre, half_range = settings.extension_centre_rad, settings.extension_range_rad
-    if centre - half_range < low or centre + half_range > high:
+    centre, half_range, spread = settings.extension_centre_rad, settings.extension_range_rad, settings.start_spread_rad
+    farthest = max(half_range, spread)
+    if centre - farthest < low or centre + farthest > high:
         raise SettingsError(
-            f"task.walk.extension_centre_rad {centre:g} -+ extension_range_rad {half_range:g} leaves the workspace of "
-            f"the legs of robot '{robot.name}', {low:.3f} .. {high:.3f} rad: choose a smaller range or another centre"
+            f"task.walk.extension_centre_rad {centre:g} -+ {farthest:g}, the larger of extension_range_rad "
+            f"{half_range:g} and start_spread_rad {spread:g}, leaves the workspace of the legs of "
+            f"robot '{robot.name}', {low:.3f} .. {high:.3f} rad: make that smaller, or choose another centre"
         )

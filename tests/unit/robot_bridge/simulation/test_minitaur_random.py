@@ -5,8 +5,8 @@ import math
 import mujoco
 import numpy as np
 import pytest
-from helpers.quadruped import MINITAUR, SERVOS, STAND, energies_j, stand, with_settings
-from robot_bridge.leg_kinematics import LEGS
+from helpers.quadruped import MINITAUR, PERIOD_S, SERVOS, STAND, energies_j, stand, with_settings
+from robot_bridge.leg_kinematics import LEGS, motor_angles
 from robot_bridge.simulation.minitaur import MinitaurSimulation
 from robot_bridge.simulation.settings import MinitaurRandomSettings, SimulationSettings
 from rosac_common.settings import SettingsError, from_mapping
@@ -227,12 +227,34 @@ class TestRandomise:
             ),
             ({"inertia": [0.0, 1.0]}, r"'minitaur.random.inertia' is 0.0; it must be in 0.1 .. 10"),
             ({"voltage_v": [14.0, math.inf]}, r"'minitaur.random.voltage_v' is inf; it must be in 1 .. 50"),
+            ({"foot_friction": [0.0, 1.0]}, r"'minitaur.random.foot_friction' is 0.0; it must be in 0.02 .. 10"),
+            ({"motor_strength": [1.0, 2.0]}, r"'minitaur.random.motor_strength' is 2.0; it must be in 0 .. 1.5"),
             ({"mass": [1.0, 1.0]}, r"unknown setting 'minitaur.random.mass'; did you mean 'minitaur.random.leg_mass'"),
         ],
     )
     def test_bad_ranges_are_refused(self, values, message):
         with pytest.raises(SettingsError, match=message):
             from_mapping(SimulationSettings, {"minitaur.random": values})
+
+    @pytest.mark.parametrize(
+        ("robot", "figures"), [(MINITAUR, "identified"), (MINITAUR, "default"), (SERVOS, "identified")]
+    )
+    @pytest.mark.parametrize("friction", [0.02, 1.0])
+    def test_the_physics_survives_the_limits(self, robot, figures, friction):
+        """Random actions on light legs, stood up again before they fall far."""
+        ranges = fixed(motor_strength=1.5, foot_friction=friction, leg_mass=0.8, inertia=0.5, voltage_v=16.8)
+        simulation = with_settings(robot, figures=figures, random=ranges)
+        farthest = PERIOD_S * np.array(robot.speed_limit_rad_s)
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            simulation.randomise(rng)
+            for step in range(200):
+                if step % 25 == 0:
+                    simulation.put_back()
+                seen = simulation.read().position_rad
+                goals = motor_angles(rng.uniform(-0.5, 0.5, 4), rng.uniform(1.5, 2.5, 4))
+                simulation.write(np.clip(goals, seen - farthest, seen + farthest), ALL)
+                simulation.advance(PERIOD_S)  # BackendError: it diverged
 
     def test_is_reproducible_and_walks_on(self):
         ends = []

@@ -78,6 +78,15 @@ def test_actions_that_the_gate_would_refuse_are_refused_at_once(walk):
         make_task(TaskSettings(name="MinitaurWalk", walk=WalkSettings(**walk)), ROBOT)
 
 
+def test_starts_that_the_gate_would_refuse_are_refused_at_once():
+    walk = {"extension_centre_rad": 2.7, "extension_range_rad": 0.1}
+    named = r"2.7 -\+ 0.3, the larger of extension_range_rad 0.1 and start_spread_rad 0.3, leaves the workspace"
+    with pytest.raises(SettingsError, match=named):
+        make(**walk, start_spread_rad=0.3)
+    task, rng = make(**walk, start_spread_rad=0.25), np.random.default_rng(0)
+    assert not any(ROBOT.legs.problem(task.draw(rng).pose_rad) for _ in range(100))
+
+
 class TestActions:
     ACTIONS = make().actions
 
