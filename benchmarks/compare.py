@@ -9,8 +9,9 @@ from typing import Any
 
 import compare_report
 from compare_algorithms import Algorithm
-from compare_runs import Plan, compute, finished, publish
-from support import RESULTS, finish, parser
+from compare_kept import Plan
+from compare_runs import obtained
+from support import RESULTS, finish, parser, tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +54,10 @@ def main(comparison: Comparison, description: str) -> None:
     # Seed by seed, so that an interrupted comparison has all algorithms with fewer seeds.
     for seed in chosen.seeds:
         for name in chosen.algorithms:
-            document = finished(plan, algorithms[name], seed)
-            if document is None and not chosen.table_only:
-                document = compute(plan, algorithms[name], seed, lambda line: print(line, flush=True))
+            document = obtained(plan, algorithms[name], seed, tell, table_only=chosen.table_only)
             if document is None:
                 missing.append(f"{name} seed {seed}")
             else:
-                publish(plan, algorithms[name], seed, document)
                 runs.setdefault(name, []).append(document)
     summaries = [compare_report.summary(name, runs[name]) for name in chosen.algorithms if name in runs]
     table = compare_report.table(comparison.success, summaries, missing)

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 from compare_algorithms import Algorithm
-from compare_runs import Plan, compute, finished, publish
-from support import RESULTS, finish, parser
+from compare_kept import Plan
+from compare_report import hours, wall_time_h
+from compare_runs import obtained
+from support import RESULTS, finish, parser, tell
 
 STEPS = 100_000
 EPISODES = 10  # of an evaluation: section 6.1 of arXiv 1802.09477
@@ -63,7 +65,7 @@ def summaries(runs: Runs) -> list[dict[str, Any]]:
                 "return_final": final,
                 "return_last_five": last,
                 "commits": sorted({run["commit"] for run in same}),
-                "wall_time_h": float(np.mean([run["wall_time_s"] for run in same]) / 3600),
+                "wall_time_h": wall_time_h(same),
             }
         )
     return found
@@ -87,7 +89,7 @@ def table(found: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
             ", ".join(f"{value:.0f}" for value in each["return_final"]),
             f"{np.mean(each['return_last_five']):.0f}",
             *(f"{value}" for value in PUBLISHED[each["env_id"]].values()),
-            f"{each['wall_time_h']:.2f}",
+            hours(each["wall_time_h"]),
             ", ".join(each["commits"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -142,14 +144,11 @@ def show(chosen: argparse.Namespace, name: str) -> None:
         for environment in chosen.environments:
             where = plan(chosen.directory, environment, RESULTS / name if chosen.save else None, chosen.steps)
             for mode in (MODES[each] for each in chosen.modes):
-                document = finished(where, mode, seed)
-                if document is None and not chosen.table_only:
-                    document = compute(where, mode, seed, lambda line: print(line, flush=True))
+                document = obtained(where, mode, seed, tell, table_only=chosen.table_only)
                 if document is None:
                     missing.append(f"{environment} {mode.name} seed {seed}")
-                    continue
-                publish(where, mode, seed, document)
-                runs.setdefault((environment, mode.name), []).append(document)
+                else:
+                    runs.setdefault((environment, mode.name), []).append(document)
     runs = dict(sorted(runs.items()))
     found = summaries(runs)
     if chosen.save and runs:

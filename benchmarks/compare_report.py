@@ -39,6 +39,17 @@ def mean_curve(runs: Sequence[Run]) -> dict[str, npt.NDArray[np.float64]]:
     }
 
 
+def wall_time_h(runs: Sequence[Run]) -> float | None:
+    """Mean over the runs whose wall time is known; None: that of none is."""
+    known = [run["wall_time_s"] for run in runs if run["wall_time_s"] is not None]
+    return float(np.mean(known)) / 3600 if known else None
+
+
+def hours(time_h: float | None) -> str:
+    """A time in a table."""
+    return "-" if time_h is None else f"{time_h:.2f}"
+
+
 def summary(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     """The numbers of one algorithm."""
     curve = mean_curve(runs)
@@ -51,7 +62,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "robot_h": float(curve["robot_h"][-1]),
         "final_success": [run["success_rate"][-1] for run in runs],
         "final_return": float(curve["return"][-1]),
-        "wall_time_h": float(np.mean([run["wall_time_s"] for run in runs]) / 3600),
+        "wall_time_h": wall_time_h(runs),
     }
     for level in LEVELS:
         reached = np.flatnonzero(curve["success"] >= level)
@@ -100,7 +111,7 @@ def table(success: str, summaries: Sequence[Mapping[str, Any]], missing: Sequenc
             f"{100 * np.mean(final):.0f}% ({100 * min(final):.0f} to {100 * max(final):.0f})",
             f"{each['final_return']:.0f}",
             *(_first(each[f"first_at_{level:g}"], len(each["seeds"])) for level in LEVELS),
-            f"{each['wall_time_h']:.2f}",
+            hours(each["wall_time_h"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if found := ratios(summaries):

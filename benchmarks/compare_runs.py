@@ -6,11 +6,9 @@ on from. With `--save`, finished runs are also kept in docs/results/<name of the
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,24 @@ import numpy as np
 import torch
 import valve_task.env  # noqa: F401 - registers the environments
 from compare_algorithms import Algorithm, make_peer, peer_class
-from rosac_common.settings import from_mapping, to_mapping
+from compare_kept import (
+    Plan,
+    Report,
+    changed_settings,
+    finished,
+    keep,
+    learning_settings,
+    misfits,
+    publish,
+    strangeness,
+)
+from rosac_common.settings import from_mapping
 from sac_learner.atomic_file import write_atomic
 from sac_learner.graph.modes import mode_parameters
 from sac_learner.gym.environment import Array, GymEnvironment
 from sac_learner.gym.evaluation import evaluate
 from sac_learner.gym.settings import GymSettings
+from sac_learner.gym.storage import GymRunError, stored_run
 from sac_learner.gym.training import GymTraining
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -32,111 +42,105 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from support import machine
 
 THREADS = 1
-Report = Callable[[str], None]
+_EPISODES = "evaluation_episodes"  # of one evaluation, as `GymTraining` names them
+_ENVIRONMENT = "environment"  # file that says what the folder was begun for
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What every run of a comparison has in common."""
-
-    environment: str  # of Gymnasium
-    directory: Path
-    points: int  # evaluations of a run
-    episodes: int  # of an evaluation
-    final_episodes: int  # of the last one
-    steps: int = 0  # 0: those of the algorithm
-    published: Path | None = None  # finished runs of earlier comparisons, and where new ones are copied to
-
-    def total(self, algorithm: Algorithm) -> int:
-        """Control steps of a run."""
-        return self.steps or algorithm.steps
-
-    def interval(self, algorithm: Algorithm) -> int:
-        """Control steps between evaluations."""
-        chunk = algorithm.chunk_steps
-        return max(1, -(-self.total(algorithm) // self.points // chunk)) * chunk
-
-    def result_path(self, algorithm: Algorithm, seed: int) -> Path:
-        """Where the finished run lies."""
-        return self.directory / _file_name(algorithm, seed)
+class OtherRunError(RuntimeError):
+    """What is there was begun as another run. The message says what differs."""
 
 
-def _file_name(algorithm: Algorithm, seed: int) -> str:
-    return f"{algorithm.name}_{seed}.json"
-
-
-def finished(plan: Plan, algorithm: Algorithm, seed: int) -> dict[str, Any] | None:
-    """The run if it is there or published, with as many steps as planned or more, and with the settings that its mode
-    has now: a mode that was changed has to be run again."""
-    for directory in filter(None, (plan.directory, plan.published)):
-        path = directory / _file_name(algorithm, seed)
-        document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-        if document and document["steps"][-1] >= plan.total(algorithm) and not _changed(algorithm, document):
-            return document
-    return None
-
-
-def _changed(algorithm: Algorithm, document: dict[str, Any]) -> list[str]:
-    """Names of the mode's settings that were others when the run was made. One that it does not know was at its
-    default, which changes nothing."""
-    if not algorithm.own:
-        return []
-    made, defaults = document["settings"], to_mapping(GymSettings())
-    return [name for name, value in _settings(algorithm).items() if made.get(name, defaults[name]) != value]
-
-
-def _settings(algorithm: Algorithm) -> dict[str, Any]:
-    """What the mode and the algorithm set. How the gradients are computed is not what is learned."""
-    values = {**mode_parameters(algorithm.mode), **algorithm.changes}
-    return {name: value for name, value in values.items() if name != "sac.gradients"}
-
-
-def publish(plan: Plan, algorithm: Algorithm, seed: int, document: dict[str, Any]) -> None:
-    """Keep a finished run where later comparisons have it without computing."""
-    if plan.published is not None:
-        write_atomic(plan.published / _file_name(algorithm, seed), _text(document))
-
-
-def _text(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2) + "\n").encode()
+def obtained(
+    plan: Plan, algorithm: Algorithm, seed: int, report: Report, *, table_only: bool = False
+) -> dict[str, Any] | None:
+    """The run as it is kept, or computed now unless `table_only`; and published. None: it is missing, and a line has
+    said why where something is in the way."""
+    document = finished(plan, algorithm, seed, report)
+    if document is None and not table_only:
+        work = plan.work_path(algorithm, seed)
+        try:
+            document = compute(plan, algorithm, seed, report)
+            if found := misfits(plan, algorithm, seed, document):  # such as few episodes in evaluations made before
+                raise OtherRunError(f"{work} holds {'; '.join(found)}")
+        except (OtherRunError, GymRunError) as error:
+            report(
+                f"{algorithm.name} seed {seed} is missing: {error}. Give another --directory, or remove {work} and "
+                f"{work.name}.json beside it to begin anew"
+            )
+            return None
+    if document is not None:
+        publish(plan, algorithm, seed, document)
+    return document
 
 
 def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict[str, Any]:
-    """Do the run, or what is missing of it, and keep its result."""
+    """Do the run, or what is missing of it, and keep its result.
+
+    Raises:
+        OtherRunError, GymRunError: what is there was begun as another run; it stays as it is.
+    """
     torch.set_num_threads(THREADS)
-    work = plan.directory / f"{algorithm.name}_{seed}"
+    work, path = plan.work_path(algorithm, seed), plan.result_path(algorithm, seed)
+    _check_that_it_is_the_same(plan, algorithm, seed)
     work.mkdir(parents=True, exist_ok=True)
     clock = _WallClock(work / "wall_time_s")
+    write_atomic(work / _ENVIRONMENT, plan.environment.encode())
     evaluations, settings = (_own if algorithm.own else _peer)(plan, algorithm, seed, work, clock, report)
+    names = [name for name in evaluations[-1] if name != _EPISODES]
+    # As they were made: those before a resumption may have had fewer episodes. Older peers did not count them.
+    counts = [each.get(_EPISODES, plan.episodes) for each in evaluations[:-1]]
     document = {
         "algorithm": algorithm.name,
         "seed": seed,
         "source": algorithm.source,
         "environment": plan.environment,
-        **{name: [each[name] for each in evaluations] for name in evaluations[-1]},
-        "evaluation_episodes": plan.episodes,
-        "final_evaluation_episodes": plan.final_episodes,
+        **{name: [each[name] for each in evaluations] for name in names},
+        "evaluation_episodes": min(counts, default=plan.episodes),
+        "final_evaluation_episodes": evaluations[-1].get(_EPISODES, plan.final_episodes),
         "settings": settings,
         "threads": THREADS,
         "wall_time_s": clock.total_s(),
         **machine(),
     }
-    write_atomic(plan.result_path(algorithm, seed), _text(document))
+    keep(path, document)
     return document
 
 
+def _check_that_it_is_the_same(plan: Plan, algorithm: Algorithm, seed: int) -> None:
+    """Refuse to go on with, or to write over, what was begun as another run.
+
+    A training lets `sac.products` differ when it is resumed: a run of bfloat16 would pass as one of float32.
+    """
+    work, path = plan.work_path(algorithm, seed), plan.result_path(algorithm, seed)
+    problems: list[str] = []
+    if path.exists():
+        problems += strangeness(plan, algorithm, seed, json.loads(path.read_text(encoding="utf-8")))
+    begun_on = work / _ENVIRONMENT
+    if begun_on.exists() and (other := begun_on.read_text(encoding="utf-8")) != plan.environment:
+        problems.append(f"environment is {other} there and {plan.environment} here")
+    if algorithm.own and (stored := stored_run(work / "run")) is not None:
+        made = {name: value for name, value in stored.items() if name.startswith(("sac.", "pacing."))}
+        problems += changed_settings(algorithm, made)
+    if problems:
+        raise OtherRunError(f"{work} holds another run: {'; '.join(dict.fromkeys(problems))}")
+
+
 class _WallClock:
-    """Wall time of a run over all its sessions; what came after the last `keep` of a killed one is not counted."""
+    """Wall time of a run over all its sessions; what came after the last `keep` of a killed one is not counted. Not
+    known (None) of a run whose first sessions did not keep it."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._start_s = path, time.monotonic()
-        self._before_s = float(path.read_text()) if path.exists() else 0.0
+        if not path.exists() and not any(path.parent.iterdir()):
+            write_atomic(path, b"0.0")  # so that a run that is killed early is no unknown one
+        self._before_s = float(path.read_text()) if path.exists() else None
 
-    def total_s(self) -> float:
-        return self._before_s + time.monotonic() - self._start_s
+    def total_s(self) -> float | None:
+        return None if self._before_s is None else self._before_s + time.monotonic() - self._start_s
 
     def keep(self) -> None:
-        write_atomic(self._path, str(self.total_s()).encode())
+        if (total_s := self.total_s()) is not None:
+            write_atomic(self._path, str(total_s).encode())
 
 
 def _line(algorithm: Algorithm, seed: int, evaluation: dict[str, Any]) -> str:
@@ -175,8 +179,10 @@ def _own(
             known = len(training.evaluations)
     finally:
         training.close()
-    settings = {k: v for k, v in to_mapping(training.settings).items() if k.startswith(("sac.", "pacing."))}
-    return training.evaluations, {**settings, "sac.products": training.products}  # not `auto`
+    return training.evaluations, {
+        **learning_settings(training.settings),
+        "sac.products": training.products,  # not `auto`
+    }
 
 
 # --- Stable-Baselines3 ----------------------------------------------------------------------------------------------
@@ -208,13 +214,14 @@ def _peer(
         target = min(total, (model.num_timesteps // interval + 1) * interval)
         model.learn(target - model.num_timesteps, reset_num_timesteps=False)
         steps, last = model.num_timesteps, model.num_timesteps >= total
+        episodes = plan.final_episodes if last else plan.episodes
         outcome = evaluate(
             evaluation_environment,
             _PeerPolicy(model),
-            episodes=plan.final_episodes if last else plan.episodes,
+            episodes=episodes,
             seed=int(np.random.SeedSequence(seed, spawn_key=(steps,)).generate_state(1)[0]),
         )
-        evaluation = {"steps": steps}
+        evaluation = {"steps": steps, _EPISODES: episodes}
         if (robot_time_s := getattr(base.unwrapped, "robot_time_s", None)) is not None:  # of rosac's own environments
             evaluation["robot_time_s"] = robot_time_before_s + robot_time_s
         evaluations.append({**evaluation, **outcome})
@@ -243,9 +250,8 @@ def _load_peer(
     if isinstance(model, OffPolicyAlgorithm):
         model.load_replay_buffer(saved / "replay.pkl")
         if model.buffer_size < min(steps, 1_000_000):
-            raise RuntimeError(
-                f"{work} was begun with a replay memory for {model.buffer_size} steps, {steps} are asked for: remove "
-                "it to begin anew, or ask for fewer steps"
+            raise OtherRunError(
+                f"{work} was begun with a replay memory for {model.buffer_size} steps, {steps} are asked for"
             )
     # The state of its generators is not saved: numbers of their own, drawn from where it goes on.
     resumed_seed = np.random.SeedSequence(seed, spawn_key=(model.num_timesteps, 1)).generate_state(1)[0]

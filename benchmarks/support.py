@@ -41,6 +41,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
+def tell(line: str) -> None:
+    """Print a line of progress at once, into a file too."""
+    print(line, flush=True)
+
+
 def own_parameters(directory: Path, parameters: Mapping[str, Mapping[str, Any]]) -> str:
     """A `params:=` file: node name -> parameters; returns its path."""
     path = directory / "own.yaml"
@@ -74,7 +79,7 @@ def make_run(
 @contextmanager
 def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
     """The graph while it runs; ended whatever happens. In a ROS domain of its own."""
-    supervisor = Supervisor(graph, run.files.config, run.files.logs, lambda line: print(line, flush=True))
+    supervisor = Supervisor(graph, run.files.config, run.files.logs, tell)
     with Monitor(graph.arguments["namespace"]) as monitor:
         try:
             supervisor.start()

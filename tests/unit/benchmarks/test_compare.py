@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from sac_learner.graph.modes import mode_parameters
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 HOUR_S = 3600.0
@@ -72,16 +70,17 @@ def test_seeds_of_different_length_are_compared_as_far_as_all_go():
 
 @pytest.mark.parametrize("name", ["sac", "ppo_normalised", "ddpg"])
 def test_a_run_is_kept_and_made_longer(name, tmp_path):
+    import compare_kept
     import compare_runs
     import compare_valve
 
     algorithm, lines = compare_valve.VALVE.algorithms[name], []
     short, longer = (
-        compare_runs.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 2, steps) for steps in (160, 240)
+        compare_kept.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 2, steps) for steps in (160, 240)
     )
-    assert compare_runs.finished(short, algorithm, 0) is None
+    assert compare_kept.finished(short, algorithm, 0) is None
     made = compare_runs.compute(short, algorithm, 0, lines.append)
-    assert compare_runs.finished(short, algorithm, 0) == made == json.loads((tmp_path / f"{name}_0.json").read_text())
+    assert compare_kept.finished(short, algorithm, 0) == made == json.loads((tmp_path / f"{name}_0.json").read_text())
     assert len({len(made[key]) for key in ("steps", "success_rate", "return_mean", "robot_time_s")}) == 1
     assert {"commit", "command", "seed", "processor", "wall_time_s"} <= made.keys()
     if name != "ppo_normalised":  # goes on to the end of its batch
@@ -93,62 +92,25 @@ def test_a_run_is_kept_and_made_longer(name, tmp_path):
     assert len(lines) == len(json.loads((tmp_path / f"{name}_0.json").read_text())["steps"])
 
 
-def test_a_published_run_is_not_computed_again(tmp_path):
-    import compare_runs
-    import compare_valve
-
-    algorithm = compare_valve.VALVE.algorithms["sac"]
-    here, elsewhere, published = (tmp_path / name for name in ("here", "elsewhere", "published"))
-    for directory in (here, elsewhere, published):
-        directory.mkdir()
-    plan = compare_runs.Plan(compare_valve.VALVE.environment, here, 2, 1, 2, 300, published)
-    made = {**run("sac", 1, [0.5, 0.6, 0.7]), "settings": dict(mode_parameters("sac"))}
-    plan.result_path(algorithm, 1).write_text(json.dumps(made))
-    compare_runs.publish(plan, algorithm, 1, made)
-    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere), algorithm, 1) == made
-    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, published=None), algorithm, 1) is None
-    assert compare_runs.finished(dataclasses.replace(plan, directory=elsewhere, steps=301), algorithm, 1) is None
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "counts"),
-    [
-        ("sac.target_entropy_per_action", -0.5, False),
-        ("sac.target_relabelling", None, True),  # of before there was such a setting
-        ("sac.gradients", "plain", True),
-    ],
-)
-def test_a_run_of_a_mode_that_was_changed_since_does_not_count(tmp_path, setting, value, counts):
-    import compare_runs
-    import compare_valve
-
-    algorithm = compare_valve.VALVE.algorithms["sac"]
-    settings = {**mode_parameters("sac"), setting: value}
-    if value is None:
-        del settings[setting]
-    plan = compare_runs.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 2, 300)
-    made = {**run("sac", 1, [0.5, 0.6, 0.7]), "settings": settings}
-    plan.result_path(algorithm, 1).write_text(json.dumps(made))
-    assert (compare_runs.finished(plan, algorithm, 1) == made) is counts
-
-
 @pytest.mark.parametrize("name", ["efficient", "td3"])
 def test_walking_is_compared_by_the_same_means(name, tmp_path):
+    import compare_kept
     import compare_runs
     import compare_walking
 
-    plan = compare_runs.Plan(compare_walking.WALKING.environment, tmp_path, 2, 1, 1, 60)
+    plan = compare_kept.Plan(compare_walking.WALKING.environment, tmp_path, 2, 1, 1, 60)
     made = compare_runs.compute(plan, compare_walking.WALKING.algorithms[name], 0, lambda line: None)
     assert made["environment"] == "rosac/MinitaurWalk-v0"
     assert made["steps"] == [30, 60] and made["robot_time_s"][-1] >= 60 * 0.02
-    assert compare_runs.finished(plan, compare_walking.WALKING.algorithms[name], 0) == made
+    assert compare_kept.finished(plan, compare_walking.WALKING.algorithms[name], 0) == made
 
 
 def test_a_peer_runs_on_an_environment_without_robot_time(tmp_path):
     import compare_gymnasium
+    import compare_kept
     import compare_runs
 
-    plan = compare_runs.Plan("Pendulum-v1", tmp_path, 2, 1, 1, 20)
+    plan = compare_kept.Plan("Pendulum-v1", tmp_path, 2, 1, 1, 20)
     made = compare_runs.compute(plan, compare_gymnasium.MODES["sb3_sac"], 0, lambda line: None)
     assert made["steps"] == [10, 20] and len(made["return_mean"]) == 2
     assert "robot_time_s" not in made
@@ -163,6 +125,31 @@ def test_returns_stand_beside_the_published_ones():
     table = compare_gymnasium.table(made, ["Hopper-v5 efficient seed 0"])
     assert "| Hopper-v5 | sac | 6 | 700 | 600, 800 | 220 | 1103 | 2764 | 1.00 | abc |" in table
     assert "Missing: Hopper-v5 efficient seed 0." in table
+
+
+def test_a_wall_time_that_was_not_kept_is_no_part_of_the_mean():
+    import compare_gymnasium
+    import compare_report
+
+    runs = [run("sac", seed, [0.7, 1.0]) for seed in range(3)]
+    runs[0]["wall_time_s"], runs[1]["wall_time_s"] = None, 3 * HOUR_S
+    assert compare_report.summary("sac", runs)["wall_time_h"] == 2.0
+    unknown = compare_report.summary("sac", runs[:1])
+    assert unknown["wall_time_h"] is None
+    assert compare_report.table("upright", [unknown], []).splitlines()[7].endswith("| - |")
+    (made,) = compare_gymnasium.summaries({("Hopper-v5", "sac"): runs})
+    assert made["wall_time_h"] == 2.0
+    made = compare_gymnasium.summaries({("Hopper-v5", "sac"): runs[:1]})
+    assert "| 2764 | - | abc |" in compare_gymnasium.table(made, [])
+
+
+def test_published_wall_times_are_those_of_whole_runs():
+    published = [
+        json.loads(path.read_text()) for path in (BENCHMARKS.parent / "docs/results").glob("compare_*/**/*.json")
+    ]
+    assert len(published) > 30
+    for each in published:
+        assert each["wall_time_s"] is None or each["wall_time_s"] > 100.0, each["command"]
 
 
 def test_a_measurement_names_no_path_of_the_machine(monkeypatch):
