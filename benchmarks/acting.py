@@ -2,9 +2,10 @@
 
 .venv/bin/python benchmarks/acting.py --json result.json
 
-The learner runs as its node does (niceness, sleeping threads) and never waits. The actor is a process on one core:
-"own": the learner has all other cores; "shared": the learner has as many threads as there are cores, on all of them,
-the actor's too. Each with normal scheduling and with the real-time priority that the stacks give the actor node.
+The learner runs as its node does (niceness, threads that look for each other a moment before they sleep) and never
+waits. The actor is a process on one core: "own": the learner has all other cores; "shared": the learner has as many
+threads as there are cores, on all of them, the actor's too. Each with normal scheduling and with the real-time priority
+that the stacks give the actor node.
 An answer is `Actor.answer`: the check of the observation, the forward pass, the noise; without messages.
 """
 
