@@ -152,9 +152,21 @@ def machine() -> dict[str, str]:
     }
 
 
-def finish(options: argparse.Namespace, name: str, result: Mapping[str, Any], table: str = "") -> None:
-    """Print the result; write it where it was asked for. `table`: for people, instead of all numbers of the result."""
+def finish(
+    options: argparse.Namespace, name: str, result: Mapping[str, Any], table: str = "", trained_at: str = ""
+) -> None:
+    """Print the result; write it where it was asked for.
+
+    Args:
+        options: the command line.
+        name: of the files.
+        result: all numbers.
+        table: for people, instead of all numbers of the result.
+        trained_at: commit of what the result was drawn from, where that may be another one than the present.
+    """
     made = machine()
+    if trained_at:
+        made |= {"commit": trained_at, "drawn_at_commit": made["commit"]}
     document = {**result, **made}
     text = json.dumps(document, indent=2, allow_nan=False)
     print(text)

@@ -3,7 +3,8 @@
 .venv/bin/python benchmarks/walking.py --steps 20000 --seeds 0 1 2 --save
 
 Flat ground is evaluated through the graph by `rosac train`; all grounds, flat too, in one process, which tells speeds.
-What a run has been through already is not done again.
+What a run has been through already is not done again; an interrupted training goes on, and one of the same name with
+other settings is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from learned import plot_curves, train
+from learned import Trained, commits_of, plot_curves, train
 from robot_bridge.simulation.terrain import TERRAINS
 from rosac_common.transition import EndReason
 from sac_learner.commands.json_file import write_json
@@ -41,12 +42,12 @@ POINTS = 8  # of the learning curve
 
 
 def walk_ground(run: Run, ground: str, episodes: int) -> dict[str, float | None]:
-    """The figures of one ground, kept in the run's directory."""
-    path = run.path / "walking" / f"{ground}_{episodes}.json"
+    """The figures of one ground, kept in the run's directory for the policy that they are of."""
+    policy = load_policy(run.files.policy)
+    path = run.path / "walking" / f"{ground}_{episodes}_{policy.checksum:08x}.json"
     if not path.exists():
         environment = run_environment(run, GROUNDS[ground])
-        network = PolicyNetwork(load_policy(run.files.policy))
-        figures = figures_of(walk_often(environment, network, episodes, SEED))
+        figures = figures_of(walk_often(environment, PolicyNetwork(policy), episodes, SEED))
         environment.close()
         path.parent.mkdir(exist_ok=True)
         write_json(path, figures)
@@ -76,14 +77,14 @@ def main() -> None:
     """Command line."""
     chosen = _options()
     points = [round(chosen.steps * (i + 1) / POINTS) for i in range(POINTS)]
-    runs: list[Run] = []
+    made: list[Trained] = []
     shares: list[np.ndarray] = []
     seeds: dict[int, dict[str, float]] = {}
     grounds: dict[str, dict[int, dict[str, float | None]]] = {ground: {} for ground in GROUNDS}
     for seed in chosen.seeds:
         arguments = {"mode": chosen.mode, "steps": chosen.steps, "seed": seed, "params": chosen.params}
-        run, _ = train("minitaur_walk", chosen.runs, f"walking-{chosen.mode}-{seed}", arguments)
-        runs.append(run)
+        made.append(train("minitaur_walk", chosen.runs, f"walking-{chosen.mode}-{seed}", arguments))
+        run = made[-1].run
         rows = read_episodes(run.files.episodes)
         shares.append(np.interp(points, *success_curve(rows, None)))
         seeds[seed] = _of_the_graph(run, rows)
@@ -92,10 +93,10 @@ def main() -> None:
     result = {"mode": chosen.mode, "steps": chosen.steps, "seeds": seeds, "grounds": grounds}
     name = f"walking_{chosen.mode}"
     if chosen.save:
-        result["gait"] = draw(runs[0], name)
+        result["gait"] = draw(made[0].run, name)
         label = "share of the last 25 training episodes"
         plot_curves(points, {"0.3 m/s and no fall": shares}, label, RESULTS / f"{name}.png")
-    finish(chosen, name, result, page(name, seeds, grounds))
+    finish(chosen, name, result, page(name, seeds, grounds), commits_of(made))
 
 
 def _options() -> argparse.Namespace:
@@ -117,6 +118,7 @@ def _of_the_graph(run: Run, rows: list[dict[str, str]]) -> dict[str, float]:
         "steps": learner["total_steps"],
         "updates_per_step": learner["pacing.updates_per_step"],
         **{f"{label}_success": values["success_rate"] for label, values in evaluation.items()},
+        "evaluation_episodes": min(values["episodes"] for values in evaluation.values()),
         "training_episodes": len(rows),
         "training_falls": sum(row["end_reason"] == str(EndReason.TERMINATED) for row in rows),
         "training_stops": sum(row["end_reason"] == str(EndReason.SAFETY_STOP) for row in rows),

@@ -73,9 +73,10 @@ def page(
     grounds: Mapping[str, Mapping[int, Mapping[str, float | None]]],
 ) -> str:
     """The page of results, with the pictures that lie beside it."""
+    counts = sorted({row["evaluation_episodes"] for row in seeds.values()})
     parts = [
-        "`rosac train minitaur_walk`, and its final evaluation through the graph: 50 episodes of 10 s on flat ground, "
-        "mean action. Success: no fall, and 0.3 m/s or more over the episode.",
+        f"`rosac train minitaur_walk`, and its final evaluation through the graph: {' or '.join(map(str, counts))} "
+        "episodes of 10 s on flat ground, mean action. Success: no fall, and 0.3 m/s or more over the episode.",
         seed_table(seeds),
         f"![success against control steps]({name}.png)",
         "Trained on flat ground alone, then led over others (docs/minitaur.md, Ground), in one process. Speeds are of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,8 @@ def test_strides_and_heat_of_a_gait():
 def test_what_a_training_did_is_read_from_its_run(made):
     import walking
 
-    made.files.evaluation.write_text('{"trained": {"success_rate": 0.9}, "untrained": {"success_rate": 0.0}}')
+    found = {"trained": {"success_rate": 0.9, "episodes": 12}, "untrained": {"success_rate": 0.0, "episodes": 12}}
+    made.files.evaluation.write_text(json.dumps(found))
     rows = [{"end_reason": reason, "robot_time_s": "12.5"} for reason in "1231"]
     figures = walking._of_the_graph(made, rows)
     assert figures == {
@@ -127,6 +129,7 @@ def test_what_a_training_did_is_read_from_its_run(made):
         "updates_per_step": mode_parameters("efficient")["pacing.updates_per_step"],
         "trained_success": 0.9,
         "untrained_success": 0.0,
+        "evaluation_episodes": 12,
         "training_episodes": 4,
         "training_falls": 2,
         "training_stops": 1,
@@ -146,10 +149,19 @@ def test_the_table_counts_episodes_and_takes_speeds_of_those_that_did_not_fall(t
     assert "| slope | 40% | 50%, 0% | 2 | 5 | 0.40 | 0.20 |" in table
     assert "| stairs | 0% | 0% | 1 | 1 | - | - |" in table
     seed = {"steps": 20000, "updates_per_step": 1.0, "trained_success": 0.98, "untrained_success": 0.0}
-    seed |= {"training_episodes": 243, "training_falls": 230, "training_stops": 7, "robot_time_s": 540.0}
+    seed |= {
+        "training_episodes": 243,
+        "training_falls": 230,
+        "training_stops": 7,
+        "robot_time_s": 540.0,
+        "evaluation_episodes": 12,
+    }
     page = walking_report.page("walk", {3: seed}, {"stairs": {3: none}})
     assert "| 3 | 20000 | 1 | 98% | 0% | 243 | 230 | 7 | 9.0 |" in page
     assert "(walk_stairs.png)" in page
+    assert "through the graph: 12 episodes of 10 s" in page
+    seeds = {3: seed, 4: {**seed, "evaluation_episodes": 50}}
+    assert "through the graph: 12 or 50 episodes of 10 s" in walking_report.page("walk", seeds, {"stairs": {3: none}})
     gait = Gait(0.02, np.ones((5, 4), dtype=bool), np.zeros((5, 4)), np.zeros((5, 4)), np.zeros((5, 8)), walked[0])
     walking_report.plot_gait(gait, tmp_path / "new" / "gait.png")
     assert (tmp_path / "new" / "gait.png").stat().st_size > 0
