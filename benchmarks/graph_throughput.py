@@ -1,6 +1,8 @@
 """Control steps per second through all nodes in lockstep, without and with the learner, beside the parts alone.
 
 .venv/bin/python benchmarks/graph_throughput.py --json result.json
+
+The learner has mode sac and makes one update a step, in the graph and alone: `ratio` is what the graph leaves of it.
 """
 
 from __future__ import annotations
@@ -13,17 +15,24 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import valve_task.env  # noqa: F401 - registers the environments
 import yaml
 from sac_learner.commands.evaluation import evaluation_graph
-from sac_learner.graph.stacks import STACKS
+from sac_learner.graph.stacks import STACKS, Graph
+from sac_learner.runs.run_directory import Run
 from support import add_stack, finish, make_run, parser, result_name, running, wait_until, workspace
 
 # As sac.initial_random_steps, but short: the benchmark is about the lasting state.
 WARM_UP_STEPS = 400
+LEARNER = {
+    "pacing.updates_per_step": 1.0,
+    "sac.initial_random_steps": WARM_UP_STEPS,
+    "sac.min_pool_steps": WARM_UP_STEPS,
+}
 
 
 def environment_alone(stack: str, steps: int) -> float:
@@ -62,21 +71,25 @@ def graph_without_learner(stack: str, duration_s: float) -> tuple[float, float]:
             return (monitor.steps - steps) / elapsed, (monitor.robot_time_s - robot_s) / period_s / elapsed
 
 
-def graph_with_learner(stack: str, steps: int) -> float:
-    """Updates per second of the learner at one update a step, over the last `steps` steps."""
+def _run_of_learner(directory: Path, stack: str) -> tuple[Run, Graph]:
+    """A run whose learner is compared with itself alone. Not in the default mode, whose updates also turn, mirror and
+    relabel what they sample: the bare loop has no task that says how."""
+    return make_run(directory, {"mode": "sac", "steps": "0"}, {"learner": LEARNER}, stack)
+
+
+def graph_with_learner(stack: str, updates: int) -> float:
+    """Updates per second of the learner at one update a step, over the last `updates`."""
     with workspace() as directory:
-        parameters = {"learner": {"sac.initial_random_steps": WARM_UP_STEPS, "sac.min_pool_steps": WARM_UP_STEPS}}
-        run, graph = make_run(directory, {"steps": "0"}, parameters, stack)
+        run, graph = _run_of_learner(directory, stack)
         with running(run, graph) as (supervisor, monitor):
             wait_until(lambda: monitor.status is not None and monitor.status.updates >= 200, supervisor, monitor)
             start, first = time.perf_counter(), monitor.status.updates
-            wait_until(lambda: monitor.status.updates >= first + steps, supervisor, monitor)
+            wait_until(lambda: monitor.status.updates >= first + updates, supervisor, monitor)
             return (monitor.status.updates - first) / (time.perf_counter() - start)
 
 
 def learner_alone(stack: str, updates: int) -> float:
-    """Updates per second of the bare update loop with sampling, in a process of its own, as the node is
-    set, but without symmetries."""
+    """Updates per second of the bare update loop with sampling, in a process of its own, set as in the graph."""
     command = [sys.executable, __file__, "--stack", stack, "--learner-alone", str(updates)]
     output = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(output.stdout.split()[-1])
@@ -88,7 +101,7 @@ def _learner_loop(stack: str, updates: int) -> float:
     from sac_learner.sac.learner import SacLearner
 
     with workspace() as directory:
-        settings = make_run(directory, {}, {}, stack)[1].parameters["learner"]
+        settings = _run_of_learner(directory, stack)[1].parameters["learner"]
     torch.set_num_threads(settings.thread_count)
     os.nice(settings.niceness)
     size, action_size = settings.observation_size, settings.action_size
