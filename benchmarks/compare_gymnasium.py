@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compare_algorithms import Algorithm
+from compare_algorithms import Algorithm, in_bfloat16
 from compare_kept import Plan
 from compare_report import hours, wall_time_h
 from compare_runs import obtained
@@ -26,10 +26,15 @@ from support import RESULTS, finish, parser, tell
 
 STEPS = 100_000
 EPISODES = 10  # of an evaluation: section 6.1 of arXiv 1802.09477
+_EFFICIENT = Algorithm("efficient", STEPS, "docs/sac.md, mode efficient", mode="efficient")
 MODES = {
-    "sac": Algorithm("sac", STEPS, "arXiv 1812.05905, App. D", mode="sac"),
-    "efficient": Algorithm("efficient", STEPS, "docs/sac.md, mode efficient", mode="efficient"),
-    "sb3_sac": Algorithm("sb3_sac", STEPS, "Stable-Baselines3's defaults"),
+    each.name: each
+    for each in (
+        Algorithm("sac", STEPS, "arXiv 1812.05905, App. D", mode="sac"),
+        _EFFICIENT,
+        in_bfloat16(_EFFICIENT),
+        Algorithm("sb3_sac", STEPS, "Stable-Baselines3's defaults"),
+    )
 }
 # Mean returns at 100,000 steps, read off published learning curves: SAC, and CrossQ (arXiv 1902.05605).
 PUBLISHED = {
