@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from helpers import in_process
 from helpers.graph import GraphProcess, children, own_parameters, rosac
-from helpers.patience import until
+from helpers.patience import PATIENCE_S, until
+from helpers.ros import ros_node
+from sac_interfaces.msg import LearnerStatus
+from sac_learner.commands.monitor import Monitor
 from sac_learner.learning.replay_log import ReplayLog
 from sac_learner.runs.episode_table import read_episodes
+
+from rosac_common import qos
 
 pytestmark = pytest.mark.ros
 
@@ -86,6 +92,34 @@ def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
     refused = rosac("eval", "r", "steps:=3", directory=tmp_path)
     assert refused.returncode == 2
     assert "steps: an evaluation takes that from the run" in refused.stderr
+
+
+def test_a_training_whose_learner_fails_ends_with_its_reason(tmp_path: Path) -> None:
+    diverging = {"sac.learning_rate": 1.0, "sac.reward_scale": 1e6, "sac.tau": 0.5}
+    own = own_parameters(tmp_path / "bad.yaml", {"learner": {**FAST["learner"], **diverging}})
+    with GraphProcess("train", "run:=r", "mode:=sac", "steps:=2000", own, directory=tmp_path) as process:
+        assert process.wait(300.0) == 1
+        said = " ".join(process.output().split("--- ")[0].split())
+        assert re.search(r"rosac: learning has failed: \w+ is (nan|inf|-inf) after update \d+", said), said
+        assert "Traceback" not in said
+        assert not children(process.process.pid)
+
+
+def test_a_learner_that_dies_with_a_last_word_has_not_failed_for_good() -> None:
+    failed = LearnerStatus(phase=LearnerStatus.PHASE_FAILED, message="unexpected error")
+    with Monitor("m") as monitor, ros_node() as node:
+        publisher = node.create_publisher(LearnerStatus, "/m/learner/status", qos.LATCHED)
+
+        def say(status: LearnerStatus) -> str:
+            before = monitor.status
+            publisher.publish(status)
+            assert monitor.spin_until(lambda: monitor.status is not before, PATIENCE_S)
+            return monitor.learner_failure
+
+        assert say(failed) == ""
+        assert say(LearnerStatus(phase=LearnerStatus.PHASE_EXPLORING)) == "", "it was started again"
+        assert say(failed) == ""
+        assert say(failed) == "unexpected error", "it lives, and does not learn"
 
 
 def test_no_node_outlives_a_killed_command(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Monitor(RobotLink):
         self._on_episode = on_episode
         self._seen: set[tuple[str, int]] = set()
         self.status: LearnerStatus | None = None
+        self._failed_in_a_row = 0  # statuses
         self.episodes: deque[EpisodeSummary] = deque(maxlen=WINDOW)
         self.episode_count = 0
         self.robot_time_s = 0.0
@@ -57,8 +58,15 @@ class Monitor(RobotLink):
         """Whether the robot lets its motors cool down. A task that says nothing any more does not rest."""
         return time.monotonic() - self._rested_s < _PHASE_KNOWN_S
 
+    @property
+    def learner_failure(self) -> str:
+        """Why the learner lives on without learning, which it does until somebody ends it; empty: it does not. One that
+        dies of an error says so once, as its last word, and goes on once it is started again."""
+        return self.status.message if self.status is not None and self._failed_in_a_row > 1 else ""
+
     def _status(self, message: LearnerStatus) -> None:
         self.status = message
+        self._failed_in_a_row = self._failed_in_a_row + 1 if message.phase == LearnerStatus.PHASE_FAILED else 0
 
     def _episode(self, message: EpisodeSummary) -> None:
         key = (message.session_id, message.episode)

@@ -49,7 +49,14 @@ def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Consol
 
 
 def _learn(run: Run, graph: Graph, console: Console) -> None:
-    """The graph with its progress display, until the learner has finished."""
+    """The graph with its progress display, until the learner has finished.
+
+    Raises:
+        RuntimeError: a node refused to start; or learning failed, in lockstep.
+    """
+    # There the simulation waits for the learner, and for ever. In real time the robot goes on with its last policy and
+    # what it does is still stored; whether that is worth anything is for the person who is with it to say.
+    ends_with_learner = graph.parameters["bridge"].lockstep
     with Monitor(graph.arguments["namespace"]) as monitor:
         progress = Progress(f"{run.stack} {run.name}", monitor, console, time.monotonic())
         supervisor = Supervisor(graph, run.files.config, run.files.logs, progress.note)
@@ -61,6 +68,8 @@ def _learn(run: Run, graph: Graph, console: Console) -> None:
                     supervisor.check(time.monotonic())
                     operator.update(time.monotonic())
                     progress.update(time.monotonic())
+                    if ends_with_learner and monitor.learner_failure:
+                        raise RuntimeError(f"learning has failed: {monitor.learner_failure}")
         finally:
             supervisor.stop()
 
