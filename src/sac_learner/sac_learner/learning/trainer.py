@@ -206,9 +206,11 @@ class Trainer:
         """Set `failure` when a number of the last update is not finite; learning stops then."""
         for name, value in self.metrics.items():
             if not math.isfinite(value) and not self.failure:
+                # Nothing is learned on with other settings from a checkpoint (sac.settings.FREE_ON_RESUME).
                 self.failure = (
-                    f"{name} is {float(value)} after update {self.pacer.updates}: restart the learner from its last "
-                    "checkpoint with a lower sac.learning_rate or sac.reward_scale"
+                    f"{name} is {float(value)} after update {self.pacer.updates}: start a new run with a lower "
+                    f"sac.learning_rate or sac.reward_scale; or move {self.files.checkpoints} away and resume this run "
+                    "with it, which learns again from all that was logged"
                 )
 
     @property

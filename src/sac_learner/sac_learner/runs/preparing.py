@@ -61,8 +61,8 @@ def prepare(
         check: raises what is against this graph, before anything is written.
 
     Raises:
-        RunError: the run exists (new), or is missing, unreadable, in use, or of another stack, task, mode or kind of
-            network (resume); or its learner would refuse to start.
+        RunError: the run exists (new), or is missing, unreadable, in use, or of another stack, task, mode or other
+            settings of SAC (resume); or its learner would refuse to start.
         SettingsError: a parameter is unknown or out of range.
         StorageError: the run directory cannot be written.
         All but the last leave everything as it was.
@@ -174,8 +174,8 @@ def _check_that_it_can_go_on(run: Run, before: Parameters, after: Parameters) ->
     old = {f"sac.{name}": value for name, value in to_mapping(SacSettings()).items()} | old
     if changed := _differences({"learner": _only(old, fixed)}, {"learner": _only(new, fixed)}):
         raise RunError(
-            f"run '{run.name}' cannot go on with other networks or sizes: {changed}; resume it with the settings that "
-            "it had, or start a new run"
+            f"what run '{run.name}' has logged and learned was made with other settings: {changed}; resume it with the "
+            "settings that it had, or start a new run"
         )
 
 

@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from helpers.learning import make_transition
 from rosac_common.settings import SettingsError, load_parameter_file
 from sac_learner.atomic_file import read_tensors, tensor_bytes
 from sac_learner.graph.stacks import STACKS
@@ -280,6 +282,39 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused_before_the_run_is_cha
     with pytest.raises(RunError, match="made on another kind of device"):
         make(tmp_path, run="a", resume="true", params=own_file(tmp_path / "own.yaml", **small))
     assert content(run.path) == before
+
+
+def test_a_failed_learner_names_remedies_that_are_not_refused(tmp_path: Path) -> None:
+    """Not another learning rate on top of its checkpoints, which the message once asked for."""
+    small = {"sac.gradients": "plain", "sac.hidden_sizes": [8, 8], "sac.batch_size": 8}
+    small |= {"sac.initial_random_steps": 8, "sac.min_pool_steps": 8}
+    run = make(tmp_path, run="a", mode="sac", params=own_file(tmp_path / "own.yaml", **small))
+    trainer = Trainer(run.resolve({}).parameters["learner"])
+    for number in range(12):
+        zeros = {name: np.zeros(21, dtype=np.float32) for name in ("observation", "next_observation")}
+        zeros |= {name: np.zeros(9, dtype=np.float32) for name in ("requested_action", "executed_action")}
+        trainer.offer(make_transition(number, **zeros))
+        while trainer.step():
+            pass
+    updates = trainer.pacer.updates
+    trainer.save()
+    trainer.metrics["critic_loss"] = float("nan")
+    trainer.check()
+    trainer.close()
+    assert f"move {run.files.checkpoints} away" in trainer.failure
+    assert "start a new run with a lower sac.learning_rate or sac.reward_scale" in trainer.failure
+
+    lower = own_file(tmp_path / "lower.yaml", **small, **{"sac.learning_rate": 1e-5})
+    with pytest.raises(RunError, match="made with other settings: learner sac.learning_rate was .*start a new run"):
+        make(tmp_path, run="a", mode="sac", resume="true", params=lower)
+    make(tmp_path, run="b", mode="sac", params=lower)
+    run.files.checkpoints.rename(tmp_path / "away")
+    run = make(tmp_path, run="a", mode="sac", resume="true", params=lower)
+    again = Trainer(run.resolve({}).parameters["learner"])
+    while again.step():
+        pass
+    assert (again.learner.settings.learning_rate, again.pacer.taken, again.pacer.updates) == (1e-5, 12, updates)
+    again.close()
 
 
 def refuse(graph: object) -> None:
