@@ -235,7 +235,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     """Parameters of every node from the files of the task, the arguments and the user's own file.
 
     Raises:
-        SettingsError: a file is missing or holds an unknown name or a bad value.
+        SettingsError: a file is missing or holds an unknown name or a bad value, or the user's own another task.
     """
     robot = robot_parameters(arguments["task"])
     mode = mode_parameters(arguments["mode"])
@@ -243,6 +243,7 @@ def resolve(stack: Stack, arguments: Mapping[str, str], run: str, run_directory:
     for option in stack.options:
         options[option.node][option.parameter] = arguments[option.argument.name]
     own = _own_parameters(Path(arguments["params"])) if arguments["params"] else {}
+    _check_task_names(own, arguments)
     seed_of = seeds.first_seeds(int(arguments["seed"]), [node.name for node in NODES])
     hardware = on_hardware(arguments)
     time_base = arguments["time_base"]
@@ -315,6 +316,17 @@ def _own_parameters(path: Path) -> dict[str, dict[str, Any]]:
             for name in takers:
                 result[name].setdefault(key, value)
     return result
+
+
+def _check_task_names(own: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, str]) -> None:
+    """Else a run would be labelled with one task, and its replay log made for that, while it learns another."""
+    task = arguments["task"]
+    for node, name in (("task", "task.name"), ("learner", "task_name")):
+        if (given := own.get(node, {}).get(name, task)) != task:
+            raise SettingsError(
+                f"{arguments['params']}: {name} is {given!r}, but the run is one of task:={task}: give task:={given} "
+                "instead, or remove that line"
+            )
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

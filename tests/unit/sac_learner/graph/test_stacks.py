@@ -106,6 +106,34 @@ def test_bad_own_parameters_are_refused(tmp_path: Path, text: str, expected: str
         graph(tmp_path, params=str(own))
 
 
+TURN = "/**: {ros__parameters: {task: {name: DClawTurn}}}"
+
+
+def test_a_file_that_names_the_task_that_is_run_is_taken(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(TURN)
+    assert graph(tmp_path, params=str(own)).parameters["task"].task.name == "DClawTurn"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (TURN, "task.name"),
+        ("/**/task: {ros__parameters: {task.name: DClawTurn}}", "task.name"),
+        ("/**/learner: {ros__parameters: {task_name: DClawTurn}}", "task_name"),
+    ],
+)
+def test_a_run_is_not_labelled_with_a_task_that_it_does_not_learn(tmp_path: Path, text: str, name: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    expected = (
+        f"own.yaml: {name} is 'DClawTurn', but the run is one of task:=DClawScrewFixed: give task:=DClawTurn instead, "
+        "or remove that line"
+    )
+    with pytest.raises(SettingsError, match=expected):
+        graph(tmp_path, task="DClawScrewFixed", params=str(own))
+
+
 def test_discovery_stays_on_this_machine_unless_asked(tmp_path: Path) -> None:
     assert graph(tmp_path).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert graph(tmp_path, discovery="subnet").environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
