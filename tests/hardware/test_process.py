@@ -85,6 +85,9 @@ def test_a_bridge_started_without_its_cable_is_started_by_reset_when_it_is_there
         lambda: any(mend in each.causes_detail[0] for each in rig.commander.safety if each.causes), mend
     )
     assert rig.stopped
+    assert list(rig.commander.safety[-1].causes) == ["connection_lost"]
+    assert "torque off" not in rig.process.output()
+    assert "robot closed without a connection" in rig.process.output()
     assert "no such device" in rig.commander.call("safety/reset", expect=False)
     assert "Traceback" not in rig.process.output()
     rig.emulator.replug()

@@ -14,7 +14,7 @@ from helpers.commander import MINITAUR, ROBOT, robot_parameters
 from helpers.patience import PATIENCE_S, until
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
-from robot_bridge.backend import BackendError, ReadError
+from robot_bridge.backend import BackendError, ConnectionLostError, ReadError
 from robot_bridge.bridge_node import BridgeNode
 from robot_bridge.causes import Cause
 from robot_bridge.gate_types import GateState
@@ -138,6 +138,33 @@ def test_a_robot_that_cannot_be_read_when_it_starts_is_started_by_a_reset(node, 
         assert cause.cause is Cause.BACKEND_FAILED
         assert cause.detail.endswith("registers 116 to 135; mend that, then call safety/reset")
         assert not ask(node._on_reset).success
+    assert ask(node._on_reset).success
+    assert ask(node._on_arm).success
+    command(node)
+    assert node._gate.state is GateState.ARMED
+
+
+def without_port(*_):
+    raise ConnectionLostError("cannot open /dev/none: there is no such device")
+
+
+def test_a_port_that_is_not_there_at_the_start_is_a_lost_connection_and_looked_for_again_by_a_reset(node, monkeypatch):
+    node.settings = dataclasses.replace(node.settings, autostart=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(node._backend, "open", without_port)
+        assert node.trigger_configure() is TransitionCallbackReturn.ERROR
+        (cause,) = node._gate.report().causes
+        assert (cause.cause, cause.active) == (Cause.CONNECTION_LOST, True)
+        assert cause.detail == "cannot open /dev/none: there is no such device; mend that, then call safety/reset"
+        answer = ask(node._on_reset)
+        assert not answer.success
+        assert "connection_lost (cannot open /dev/none" in answer.message
+        # The port is there now, but not the robot: only that is left to mend.
+        patch.setattr(node._backend, "open", silent)
+        answer = ask(node._on_reset)
+        assert not answer.success
+        assert answer.message.startswith("still active: backend_failed (servo 10: torque_enable is not 0; mend that")
+        assert "connection_lost" not in answer.message
     assert ask(node._on_reset).success
     assert ask(node._on_arm).success
     command(node)

@@ -25,7 +25,7 @@ from std_msgs.msg import Bool, Empty
 from std_srvs.srv import Trigger
 
 from robot_bridge.arming import Arming
-from robot_bridge.backend import BackendError, MovableBackend, RobotState, SimulatedBackend
+from robot_bridge.backend import BackendError, ConnectionLostError, MovableBackend, RobotState, SimulatedBackend
 from robot_bridge.backends import make_backend
 from robot_bridge.body_topics import BodyTopics
 from robot_bridge.causes import Cause
@@ -48,6 +48,8 @@ _SOON_S = 0.001
 _NO_TIME_NS = 0
 # Without a loop; a try takes as long as several missing answers, and the services want to be heard in between.
 _TELL_AGAIN_S = 0.5
+# Of a robot that was not there, or not as it should be, when the bridge started.
+_NOT_STARTED = (Cause.CONNECTION_LOST, Cause.BACKEND_FAILED)
 
 
 def _guarded(callback: Callable[..., Any]) -> Callable[..., Any]:
@@ -263,7 +265,7 @@ class BridgeNode(LifecycleNode):
         except BackendError as error:
             self._say(f"it is not known whether torque is off, cut the power: {error}", fatal=True)
             return
-        lost = self._unheard and self._gate.is_active(Cause.CONNECTION_LOST)
+        lost = (self._unheard or not self._opened) and self._gate.is_active(Cause.CONNECTION_LOST)
         self._say("robot closed without a connection" if lost else "torque off, robot closed")
 
     def fail(self, error: Exception, starting: bool = False) -> None:
@@ -272,10 +274,15 @@ class BridgeNode(LifecycleNode):
         if isinstance(error, BackendError) and starting:
             self.get_logger().error(f"the robot cannot be opened: {error}")
             remedy = "mend that, then call safety/reset" if self.settings.autostart else "mend that, configure again"
+            for before in _NOT_STARTED:  # what an earlier start lacked may be there now
+                self._gate.stop(before, False, "")
+            lost = isinstance(error, ConnectionLostError)
+            cause, problem = Cause.CONNECTION_LOST if lost else Cause.BACKEND_FAILED, f"{error}"
         else:
             self.get_logger().error("".join(traceback.format_exception(error)))
             remedy = "deactivate, clean up, configure and activate the bridge, or restart it"
-        self._gate.stop(Cause.BACKEND_FAILED, True, f"{type(error).__name__}: {error}; {remedy}")
+            cause, problem = Cause.BACKEND_FAILED, f"{type(error).__name__}: {error}"
+        self._gate.stop(cause, True, f"{problem}; {remedy}")
         try:
             self._deactivate()
         except Exception as second:
@@ -343,7 +350,7 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.settings.autostart and not self._opened and self._gate.is_active(Cause.BACKEND_FAILED):
+        if self.settings.autostart and not self._opened and any(map(self._gate.is_active, _NOT_STARTED)):
             self._start()  # what was missing at the start may be there now
         response.success, response.message = self._arming.reset(time.monotonic())
         self._publish_safety_on_change()

@@ -102,9 +102,13 @@ RULES: Mapping[Cause, Rule] = {
         Reaction.TORQUE_OFF, "robot.safety.read_failures_hold, read_failures_stop", "the joints cannot be read"
     ),
     Cause.STALE_STATE: Rule(Reaction.TORQUE_OFF, "robot.safety.state_timeout_s", "no fresh joint state"),
-    Cause.CONNECTION_LOST: Rule(Reaction.TORQUE_OFF, "-", "the port is gone; the servos' bus watchdog stops them"),
+    Cause.CONNECTION_LOST: Rule(
+        Reaction.TORQUE_OFF, "-", "the port is gone, or not there at the start; the servos' bus watchdog stops them"
+    ),
     Cause.ROBOT_FAILED: Rule(
         Reaction.TORQUE_OFF, "-", "the motors did not do as told: torque, a restart, their bus watchdog"
     ),
-    Cause.BACKEND_FAILED: Rule(Reaction.TORQUE_OFF, "-", "an error nobody foresaw"),
+    Cause.BACKEND_FAILED: Rule(
+        Reaction.TORQUE_OFF, "-", "an error nobody foresaw, or a robot that could not be set up or read at the start"
+    ),
 }
