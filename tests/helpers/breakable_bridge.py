@@ -7,6 +7,7 @@ import sys
 from robot_bridge.backend import ReadError
 from robot_bridge.bridge_node import main
 from robot_bridge.dynamixel.robot import DynamixelRobot
+from robot_bridge.dynamixel.slow_registers import SlowRegisters
 
 METHODS = {signal.SIGUSR1: "read", signal.SIGUSR2: "poll_health"}
 NO_TEMPERATURE = signal.SIGHUP
@@ -23,11 +24,11 @@ def break_once(number, _):
     setattr(DynamixelRobot, name, broken)
 
 
-def break_until_the_next(*_, whole=DynamixelRobot._read_slow):
-    def lost(self, place):
-        raise ReadError(f"no answer to voltage and temperature of {place}")
+def break_until_the_next(*_, whole=SlowRegisters.read_next):
+    def lost(self):
+        raise ReadError("no answer to voltage and temperature")
 
-    DynamixelRobot._read_slow = lost if DynamixelRobot._read_slow is whole else whole
+    SlowRegisters.read_next = lost if SlowRegisters.read_next is whole else whole
 
 
 if __name__ == "__main__":
