@@ -131,7 +131,8 @@ def test_nobody_there(command: str) -> None:
     ("arguments", "expected"),
     [
         (["arm", "--namespace", "a b"], "--namespace a b"),
-        (["arm", "--timeout-s", "0"], "must be above 0"),
+        (["arm", "--timeout-s", "0"], "--timeout-s: 0: must be a finite number above 0"),
+        (["arm", "--timeout-s", "x"], "--timeout-s: x: must be a finite number above 0"),
         (["arm", "--discovery", "moon"], "invalid choice"),
         (["stop", "now"], "unrecognized arguments: now"),
     ],

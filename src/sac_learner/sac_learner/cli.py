@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rosac_common.arguments import whole_number
 from rosac_common.environment import ensure_ros_environment
 from rosac_common.priority import REALTIME_PRIORITY, raise_priority
 
@@ -145,15 +146,8 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 def _add_episodes(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument(
-        "--episodes", type=_positive, default=_EPISODES, metavar="N", help=f"{text} (default {_EPISODES})"
+        "--episodes", type=whole_number(1), default=_EPISODES, metavar="N", help=f"{text} (default {_EPISODES})"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
-    return value
 
 
 def _train(options: argparse.Namespace, console: object) -> int:

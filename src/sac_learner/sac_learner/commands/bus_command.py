@@ -9,6 +9,7 @@ from rich.console import Console
 from robot_bridge.dynamixel.settings import EMULATOR
 from robot_bridge.dynamixel.tools.findings import RefusedError
 from robot_bridge.dynamixel.tools.survey import RATES
+from rosac_common.arguments import whole_number
 
 from sac_learner.commands.json_file import json_path
 
@@ -35,7 +36,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     tool = add("check", "compare the servos with the robot file, say what is wrong and what mends it", json=True)
     tool.add_argument("--fix", action="store_true", help="torque off, and set what the robot file determines")
     tool = add("rate", "measure the cycle rate and where its time goes (torque must be off)", json=True)
-    tool.add_argument("--cycles", type=_positive, default=_CYCLES, help=f"how many (default {_CYCLES})")
+    tool.add_argument("--cycles", type=whole_number(1), default=_CYCLES, help=f"how many (default {_CYCLES})")
     text = "let the joints go, and write their offsets into the robot file once the robot stands in a known pose"
     tool = add("calibrate", text, json=True)
     tool.add_argument("joints", nargs="*", metavar="JOINT", help="which joints (default: all)")
@@ -68,10 +69,3 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be at least 1")
-    return value

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rosac_common.arguments import number_above_0
+
 from sac_learner.commands.parser import Parser
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def add_options(commands: argparse._SubParsersAction) -> None:
         )
         command.add_argument(
             "--timeout-s",
-            type=_positive,
+            type=number_above_0,
             default=_TIMEOUT_S,
             metavar="S",
             help=f"give up when nothing was heard for so long (default {_TIMEOUT_S:g})",
@@ -161,10 +163,3 @@ def _nobody(link: RobotLink, options: argparse.Namespace, service: str = "safety
         f"discovery {options.discovery}. Is the graph up, with the same --namespace, --discovery and ROS_DOMAIN_ID?"
         + (f" There are robots in other namespaces: {others}." if others else "")
     )
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be above 0")
-    return value

@@ -14,6 +14,7 @@ from rosac_common.parameter_file import parameter_text
 from rosac_common.settings import SettingsError, load_parameter_file, to_mapping
 
 from sac_learner.atomic_file import write_atomic
+from sac_learner.commands.json_file import folder_problem
 from sac_learner.graph.stacks import Graph, Stack, complete_arguments, resolve
 from sac_learner.runs.learner_check import refusal
 from sac_learner.runs.run_directory import (
@@ -61,10 +62,10 @@ def prepare(
         check: raises what is against this graph, before anything is written.
 
     Raises:
-        RunError: the run exists (new), or is missing, unreadable, in use, or of another stack, task, mode or other
-            settings of SAC (resume); or its learner would refuse to start.
+        RunError: the run exists or cannot be made (new), or is missing, unreadable, in use, or of another stack, task,
+            mode or other settings of SAC (resume); or its learner would refuse to start.
         SettingsError: a parameter is unknown or out of range.
-        StorageError: the run directory cannot be written.
+        StorageError: the files of the run cannot be written.
         All but the last leave everything as it was.
     """
     if given.get("params"):
@@ -75,6 +76,8 @@ def prepare(
     name = arguments["run"] or f"{stack.name}-{now:%Y%m%d-%H%M%S}"
     _check_name(name)
     path = Path(arguments["runs"]) / name
+    if problem := folder_problem(path):
+        raise _cannot_be_made(path, problem)
     if path.exists():
         raise RunError(f"{path} exists: continue it with run:={name} resume:=true, or choose another run:=NAME")
     run = Run(path, stack.name, arguments | {"run": name})
@@ -82,9 +85,16 @@ def prepare(
     check(graph)
     _check_that_it_can_start(_without_own_file(stack, run), graph)
     _tell_if_nothing_is_learned(graph, note)
-    path.mkdir(parents=True)
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:  # where rights alone do not tell
+        raise _cannot_be_made(path, str(error.strerror)) from error
     _write(run, graph, new_params=True)
     return run, graph
+
+
+def _cannot_be_made(path: Path, problem: str) -> RunError:
+    return RunError(f"{path} cannot be made: {problem}; choose another runs:=DIRECTORY or run:=NAME")
 
 
 def _resumed(

@@ -193,6 +193,23 @@ def test_a_run_name_is_one_directory_name(tmp_path: Path, name: str) -> None:
         make(tmp_path, run=name)
 
 
+@pytest.mark.parametrize(
+    ("runs", "name", "expected"),
+    [
+        ("file", "a", "file/a cannot be made: .*file is no directory"),
+        ("file/deeper", "a", "file/deeper/a cannot be made: .*file is no directory"),
+        ("/proc/x", "a", "/proc/x/a cannot be made: "),  # which not even root can be told beforehand
+        (".", "x" * 300, "cannot be made: File name too long"),
+    ],
+)
+def test_runs_that_cannot_be_made_are_refused_with_the_remedy(
+    tmp_path: Path, runs: str, name: str, expected: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=f"{expected}.*; choose another runs:=DIRECTORY or run:=NAME"):
+        make(tmp_path / runs, run=name)
+
+
 def test_bad_parameters_leave_nothing_behind(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("/**/learner: {ros__parameters: {sac: {discount: 2.0}}}")
