@@ -8,41 +8,21 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import yaml
+from rosac_common.arguments import whole_number
 from rosac_common.parent import end_with_parent
 from rosac_common.priority import EMULATOR_PRIORITY, LOCKSTEP_PRIORITY, raise_priority
 from rosac_common.settings import from_mapping
 
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator.bus import BOOT_S, EmulatedBus
-from robot_bridge.emulator.faults import checked_fault
+from robot_bridge.emulator.faults import FaultError
 from robot_bridge.emulator.plant import make_plant
 from robot_bridge.emulator.port import EmulatedPort
+from robot_bridge.emulator.script import load_script
 from robot_bridge.emulator.server import EmulatorServer
 from robot_bridge.robot import load_robot
 from robot_bridge.simulation.settings import SimulationSettings
-
-
-def load_script(path: Path) -> list[tuple[float, str, dict[str, Any]]]:
-    """A script of faults: a YAML list of {at_s: 3.0, fault: lost, rate: 0.01}.
-
-    Raises:
-        ValueError: not such a list, or a fault that does not exist.
-    """
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(entries, list):
-        raise ValueError(f"{path}: expected a list of faults, such as '- {{at_s: 3.0, fault: lost, rate: 0.01}}'")
-    script = []
-    for entry in entries:
-        values = dict(entry)
-        try:
-            at_s, kind = float(values.pop("at_s")), str(values.pop("fault"))
-        except KeyError as error:
-            raise ValueError(f"{path}: {entry} lacks {error}") from error
-        script.append((at_s, kind, checked_fault(kind, values)))
-    return sorted(script, key=lambda entry: entry[0])
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -50,7 +30,7 @@ def serve(options: argparse.Namespace) -> int:
     try:
         robot = load_robot(options.robot)
         simulation = from_mapping(SimulationSettings, json.loads(options.simulation), "--simulation")
-        script = load_script(options.script) if options.script else []
+        script = load_script(options.script, robot.all_joint_ids) if options.script else []
     except (OSError, ValueError) as error:
         print(f"emulator: {error}", file=sys.stderr)
         return 2
@@ -82,6 +62,9 @@ def serve(options: argparse.Namespace) -> int:
     print(f"{robot.name}: {len(bus.servos)} servos on {options.link}", flush=True)
     try:
         server.run(lambda: not ended)
+    except FaultError as error:
+        print(f"emulator: {error}", file=sys.stderr)
+        return 1
     finally:
         server.close()
     return 0
@@ -98,7 +81,7 @@ def main() -> int:
     parser.add_argument("--link", type=Path, required=True, metavar="PATH", help="name of the port")
     parser.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
     parser.add_argument("--simulation", default="{}", metavar="JSON", help="settings of the block simulation")
-    parser.add_argument("--seed", type=int, default=0, help="seed of faults and sensor noise")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of faults and sensor noise")
     parser.add_argument("--baud-rate", type=int, choices=BAUD_RATES.values(), help="default: the robot file's")
     options = parser.parse_args()
     if options.parent is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from robot_bridge.dynamixel.control_table import BAUD_RATES, RETURN_DELAY_UNIT_S
 from robot_bridge.emulator.backup import RESTORE
 from robot_bridge.emulator.drives import Drives
-from robot_bridge.emulator.faults import Line, checked_fault
+from robot_bridge.emulator.faults import Line, check_id, checked_fault
 from robot_bridge.emulator.group_parameters import bulk_data, bulk_wanted, pair, sync_data, sync_wanted
 from robot_bridge.emulator.packets import (
     BROADCAST_ID,
@@ -242,7 +242,7 @@ class EmulatedBus:
         """Let a fault of packets or of a servo begin, or all of them end; the cable is the port's.
 
         Raises:
-            ValueError: unknown fault, wrong values, no such servo.
+            FaultError: unknown fault, wrong values, no such servo.
         """
         given = checked_fault(kind, values)
         if "rate" in given:
@@ -251,11 +251,10 @@ class EmulatedBus:
         if kind == "clear":
             self._clear_faults()
             return
-        servos = [servo for servo in self.servos if servo.identifier == given["id"]]
-        if not servos:
-            raise ValueError(f"no servo has id {given['id']}; there are {[s.identifier for s in self.servos]}")
-        for servo in servos:
-            self._fault_of_servo(servo, kind, given)
+        check_id(given["id"], [servo.identifier for servo in self.servos])
+        for servo in self.servos:
+            if servo.identifier == given["id"]:
+                self._fault_of_servo(servo, kind, given)
         self.line.counts[kind] += 1
 
     def _fault_of_servo(self, servo: Servo, kind: str, values: Mapping[str, Any]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from robot_bridge.dynamixel.control_table import HARDWARE_ERRORS
 
 # Fault -> the values that it takes, with their types. A rate is the share of packets, both ways.
 FAULTS: Mapping[str, Mapping[str, type]] = {
@@ -30,14 +33,15 @@ _RATES = ("lost", "corrupt", "duplicated", "late")
 
 
 class FaultError(ValueError):
-    """An unknown fault, or values that it does not take."""
+    """An unknown fault, values that it does not take, or a servo that is not there."""
 
 
 def checked_fault(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a fault in their types.
 
     Raises:
-        FaultError: unknown fault, missing or unknown values, a rate outside 0 .. 1.
+        FaultError: unknown fault, missing or unknown values, no number, a rate outside 0 .. 1, a negative delay, a bit
+            that no hardware error has.
     """
     if kind not in FAULTS:
         raise FaultError(f"unknown fault '{kind}'; known: {', '.join(FAULTS)}")
@@ -45,12 +49,45 @@ def checked_fault(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     if set(values) != set(wanted):
         raise FaultError(f"fault '{kind}' takes {sorted(wanted) or 'no values'}, got {sorted(values)}")
     try:
-        result = {name: wanted[name](value) for name, value in values.items()}
-    except (TypeError, ValueError) as error:
+        result = {name: checked_number(name, value, wanted[name]) for name, value in values.items()}
+        _check_range("rate", result.get("rate", 0.0), 1.0)
+        _check_range("delay_s", result.get("delay_s", 0.0), math.inf)
+        if result.get("bit", 0) not in HARDWARE_ERRORS:
+            raise FaultError(f"bit is {result['bit']}, it must be one of {', '.join(map(str, HARDWARE_ERRORS))}")
+    except FaultError as error:
         raise FaultError(f"fault '{kind}': {error}") from error
-    if not 0.0 <= result.get("rate", 0.0) <= 1.0:
-        raise FaultError(f"fault '{kind}': rate is {result['rate']}, it must be in 0 .. 1")
     return result
+
+
+def checked_number(name: str, value: Any, kind: type = float) -> Any:
+    """A value of a fault, a number or a text that is one, in its type.
+
+    Raises:
+        FaultError: it is none, or not finite, or not whole where that is wanted.
+    """
+    try:
+        number = kind(value)
+        if math.isfinite(number) and number == float(value):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise FaultError(f"{name} is {value!r}, it must be {'a whole' if kind is int else 'a finite'} number")
+
+
+def _check_range(name: str, value: float, highest: float) -> None:
+    if not 0.0 <= value <= highest:
+        limit = "0 or more" if math.isinf(highest) else f"in 0 .. {highest:g}"
+        raise FaultError(f"{name} is {value:g}, it must be {limit}")
+
+
+def check_id(identifier: int, ids: Sequence[int]) -> None:
+    """Refuse a servo that is not there.
+
+    Raises:
+        FaultError: it is not among these.
+    """
+    if identifier not in ids:
+        raise FaultError(f"no servo has id {identifier}; there are {list(ids)}")
 
 
 def parse_fault(text: str) -> tuple[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ def show_present(
         volts: supply.
         warmth: temperature.
     """
+    volts, warmth = min(max(volts, 0), 2**16 - 1), min(max(warmth, 0), 255)
     if servo.frozen:
         servo.store_block(_FROZEN_ADDRESS, _FROZEN_LAYOUT.pack(volts, warmth))
         return
@@ -46,8 +47,8 @@ def show_present(
         min(max(ticks, -_INT32), _INT32),
         round(profile.velocity_rad_s / VELOCITY_UNIT_RAD_S) if profile else 0,
         round(profile.position_rad / RAD_PER_TICK) if profile else servo.get("goal_position"),
-        min(max(volts, 0), 2**16 - 1),
-        min(max(warmth, 0), 255),
+        volts,
+        warmth,
     )
     servo.store_block(_ADDRESS, data)
 

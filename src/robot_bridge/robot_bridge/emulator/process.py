@@ -142,6 +142,11 @@ class EmulatorProcess:
         positions and goals of all joints [rad]."""
         return [tuple(reading) for reading in self.order("readings")["readings"]]
 
+    def last_words(self) -> str:
+        """What an emulator that has ended by itself has said, and how it ended."""
+        assert self.process.stdout is not None
+        return f"{self.process.stdout.read().strip()} (exit code {self.process.wait()})".strip()
+
     def close(self) -> None:
         """End it. May be called twice."""
         if self.process.poll() is None:

@@ -13,16 +13,17 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robot_bridge.emulator.bus import EmulatedBus
-from robot_bridge.emulator.faults import checked_fault
+from robot_bridge.emulator.faults import FaultError, checked_fault
 from robot_bridge.emulator.packets import UNANSWERED, InstructionStream, wire_time_s
 from robot_bridge.emulator.port import EmulatedPort
+from robot_bridge.emulator.script import Planned
 
 # Real time: how often the servos look at the clock when nobody asks them anything.
 _IDLE_S = 0.005
@@ -41,7 +42,7 @@ class EmulatorServer:
     port: the pseudo-terminal, not plugged yet.
     control: path of the socket.
     lockstep: time passes only by the order advance, and nothing takes time on the wire.
-    script: (at_s, fault, values), sorted by time.
+    script: faults to come, sorted by time.
     steady_clocks: in lockstep, the servos' own clocks go on all the same.
     """
 
@@ -51,7 +52,7 @@ class EmulatorServer:
         port: EmulatedPort,
         control: Path,
         lockstep: bool,
-        script: Sequence[tuple[float, str, dict[str, Any]]] = (),
+        script: Sequence[Planned] = (),
         clock: Callable[[], float] = time.monotonic,
         *,
         steady_clocks: bool = False,
@@ -79,7 +80,11 @@ class EmulatorServer:
         }
 
     def run(self, keep_going: Callable[[], bool]) -> None:
-        """Serve until told otherwise."""
+        """Serve until told otherwise.
+
+        Raises:
+            FaultError: a servo of the script has another id by now.
+        """
         while keep_going():
             self.step(_IDLE_S if not self._lockstep else 0.1)
 
@@ -126,8 +131,11 @@ class EmulatorServer:
     def _follow_script(self, now_s: float) -> None:
         passed_s = self._bus.drives.now_s if self._lockstep else now_s - self._start_s
         while self._script and passed_s >= self._script[0][0] - 1e-9:
-            _, kind, values = self._script.pop(0)
-            self._fault(kind, values)
+            at_s, kind, values = self._script.pop(0)
+            try:
+                self._fault(kind, values)
+            except FaultError as error:
+                raise FaultError(f"the script's fault '{kind}' at {at_s:g} s: {error}") from error
 
     # the port
 
@@ -204,7 +212,7 @@ class EmulatorServer:
         self._fault(order.pop("kind"), order)
         return {}
 
-    def _fault(self, kind: str, values: dict[str, Any]) -> None:
+    def _fault(self, kind: str, values: Mapping[str, Any]) -> None:
         checked_fault(kind, values)
         if kind == "unplug":
             self._bus.line.counts["unplug"] += 1

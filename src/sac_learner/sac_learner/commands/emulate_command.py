@@ -15,6 +15,8 @@ from rich.table import Table
 from robot_bridge.dynamixel.control_table import BAUD_RATES
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.emulator.faults import FAULTS, FaultError, parse_fault
+from robot_bridge.emulator.script import load_script
+from rosac_common.arguments import whole_number
 from valve_task.tasks import robot_of
 
 from sac_learner.graph.robot_files import find_robot_file, load_servo_robot
@@ -38,12 +40,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="that the servos are set to (default: the robot file's; new servos have 57600)",
     )
     command.add_argument("--script", type=Path, metavar="FILE", help="faults to come (docs/emulator.md)")
-    command.add_argument("--seed", type=int, default=0, help="seed of the faults (default 0)")
+    command.add_argument("--seed", type=whole_number(0), default=0, help="seed of the faults (default 0)")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Emulate until Ctrl-C; lines on standard input are orders. Returns the exit code."""
+    """Emulate until Ctrl-C; lines on standard input are orders. Returns the exit code.
+
+    Raises:
+        SettingsError: there is no such robot, or the script is wrong.
+        RuntimeError: the emulator does not start.
+    """
     robot = load_servo_robot(find_robot_file(options.robot))
+    if options.script:
+        load_script(options.script, robot.all_joint_ids)  # refused here, before anything is started
     link = options.port_link or Path(tempfile.gettempdir()) / f"rosac-{robot.name}"
     with EmulatorProcess(
         robot, seed=options.seed, baud_rate=options.baud_rate, link=link, script=options.script
@@ -74,23 +83,24 @@ def _serve(emulator: EmulatorProcess, keyboard: int, console: Console) -> int:
         for line in lines:
             if line.strip():
                 _obey(emulator, line.decode(errors="replace").strip(), console)
-    print("the emulator has ended", file=sys.stderr)
+    print(f"the emulator has ended: {emulator.last_words()}", file=sys.stderr)
     return 1
 
 
 def _obey(emulator: EmulatorProcess, line: str, console: Console) -> None:
-    if line == "status":
-        _show_status(emulator.status(), console)
-    elif line == "help":
+    if line == "help":
         for kind, values in FAULTS.items():
             print("  " + " ".join([kind, *(f"{name}=..." for name in values)]), flush=True)
-    else:
-        try:
-            kind, values = parse_fault(line)
-            emulator.fault(kind, **values)
-            print(f"{kind}: done", flush=True)
-        except (FaultError, RuntimeError) as error:
-            print(error, flush=True)
+        return
+    try:
+        if line == "status":
+            _show_status(emulator.status(), console)
+            return
+        kind, values = parse_fault(line)
+        emulator.fault(kind, **values)
+        print(f"{kind}: done", flush=True)
+    except (FaultError, RuntimeError) as error:
+        print(error, flush=True)
 
 
 def _show_status(status: dict, console: Console) -> None:

@@ -173,6 +173,9 @@ def test_faults_of_servos(host):
 def test_a_stale_encoder_shows_the_same_values_while_the_joint_moves(host):
     host.write(1, "torque_enable", 1)
     host.bus.fault("stale_encoder", {"id": 1})
+    for celsius in (300.0, -5.0):  # more than its register holds, and less
+        host.bus.fault("temperature", {"id": 1, "celsius": celsius})
+        host.bus.drives.refresh()
     host.write(1, "goal_position", 2500)
     host.advance(1.0)
     assert host.read(1, "present_position") == 2048

@@ -1,5 +1,6 @@
 """The emulator as a process: the real dynamixel-sdk on its pseudo-terminal, its socket, its faults, its time."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import dynamixel_sdk as sdk_module
 import numpy as np
 import pytest
 from helpers.emulated_bus import TRIES, SdkHost, make_robot
-from helpers.patience import until
+from helpers.patience import PATIENCE_S, until
 from robot_bridge.backend import BackendError
 from robot_bridge.emulator import EmulatorProcess
 from robot_bridge.robot import load_robot
@@ -239,17 +240,27 @@ def test_a_script_lets_faults_happen_at_their_time(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
-        ("lost: 1", "expected a list"),
-        ("- {fault: lost, rate: 1}", "lacks 'at_s'"),
-        ("- {at_s: 1, fault: x}", "unknown"),
-    ],
+    [("- [", "faults.yaml is not valid YAML"), ("- {at_s: 1, fault: silent, id: 99}", "entry 1, .*no servo has id 99")],
 )
 def test_a_script_that_makes_no_sense_is_refused(tmp_path, text, message):
     script = tmp_path / "faults.yaml"
     script.write_text(text)
     with pytest.raises(BackendError, match=f"did not start: emulator: .*{message}"):
         EmulatorProcess(make_robot(), script=script)
+
+
+def test_a_script_whose_servo_has_another_id_by_now_ends_it_with_the_reason(tmp_path):
+    script = tmp_path / "faults.yaml"
+    script.write_text("- {at_s: 0.1, fault: silent, id: 2}\n")
+    with EmulatorProcess(make_robot(), lockstep=True, script=script) as emulator:
+        host = SdkHost(emulator)
+        assert host.write1ByteTxRx(2, 7, 5) == (OK, 0)
+        host.close()
+        with contextlib.suppress(BackendError):  # it may end before it has answered, or after
+            emulator.advance(0.1)
+        emulator.process.wait(PATIENCE_S)
+        words = "emulator: the script's fault 'silent' at 0.1 s: no servo has id 2; there are [1, 5, 3] (exit code 1)"
+        assert emulator.last_words() == words
 
 
 def test_a_name_that_is_taken_is_refused(emulator):

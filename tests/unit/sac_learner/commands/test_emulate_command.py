@@ -1,11 +1,15 @@
 """`rosac emulate` as people use it: started, asked, given a fault, ended with Ctrl-C."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
 
 import dynamixel_sdk
 import pytest
+from helpers import in_process
+from helpers.graph import children
 from helpers.patience import until
 
 
@@ -57,6 +61,42 @@ def test_it_serves_a_port_obeys_what_is_typed_and_ends_with_ctrl_c(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
         assert not link.is_symlink()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- {at_s: 3, fault: silent, id: 99}", "faults.yaml: entry 1, .*: no servo has id 99; there are \\[10, 11"),
+        ("- {at_s: x, fault: clear}", "faults.yaml: entry 1, .*: at_s is 'x', it must be a finite number"),
+        ("- {at_s: 3", "faults.yaml is not valid YAML"),
+    ],
+)
+def test_a_wrong_script_is_refused_before_anything_starts(tmp_path, text, message):
+    script = tmp_path / "faults.yaml"
+    script.write_text(text)
+    code, said, complained = in_process.rosac("emulate", "dclaw", "--script", script)
+    assert (code, said) == (2, "")
+    assert re.search(message, complained)
+    assert "Traceback" not in complained
+
+
+def test_a_seed_below_0_is_refused():
+    code, _, complained = in_process.rosac("emulate", "dclaw", "--seed", "-1")
+    assert code == 2
+    assert "--seed: -1: must be a whole number, at least 0" in complained
+
+
+def test_an_emulator_that_ends_by_itself_is_told_with_its_last_words(tmp_path):
+    process = start("dclaw", "--port-link", tmp_path / "port")
+    try:
+        read_until(process, "Type a fault")
+        ((pid, _),) = children(process.pid)
+        os.kill(pid, signal.SIGKILL)
+        read_until(process, "the emulator has ended: (exit code -9)")
+        assert process.wait() == 1
     finally:
         process.kill()
         process.communicate()
