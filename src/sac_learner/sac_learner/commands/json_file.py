@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-_WITH_EFFECTIVE_IDS = {"effective_ids": os.access in os.supports_effective_ids}
+from rosac_common.folders import folder_problem, is_allowed
 
 
 class JsonFileError(OSError):
@@ -28,18 +28,6 @@ def json_path(text: str) -> Path:
     if problem:
         raise argparse.ArgumentTypeError(f"{text} cannot be written: {problem}; choose another file, or mend that")
     return Path(text)
-
-
-def folder_problem(folder: Path) -> str:
-    """Why nothing can be made in a folder, which need not exist yet; empty when it can."""
-    try:
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-    except OSError as error:  # one that may not be searched, or a name that is too long
-        return str(error.strerror)
-    if not folder.is_dir():
-        return f"{folder} is no directory"
-    return "" if os.access(folder, os.W_OK | os.X_OK, **_WITH_EFFECTIVE_IDS) else f"no right to write into {folder}"
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -66,6 +54,6 @@ def _problem(path: Path) -> str:
     if path.is_dir():
         return "it is a directory"
     if path.exists():
-        return "" if os.access(path, os.W_OK, **_WITH_EFFECTIVE_IDS) else "no right to write into it"
+        return "" if is_allowed(path, os.W_OK) else "no right to write into it"
     # A link that leads nowhere yet is made where it leads to.
     return folder_problem(Path(os.path.realpath(path)).parent)

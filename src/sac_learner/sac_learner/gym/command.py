@@ -12,10 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rosac_common.folders import folder_problem
 from rosac_common.settings import SettingsError, from_mapping, leaves
 
 from sac_learner.commands.display import Display, RemainingTime
-from sac_learner.commands.json_file import JsonFileError, folder_problem, json_path, write_json
+from sac_learner.commands.json_file import JsonFileError, json_path, write_json
 from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.gym.settings import GymSettings
 

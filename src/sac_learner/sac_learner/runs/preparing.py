@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rosac_common.folders import folder_problem
 from rosac_common.parameter_file import parameter_text
 from rosac_common.settings import SettingsError, load_parameter_file, to_mapping
 
 from sac_learner.atomic_file import write_atomic
-from sac_learner.commands.json_file import folder_problem
 from sac_learner.graph.stacks import Graph, Stack, complete_arguments, resolve
 from sac_learner.runs.learner_check import refusal
 from sac_learner.runs.run_directory import (

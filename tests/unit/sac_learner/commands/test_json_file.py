@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from helpers import in_process
-from sac_learner.commands.json_file import JsonFileError, folder_problem, json_path, write_json
+from rosac_common.folders import folder_problem
+from sac_learner.commands.json_file import JsonFileError, json_path, write_json
 
 _NOBODY = 65534
 
