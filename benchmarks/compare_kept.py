@@ -15,6 +15,11 @@ from sac_learner.graph.modes import mode_parameters
 from sac_learner.gym.settings import GymSettings
 
 Report = Callable[[str], None]  # takes one line
+EPISODES = "evaluation_episodes"  # of one evaluation, as `GymTraining` names them
+
+
+class OtherRunError(RuntimeError):
+    """What is there was begun as another run. The message says what differs."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,9 @@ LEVELS = (0.6, 0.9)
 REFERENCES = ("ppo", "ppo_normalised")
 RULES = """Robot time: that of the control steps and of the resets between training episodes, as the environment
 counts both; evaluations do not count. First at: the first evaluation at which the mean success over the seeds is at
-least that high (in brackets: how many seeds reached it at any evaluation)."""
+least that high (in brackets: how many seeds reached it at any evaluation). Best kept: of each seed the policy with
+the best of these evaluations, over as many new episodes as the last one has (in brackets: lowest to highest, and of how
+many seeds it was kept)."""
 Run = Mapping[str, Any]
 
 
@@ -62,6 +64,7 @@ def summary(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         "robot_h": float(curve["robot_h"][-1]),
         "final_success": [run["success_rate"][-1] for run in runs],
         "final_return": float(curve["return"][-1]),
+        "best": [{"seed": run["seed"], **run["best"]} for run in runs if "best" in run],
         "wall_time_h": wall_time_h(runs),
     }
     for level in LEVELS:
@@ -93,7 +96,7 @@ def ratios(summaries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def table(success: str, summaries: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> str:
     """Everything for people, as Markdown; `success` says what counts as one."""
     heads = ["algorithm", "seeds", "steps", "robot [h]", "final success", "final return"]
-    heads += [f"first at {100 * level:.0f}%" for level in LEVELS] + ["wall time of a run [h]"]
+    heads += [f"first at {100 * level:.0f}%" for level in LEVELS] + ["best kept", "wall time of a run [h]"]
     lines = [
         f"Success, with the deterministic policy: {success}.",
         RULES,
@@ -111,6 +114,7 @@ def table(success: str, summaries: Sequence[Mapping[str, Any]], missing: Sequenc
             f"{100 * np.mean(final):.0f}% ({100 * min(final):.0f} to {100 * max(final):.0f})",
             f"{each['final_return']:.0f}",
             *(_first(each[f"first_at_{level:g}"], len(each["seeds"])) for level in LEVELS),
+            _best(each["best"]),
             hours(each["wall_time_h"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -124,6 +128,13 @@ def table(success: str, summaries: Sequence[Mapping[str, Any]], missing: Sequenc
 
 def _settings(summary: Mapping[str, Any]) -> str:
     return f"- {summary['name']}: {summary['source']} (commit {', '.join(summary['commits'])})"
+
+
+def _best(known: Sequence[Mapping[str, Any]]) -> str:
+    if not known:
+        return "-"
+    success = [100 * best["success_rate"] for best in known]
+    return f"{np.mean(success):.0f}% ({min(success):.0f} to {max(success):.0f}; {len(known)})"
 
 
 def _first(found: Mapping[str, Any], seeds: int) -> str:

@@ -7,17 +7,18 @@ on from. With `--save`, finished runs are also kept in docs/results/<name of the
 from __future__ import annotations
 
 import json
-import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 import valve_task.env  # noqa: F401 - registers the environments
-from compare_algorithms import Algorithm, make_peer, peer_class
+from compare_algorithms import Algorithm
 from compare_kept import (
+    EPISODES,
+    OtherRunError,
     Plan,
     Report,
     changed_settings,
@@ -28,26 +29,22 @@ from compare_kept import (
     publish,
     strangeness,
 )
+from compare_peers import peer_policy, run_peer
 from rosac_common.settings import from_mapping
 from sac_learner.atomic_file import write_atomic
 from sac_learner.graph.modes import mode_parameters
-from sac_learner.gym.environment import Array, GymEnvironment
-from sac_learner.gym.evaluation import evaluate
+from sac_learner.gym.environment import GymEnvironment
+from sac_learner.gym.evaluation import DeterministicPolicy, evaluate
 from sac_learner.gym.settings import GymSettings
 from sac_learner.gym.storage import GymRunError, stored_run
 from sac_learner.gym.training import GymTraining
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from sac_learner.policy import PolicyNetwork, load_policy
+from sac_learner.runs.run_files import RunFiles
 from support import machine
 
 THREADS = 1
-_EPISODES = "evaluation_episodes"  # of one evaluation, as `GymTraining` names them
 _ENVIRONMENT = "environment"  # file that says what the folder was begun for
-
-
-class OtherRunError(RuntimeError):
-    """What is there was begun as another run. The message says what differs."""
+_BEST = 2  # uses of a seed beside the number of steps: of the evaluation of the best policy; 1 is for resuming
 
 
 def obtained(
@@ -85,10 +82,15 @@ def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict
     work.mkdir(parents=True, exist_ok=True)
     clock = _WallClock(work / "wall_time_s")
     write_atomic(work / _ENVIRONMENT, plan.environment.encode())
-    evaluations, settings = (_own if algorithm.own else _peer)(plan, algorithm, seed, work, clock, report)
-    names = [name for name in evaluations[-1] if name != _EPISODES]
+
+    def evaluated(evaluation: dict[str, Any]) -> None:
+        report(_line(algorithm, seed, evaluation))
+        clock.keep()
+
+    evaluations, settings = (_run_own if algorithm.own else run_peer)(plan, algorithm, seed, work, evaluated)
+    names = [name for name in evaluations[-1] if name != EPISODES]
     # As they were made: those before a resumption may have had fewer episodes. Older peers did not count them.
-    counts = [each.get(_EPISODES, plan.episodes) for each in evaluations[:-1]]
+    counts = [each.get(EPISODES, plan.episodes) for each in evaluations[:-1]]
     document = {
         "algorithm": algorithm.name,
         "seed": seed,
@@ -96,7 +98,8 @@ def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict
         "environment": plan.environment,
         **{name: [each[name] for each in evaluations] for name in names},
         "evaluation_episodes": min(counts, default=plan.episodes),
-        "final_evaluation_episodes": evaluations[-1].get(_EPISODES, plan.final_episodes),
+        "final_evaluation_episodes": evaluations[-1].get(EPISODES, plan.final_episodes),
+        **_of_the_best(plan, algorithm, seed, work, evaluations),
         "settings": settings,
         "threads": THREADS,
         "wall_time_s": clock.total_s(),
@@ -104,6 +107,22 @@ def compute(plan: Plan, algorithm: Algorithm, seed: int, report: Report) -> dict
     }
     keep(path, document)
     return document
+
+
+def _of_the_best(
+    plan: Plan, algorithm: Algorithm, seed: int, work: Path, evaluations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The policy with the best evaluation of the run, seen again over new episodes: the evaluations among which it is
+    the best flatter it. Nothing where it was not kept."""
+    best = max(evaluations, key=lambda each: (each.get("success_rate", 0.0), each["return_mean"]))
+    policy = (_own_policy if algorithm.own else peer_policy)(plan, algorithm, work, best["steps"])
+    if policy is None:
+        return {}
+    environment = GymEnvironment(plan.environment)
+    drawn = np.random.SeedSequence(seed, spawn_key=(best["steps"], _BEST)).generate_state(1)[0]
+    outcome = evaluate(environment, policy, episodes=plan.final_episodes, seed=int(drawn))
+    environment.close()
+    return {"best": {"steps": best["steps"], EPISODES: plan.final_episodes, **outcome}}
 
 
 def _check_that_it_is_the_same(plan: Plan, algorithm: Algorithm, seed: int) -> None:
@@ -153,8 +172,8 @@ def _line(algorithm: Algorithm, seed: int, evaluation: dict[str, Any]) -> str:
 # --- rosac ----------------------------------------------------------------------------------------------------------
 
 
-def _own(
-    plan: Plan, algorithm: Algorithm, seed: int, work: Path, clock: _WallClock, report: Report
+def _run_own(
+    plan: Plan, algorithm: Algorithm, seed: int, work: Path, evaluated: Callable[[dict[str, Any]], None]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     values = {
         **mode_parameters(algorithm.mode),
@@ -174,8 +193,7 @@ def _own(
         while not training.finished:
             training.step()
             for evaluation in training.evaluations[known:]:
-                report(_line(algorithm, seed, evaluation))
-                clock.keep()
+                evaluated(evaluation)
             known = len(training.evaluations)
     finally:
         training.close()
@@ -185,99 +203,6 @@ def _own(
     }
 
 
-# --- Stable-Baselines3 ----------------------------------------------------------------------------------------------
-
-
-class _PeerPolicy:
-    """The deterministic policy of a peer, as `evaluate` takes it."""
-
-    def __init__(self, model: BaseAlgorithm) -> None:
-        self._model = model
-        self._normaliser = model.get_vec_normalize_env()
-
-    def mean_action(self, observation: Array) -> Array:
-        if self._normaliser is not None:
-            observation = self._normaliser.normalize_obs(observation)
-        return self._model.predict(observation, deterministic=True)[0]
-
-
-def _peer(
-    plan: Plan, algorithm: Algorithm, seed: int, work: Path, clock: _WallClock, report: Report
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    total, interval = plan.total(algorithm), plan.interval(algorithm)
-    base = gymnasium.make(plan.environment, disable_env_checker=True)
-    model, evaluations = _load_peer(algorithm, base, seed, total, work)
-    robot_time_before_s = evaluations[-1].get("robot_time_s", 0.0) if evaluations else 0.0
-    evaluation_environment = GymEnvironment(plan.environment)
-    while model.num_timesteps < total:
-        # To the next multiple of the interval; PPO goes on to the end of its batch.
-        target = min(total, (model.num_timesteps // interval + 1) * interval)
-        model.learn(target - model.num_timesteps, reset_num_timesteps=False)
-        steps, last = model.num_timesteps, model.num_timesteps >= total
-        episodes = plan.final_episodes if last else plan.episodes
-        outcome = evaluate(
-            evaluation_environment,
-            _PeerPolicy(model),
-            episodes=episodes,
-            seed=int(np.random.SeedSequence(seed, spawn_key=(steps,)).generate_state(1)[0]),
-        )
-        evaluation = {"steps": steps, _EPISODES: episodes}
-        if (robot_time_s := getattr(base.unwrapped, "robot_time_s", None)) is not None:  # of rosac's own environments
-            evaluation["robot_time_s"] = robot_time_before_s + robot_time_s
-        evaluations.append({**evaluation, **outcome})
-        report(_line(algorithm, seed, evaluations[-1]))
-        _save_peer(model, evaluations, work)
-        clock.keep()
-    evaluation_environment.close()
-    base.close()
-    return evaluations, _peer_settings(model)
-
-
-def _load_peer(
-    algorithm: Algorithm, base: gymnasium.Env, seed: int, steps: int, work: Path
-) -> tuple[BaseAlgorithm, list[dict[str, Any]]]:
-    """The learner as the newest save has it, or a new one; and its evaluations."""
-    progress = work / "progress.json"
-    environment: VecEnv = DummyVecEnv([lambda: base])
-    if not progress.exists():
-        environment = VecNormalize(environment) if algorithm.normalised else environment
-        return make_peer(algorithm, environment, seed, steps), []
-    evaluations = json.loads(progress.read_text(encoding="utf-8"))
-    saved = work / f"steps_{evaluations[-1]['steps']}"
-    if algorithm.normalised:
-        environment = VecNormalize.load(str(saved / "normaliser.pkl"), environment)
-    model = peer_class(algorithm).load(saved / "model.zip", env=environment, device="cpu")
-    if isinstance(model, OffPolicyAlgorithm):
-        model.load_replay_buffer(saved / "replay.pkl")
-        if model.buffer_size < min(steps, 1_000_000):
-            raise OtherRunError(
-                f"{work} was begun with a replay memory for {model.buffer_size} steps, {steps} are asked for"
-            )
-    # The state of its generators is not saved: numbers of their own, drawn from where it goes on.
-    resumed_seed = np.random.SeedSequence(seed, spawn_key=(model.num_timesteps, 1)).generate_state(1)[0]
-    model.set_random_seed(int(resumed_seed))
-    return model, evaluations
-
-
-def _save_peer(model: BaseAlgorithm, evaluations: list[dict[str, Any]], work: Path) -> None:
-    """Everything into a folder of its own; the last file written makes it the newest."""
-    saved = work / f"steps_{model.num_timesteps}"
-    saved.mkdir(exist_ok=True)
-    model.save(saved / "model.zip")
-    if isinstance(model, OffPolicyAlgorithm):
-        model.save_replay_buffer(saved / "replay.pkl")
-    if (normaliser := model.get_vec_normalize_env()) is not None:
-        normaliser.save(str(saved / "normaliser.pkl"))
-    write_atomic(work / "progress.json", json.dumps(evaluations).encode())
-    for old in work.glob("steps_*"):
-        if old != saved:
-            shutil.rmtree(old)
-
-
-def _peer_settings(model: BaseAlgorithm) -> dict[str, Any]:
-    """Its numbers, as they were used."""
-    names = ("n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef", "learning_rate", "learning_starts")
-    names += ("tau", "buffer_size", "policy_delay", "target_policy_noise", "target_noise_clip", "action_noise")
-    found = {name: getattr(model, name) for name in names if hasattr(model, name)}
-    found["normalised"] = model.get_vec_normalize_env() is not None
-    return {k: v if isinstance(v, int | float | bool) else str(v) for k, v in found.items()}
+def _own_policy(_: Plan, __: Algorithm, work: Path, steps: int) -> DeterministicPolicy | None:
+    path = RunFiles(work / "run").kept_policy(steps)
+    return PolicyNetwork(load_policy(path)) if path.exists() else None

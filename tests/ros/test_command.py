@@ -16,7 +16,9 @@ from helpers.ros import ros_node
 from sac_interfaces.msg import LearnerStatus
 from sac_learner.commands.monitor import Monitor
 from sac_learner.learning.replay_log import ReplayLog
+from sac_learner.policy import load_policy
 from sac_learner.runs.episode_table import read_episodes
+from sac_learner.runs.run_files import RunFiles
 
 from rosac_common import qos
 
@@ -54,6 +56,7 @@ def test_help_everywhere(command: list[str]) -> None:
         (["bus", "rate", "--port", "p", "--cycles", "x"], "--cycles: x: must be a whole number, at least 1"),
         (["train", "dclaw_valve", "runs:=/etc/passwd"], "/etc/passwd is no directory; choose another runs:=DIRECTORY"),
         (["eval", "nothing", "--episodes", "1", "terrain:=stairs", "--untrained"], "runs there: none"),
+        (["eval", "nothing", "--untrained", "--policy", "p"], "--policy: not allowed with argument --untrained"),
         (["eval", "nothing", "--episodes", "1", "stairs"], "unrecognized arguments: stairs"),
         (["train", "dclaw_valve", "--quick"], "unrecognized arguments: --quick"),
         (["plot", "nothing", "terrain:=stairs"], "unrecognized arguments: terrain:=stairs"),
@@ -92,6 +95,10 @@ def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
     assert len({(row["session_id"], row["episode"]) for row in rows}) == len(rows)
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert [evaluation[policy]["episodes"] for policy in ("trained", "untrained")] == [3, 3]
+    assert load_policy(RunFiles(run).kept_policy(1000)).transitions >= 1000
+    earlier = ("eval", "r", "--policy", str(RunFiles(run).kept_policy(1000)), "--episodes", "2")
+    assert rosac(*earlier, "--json", "earlier.json", directory=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "earlier.json").read_text())["episodes"] == 2
     refused = rosac("eval", "r", "steps:=3", directory=tmp_path)
     assert refused.returncode == 2
     assert "steps: an evaluation takes that from the run" in refused.stderr

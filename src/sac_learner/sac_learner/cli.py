@@ -102,7 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_episodes(command, "how many episodes")
     command.add_argument("--json", type=json_path, metavar="FILE", help="write the result to this file")
-    command.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--untrained", action="store_true", help="the policy as it was before its first update")
+    which.add_argument(
+        "--policy", type=Path, metavar="FILE", help="this exported policy, such as one of those in the run's policies/"
+    )
     command.add_argument(
         "--noise", action="store_true", help="draw the actions as in training, instead of taking the mean action"
     )
@@ -176,7 +180,7 @@ def _eval(options: argparse.Namespace, console: object) -> int:
     given = parse_arguments(find_stack(run.stack), options.arguments)
     if fixed := sorted(_OF_THE_RUN & set(given)):
         raise ArgumentError(f"{', '.join(fixed)}: an evaluation takes that from the run, or as an option")
-    policy = run.files.untrained_policy if options.untrained else run.files.policy
+    policy = options.policy or (run.files.untrained_policy if options.untrained else run.files.policy)
     changes = given if options.seed is None else {**given, "seed": str(options.seed)}
     result = evaluate(
         run,

@@ -132,6 +132,7 @@ class LearnerNode(Node):
             self._policy = policy_to_message(policy)
             self._policy.header.stamp = self.get_clock().now().to_msg()
             self._policy_publisher.publish(self._policy)
+        trainer.keep_policy_if_due(now_s)
         saved = trainer.save_if_due(now_s)
         if saved and trainer.finished:
             self.get_logger().info(

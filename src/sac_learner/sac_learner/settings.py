@@ -53,6 +53,14 @@ class StorageSettings:
         minimum=1,
     )
     keep_checkpoints: int = setting(3, "Newest checkpoints that are kept. Source: own choice.", minimum=1, maximum=1000)
+    kept_policy_interval_steps: int = setting(
+        1000,
+        "Control steps between the exported policies that are kept for good in policies/, where `rosac eval --policy` "
+        "takes them from when a later one is worse; 0: none. Source: own choice; such a file has 0.3 to 0.4 MB, no "
+        "more than the replay log of as many steps.",
+        minimum=0,
+        maximum=1_000_000_000,
+    )
     log_sync_period_s: float = setting(
         5.0,
         "The replay log is forced onto the disk once in this time [s]. Source: own choice; a power cut costs at most "

@@ -50,8 +50,51 @@ def test_ratio_is_a_bound_where_the_reference_never_got_there():
     made = [compare_report.summary(name, [each]) for name, each in runs.items()]
     assert compare_report.ratios(made) == {"ppo / efficient at 60%": "12.0", "ppo / efficient at 90%": "> 6.0"}
     table = compare_report.table("upright", made, ["ppo seed 1"])
-    assert "| ppo | 1 | 300 | 12.00 | 70% (70 to 70) | 0 | 300 steps, 12.00 h (1 of 1) | never (0 of 1) |" in table
+    assert "| ppo | 1 | 300 | 12.00 | 70% (70 to 70) | 0 | 300 steps, 12.00 h (1 of 1) | never (0 of 1) | - |" in table
     assert "Missing: ppo seed 1." in table
+
+
+def test_the_table_says_of_how_many_seeds_the_best_policy_was_kept():
+    import compare_report
+
+    runs = [run("sac", seed, [1.0, 0.0]) for seed in range(3)]
+    for each, success in zip(runs, (0.9, 1.0), strict=False):
+        each["best"] = {"steps": 100, "success_rate": success, "return_mean": 5.0, "evaluation_episodes": 50}
+    made = compare_report.summary("sac", runs)
+    assert [(best["seed"], best["steps"]) for best in made["best"]] == [(0, 100), (1, 100)]
+    assert "| 95% (90 to 100; 2) |" in compare_report.table("upright", [made], [])
+
+
+@pytest.mark.parametrize("name", ["sac", "ppo_normalised"])
+def test_the_best_policy_is_seen_again_over_new_episodes(name, tmp_path, monkeypatch):
+    import compare_kept
+    import compare_peers
+    import compare_runs
+    import compare_valve
+
+    algorithm, seeds = compare_valve.VALVE.algorithms[name], []
+    plan = compare_kept.Plan(compare_valve.VALVE.environment, tmp_path, 2, 1, 3, 160)
+    document = compare_runs.compute(plan, algorithm, 0, lambda line: None)
+    work = plan.work_path(algorithm, 0)
+    done = document["steps"][-1]
+    evaluations = [
+        {"steps": 1, "success_rate": 0.5, "return_mean": 9.0},
+        {"steps": done, "success_rate": 0.6, "return_mean": 2.0},
+        {"steps": 2, "success_rate": 0.6, "return_mean": 1.0},
+    ]
+    seen = compare_runs.evaluate
+
+    def noting(environment, policy, *, episodes, seed):
+        seeds.append((episodes, seed))
+        return seen(environment, policy, episodes=episodes, seed=seed)
+
+    monkeypatch.setattr(compare_runs, "evaluate", noting)
+    best = compare_runs._of_the_best(plan, algorithm, 0, work, evaluations)["best"]
+    assert best["steps"] == done and best["evaluation_episodes"] == 3
+    policy = (compare_runs._own_policy if algorithm.own else compare_peers.peer_policy)(plan, algorithm, work, done)
+    again = seen(compare_runs.GymEnvironment(plan.environment), policy, episodes=3, seed=seeds[0][1])
+    assert again["return_mean"] == best["return_mean"]
+    assert compare_runs._of_the_best(plan, algorithm, 0, work, evaluations[:1]) == {}, "not kept by an older version"
 
 
 def test_the_plot_is_drawn(tmp_path):
@@ -83,6 +126,7 @@ def test_a_run_is_kept_and_made_longer(name, tmp_path):
     assert compare_kept.finished(short, algorithm, 0) == made == json.loads((tmp_path / f"{name}_0.json").read_text())
     assert len({len(made[key]) for key in ("steps", "success_rate", "return_mean", "robot_time_s")}) == 1
     assert {"commit", "command", "seed", "processor", "wall_time_s"} <= made.keys()
+    assert made["best"]["steps"] in made["steps"] and made["best"]["evaluation_episodes"] == 2
     if name != "ppo_normalised":  # goes on to the end of its batch
         assert made["steps"] == [80, 160]
         again = compare_runs.compute(longer, algorithm, 0, lines.append)
@@ -136,7 +180,7 @@ def test_a_wall_time_that_was_not_kept_is_no_part_of_the_mean():
     assert compare_report.summary("sac", runs)["wall_time_h"] == 2.0
     unknown = compare_report.summary("sac", runs[:1])
     assert unknown["wall_time_h"] is None
-    assert compare_report.table("upright", [unknown], []).splitlines()[7].endswith("| - |")
+    assert compare_report.table("upright", [unknown], []).splitlines()[9].endswith("| - | - |")
     (made,) = compare_gymnasium.summaries({("Hopper-v5", "sac"): runs})
     assert made["wall_time_h"] == 2.0
     made = compare_gymnasium.summaries({("Hopper-v5", "sac"): runs[:1]})

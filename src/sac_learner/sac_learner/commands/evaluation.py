@@ -23,6 +23,7 @@ from sac_learner.commands.monitor import Monitor
 from sac_learner.commands.operator_console import OperatorConsole
 from sac_learner.graph.stacks import Graph, on_hardware
 from sac_learner.graph.supervisor import Supervisor
+from sac_learner.policy import load_policy
 from sac_learner.runs.run_directory import Run, RunError
 from sac_learner.runs.run_files import take_lock
 from sac_learner.settings import ActorSettings
@@ -73,12 +74,12 @@ def evaluate(
         deterministic: the mean action instead of one that is drawn, as in training.
 
     Raises:
-        RunError: the run has no such policy yet, or another process has its robot or namespace.
+        RunError: there is no such policy (yet), or another process has the run's robot or namespace.
+        DamagedFileError: the policy cannot be read.
         RuntimeError: a node refused to start, or no episode ended within `episode_timeout_s`.
         StorageError: the run directory cannot be written.
     """
-    if not policy.exists():
-        raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
+    _check_that_it_is_there(run, policy)
     graph = evaluation_graph(run, policy, changes, deterministic=deterministic)
     _check_that_nobody_has(graph)
     with _own_folder(run.files.evaluations) as directory:
@@ -136,6 +137,21 @@ def episode_timeout_s(graph: Graph) -> float:
     settings = graph.parameters["task"]
     task = make_task(settings.task, settings.robot)
     return EPISODE_TIMEOUT_S + task.horizon_steps * task.control_period_s
+
+
+def _check_that_it_is_there(run: Run, policy: Path) -> None:
+    """
+    Raises:
+        RunError: there is no such policy.
+        DamagedFileError: it cannot be read as one.
+    """
+    if policy.is_file():
+        load_policy(policy)
+    elif policy in (run.files.policy, run.files.untrained_policy):
+        raise RunError(f"run '{run.name}' has no {policy.name} yet: it is written with the first checkpoint")
+    else:
+        kept = sorted(path.name for path in run.files.kept_policies.glob("*.safetensors"))
+        raise RunError(f"there is no policy {policy}; in {run.files.kept_policies}: {', '.join(kept) or 'none'}")
 
 
 def evaluation_graph(run: Run, policy: Path, changes: Mapping[str, str], *, deterministic: bool = True) -> Graph:

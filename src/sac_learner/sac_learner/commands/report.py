@@ -48,6 +48,7 @@ def note_need_of_noise(run: Run, trained: Evaluation, note: Callable[[str], None
         command = shlex.join(["rosac", "eval", str(run.path), "--noise"])
         note(
             f"In the last {len(last)} episodes of the training, with exploration noise, {100 * in_training:.0f}% "
-            f"succeeded: without it this policy does worse. `{command}` runs it as it was trained; a longer training "
-            "(resume:=true and more steps) may mend that: see docs/sac.md, Without noise."
+            f"succeeded: without it this policy does worse. `{command}` runs it as it was trained; an earlier one may "
+            f"do without (--policy FILE, one of those in {run.files.kept_policies}), a longer training (resume:=true "
+            "and more steps) may mend it: see docs/sac.md, Without noise."
         )

@@ -5,6 +5,7 @@ replay/              append-only replay log, one segment for each time that the 
 checkpoints/         atomic checkpoints
 evaluation.json      the evaluations until the newest checkpoint
 policy.safetensors   exported policy
+policies/            those that were evaluated, by control steps
 """
 
 from __future__ import annotations
@@ -186,6 +187,14 @@ class GymStorage:
         write_atomic(self.files.evaluation, json.dumps(list(evaluations), indent=2).encode() + b"\n")
         self._checkpoints.save(learner, progress)
         policy.save(self.files.policy, {"task_name": policy.run})
+
+    def keep_policy(self, policy: PolicyWeights) -> None:
+        """Write a policy to a file that stays.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        policy.save(self.files.kept_policy(policy.transitions), {"task_name": policy.run})
 
     def close(self) -> None:
         """Let go of the directory."""

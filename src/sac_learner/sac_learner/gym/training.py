@@ -245,6 +245,8 @@ class GymTraining:
         counted = self._interaction.robot_time_s is not None
         time_s = {"robot_time_s": self._robot_time_s} if counted else {}
         self.evaluations.append({"steps": self.steps, "evaluation_episodes": episodes, **time_s, **result})
+        if self._storage is not None:
+            self._storage.keep_policy(self._weights())
 
     def save(self) -> None:
         """Write a checkpoint, where there is a directory.

@@ -63,7 +63,7 @@ class Trainer:
         self._waiting: deque[replay.Array] = deque()  # rows that are logged and not yet in the memory
         self._restored = 0  # how many of those come from the log of an earlier process
         # Apart: a disk without room for a checkpoint still takes records.
-        self._log_retry_s = self._checkpoint_retry_s = -math.inf
+        self._log_retry_s = self._checkpoint_retry_s = self._kept_retry_s = -math.inf
         self._lock = self.files.lock()
         try:
             self._open()
@@ -106,7 +106,7 @@ class Trainer:
         self.resumed_at = self._resume(progress)
         self._versions = VersionCounter(self.files.versions, progress.policy_version if progress else 0)
         self.policies = PolicySource(self._versions, settings.policy_interval_updates)
-        self._saved_updates = self.pacer.updates
+        self._saved_updates, self._kept_steps = self.pacer.updates, self.pacer.taken
         if progress is None:
             self.export_policy(self.files.untrained_policy)
 
@@ -276,6 +276,28 @@ class Trainer:
             self._checkpoint_retry_s = now_s + STORAGE_RETRY_S
             return False
         self.finished = self.pacer.finished
+        return True
+
+    def keep_policy_if_due(self, now_s: float) -> bool:
+        """Write the present policy to a file that stays, when its interval is over; whether one was written.
+
+        Before `save_if_due`, so that a run that is resumed has missed none.
+        """
+        interval = self.settings.storage.kept_policy_interval_steps
+        steps = self.pacer.taken
+        if now_s < self._kept_retry_s or not interval or steps // interval == self._kept_steps // interval:
+            return False
+        self.check()
+        if self.failure:
+            return False
+        try:
+            self.export_policy(self.files.kept_policy(steps))
+        except StorageError as error:
+            self.problems["kept policy"] = f"{error}; it is tried again"
+            self._kept_retry_s = now_s + STORAGE_RETRY_S
+            return False
+        self.problems.pop("kept policy", None)
+        self._kept_steps = steps
         return True
 
     def save(self) -> bool:

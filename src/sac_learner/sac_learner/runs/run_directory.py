@@ -8,6 +8,7 @@ replay/             append-only replay log
 checkpoints/        atomic checkpoints
 metrics/            TensorBoard events
 policy.safetensors  exported policy; policy_untrained.safetensors: the same before its first update
+policies/           exported policies from on the way, by control steps
 episodes.csv        one row per episode
 log/                output of every node
 evaluation/N/       config.yaml and log/ of evaluations; one at work keeps others out of its folder

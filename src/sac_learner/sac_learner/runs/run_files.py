@@ -66,6 +66,15 @@ class RunFiles:
         return self.directory / "policy_untrained.safetensors"
 
     @property
+    def kept_policies(self) -> Path:
+        """Directory of the exported policies that are kept on the way."""
+        return self.directory / "policies"
+
+    def kept_policy(self, steps: int) -> Path:
+        """The exported policy as it was after so many control steps."""
+        return self.kept_policies / f"policy_{steps:08d}.safetensors"
+
+    @property
     def episodes(self) -> Path:
         """The episode table."""
         return self.directory / "episodes.csv"

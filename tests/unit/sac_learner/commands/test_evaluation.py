@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from helpers.learning import make_policy
 from rosac_common.settings import load_parameter_file
 from sac_interfaces.msg import EpisodeSummary
+from sac_learner.atomic_file import DamagedFileError
 from sac_learner.commands import evaluation, monitor
 from sac_learner.commands.evaluation import _summary, episode_timeout_s, evaluate, evaluation_graph
 from sac_learner.graph.stacks import STACKS, complete_arguments
-from sac_learner.runs.run_directory import Run
+from sac_learner.runs.run_directory import Run, RunError
 from valve_task.machine_io import Phase
 from valve_task.messages import diagnostic
 
@@ -57,6 +59,22 @@ def test_the_actor_takes_the_mean_action_or_draws_as_in_training(tmp_path, deter
     graph = evaluation_graph(run, run.files.policy, {}, deterministic=deterministic)
     assert graph.parameters["actor"].deterministic is deterministic
     assert graph.parameters["actor"].policy_file == str(run.files.policy.resolve())
+
+
+def test_a_policy_that_is_not_there_or_no_policy_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "Supervisor", None)
+    run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], {}))
+    with pytest.raises(RunError, match="has no policy.safetensors yet"):
+        evaluate(run, run.files.policy, 1, {}, print)
+    other = run.files.kept_policy(3000)
+    with pytest.raises(RunError, match=f"there is no policy {other}; in {other.parent}: none"):
+        evaluate(run, other, 1, {}, print)
+    make_policy().save(run.files.kept_policy(2000), {})
+    with pytest.raises(RunError, match="policies: policy_00002000.safetensors"):
+        evaluate(run, other, 1, {}, print)
+    other.write_bytes(b"no policy")
+    with pytest.raises(DamagedFileError, match="policy_00003000"):
+        evaluate(run, other, 1, {}, print)
 
 
 def node_seeds(graph):
@@ -134,7 +152,7 @@ def evaluate_on(bench, tmp_path, monkeypatch, **given):
     for module in (evaluation, monitor):
         monkeypatch.setattr(module, "time", bench)
     policy, notes = tmp_path / "policy.safetensors", []
-    policy.touch()
+    make_policy().save(policy, {})
     run = Run(tmp_path, "dclaw_valve", complete_arguments(STACKS["dclaw_valve"], given))
     return evaluate(run, policy, 2, {}, notes.append), notes
 

@@ -12,8 +12,9 @@ from gymnasium import registry
 from rosac_common.settings import from_mapping
 from rosac_common.transition import EndReason, Source
 from sac_learner.gym import evaluation as gym_evaluation
-from sac_learner.gym.environment import BadStepError
-from sac_learner.gym.evaluation import EndlessEpisodeError
+from sac_learner.gym import training as gym_training
+from sac_learner.gym.environment import BadStepError, GymEnvironment
+from sac_learner.gym.evaluation import EndlessEpisodeError, evaluate
 from sac_learner.gym.settings import GymSettings
 from sac_learner.gym.storage import GymRunError
 from sac_learner.gym.training import GymTraining, NotFiniteError
@@ -228,6 +229,27 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     longer.close()
     policy = PolicyNetwork(load_policy(tmp_path / "policy.safetensors"))
     assert policy.weights.updates == 50
+
+
+def test_every_policy_that_was_evaluated_is_kept(tmp_path):
+    made = trained(GymTraining(settings(steps=40, evaluation_interval_steps=20), tmp_path))
+    made.close()
+    assert sorted(path.name for path in made._storage.files.kept_policies.iterdir()) == [
+        "policy_00000020.safetensors",
+        "policy_00000040.safetensors",
+    ]
+    environment = GymEnvironment(made.settings.env_id)
+    for number, steps in enumerate((20, 40)):
+        weights = load_policy(made._storage.files.kept_policy(steps))
+        assert weights.transitions == steps
+        seen = evaluate(
+            environment,
+            PolicyNetwork(weights),
+            episodes=made.settings.evaluation_episodes,
+            seed=made._seed(gym_training._EVALUATION, steps),
+        )
+        assert seen["return_mean"] == made.result()["return_mean"][number]
+    environment.close()
 
 
 @pytest.mark.parametrize("env_id", ["test/Truncated-v0", "rosac/DClawTurn-v0"])

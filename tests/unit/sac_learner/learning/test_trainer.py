@@ -42,6 +42,7 @@ def settle(trainer, now_s=0.0):
     trainer.flush(now_s)
     while trainer.step():
         trainer.new_policy()
+        trainer.keep_policy_if_due(now_s)
         trainer.save_if_due(now_s)
     trainer.save_if_due(now_s)
 
@@ -281,8 +282,45 @@ def test_a_robot_that_is_faster_than_the_learner_is_not_waited_for(tmp_path):
     assert burst.pacer.updates == 80
 
 
+def kept(trainer):
+    return {path.name: load_policy(path) for path in trainer.files.kept_policies.glob("*")}
+
+
+def test_a_policy_is_kept_after_every_so_many_steps_and_stays(tmp_path):
+    trainer = Trainer(learner_settings(tmp_path, storage__kept_policy_interval_steps=15))
+    feed(trainer, range(44))
+    assert {name: policy.transitions for name, policy in kept(trainer).items()} == {
+        "policy_00000015.safetensors": 15,
+        "policy_00000030.safetensors": 30,
+    }
+    before = (trainer.files.kept_policy(30)).read_bytes()
+    feed(trainer, [44])
+    last = kept(trainer)["policy_00000045.safetensors"]
+    for name, tensor in trainer.learner.policy_tensors().items():
+        assert np.array_equal(last.tensors[name], tensor), name
+    trainer.close()
+    again = Trainer(learner_settings(tmp_path, storage__kept_policy_interval_steps=15))
+    feed(again, range(45, 61))
+    assert sorted(kept(again)) == [f"policy_000000{steps}.safetensors" for steps in (15, 30, 45, 60)]
+    assert again.files.kept_policy(30).read_bytes() == before
+
+
+def test_no_policy_is_kept_where_none_is_wanted_or_learning_has_failed(tmp_path):
+    none = Trainer(learner_settings(tmp_path / "a", storage__kept_policy_interval_steps=0))
+    feed(none, range(40))
+    assert kept(none) == {}
+    failed = Trainer(learner_settings(tmp_path / "b", storage__kept_policy_interval_steps=40))
+    feed(failed, range(39))
+    failed.metrics["critic_loss"] = float("nan")
+    failed.offer(make_transition(39))
+    failed.step()
+    failed.metrics["critic_loss"] = float("nan")
+    assert not failed.keep_policy_if_due(0.0)
+    assert kept(failed) == {} and failed.failure
+
+
 def test_full_disk_is_reported_learning_goes_on_and_everything_is_written_later(tmp_path, monkeypatch):
-    trainer = Trainer(learner_settings(tmp_path))
+    trainer = Trainer(learner_settings(tmp_path, storage__kept_policy_interval_steps=35))
     feed(trainer, range(30))
     old = trainer.checkpoints.paths()
     real_write = os.write
@@ -296,6 +334,7 @@ def test_full_disk_is_reported_learning_goes_on_and_everything_is_written_later(
         trainer.flush(10.0)
         while trainer.step():
             trainer.new_policy()
+            trainer.keep_policy_if_due(10.0)
             trainer.save_if_due(10.0)
     assert trainer.pacer.updates == 40
     assert trainer.checkpoints.paths() == old
@@ -303,9 +342,11 @@ def test_full_disk_is_reported_learning_goes_on_and_everything_is_written_later(
     assert "bytes are free" in trainer.problems["replay log"] and "tried again" in trainer.problems["replay log"]
     trainer.save_if_due(10.0 + STORAGE_RETRY_S)
     assert "No space left on device" in trainer.problems["checkpoint"]
+    assert "No space left on device" in trainer.problems["kept policy"]
     monkeypatch.setattr("sac_learner.atomic_file.os.write", real_write)
     later_s = 10.0 + 2 * STORAGE_RETRY_S
     trainer.flush(later_s)
+    assert trainer.keep_policy_if_due(later_s)
     assert trainer.save_if_due(later_s)
     assert trainer.problems == {}
     again = Trainer(crashed_copy(trainer, tmp_path / "copy"))
