@@ -139,6 +139,7 @@ class StepMachine:
         """State of the safety gate."""
         self._link.receive_gate(gate, self._clock())
         if self._phase in (Phase.WAITING_FOR_BRIDGE, Phase.STOPPED):
+            self._runner.found_blind(gate)  # the robot may have been stopped before that was found out
             self._get_ready()
         elif not self._link.gate_is_open and self._phase is not Phase.FINISHED:
             self._runner.gate_closed(gate)

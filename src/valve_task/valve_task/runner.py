@@ -151,10 +151,15 @@ class EpisodeRunner:
         """The episode ends. What waits for confirmation waits for readings until the robot moves again."""
         by_operator = Cause.OPERATOR_STOP in gate.causes
         self.interrupt(EndReason.OPERATOR_STOP if by_operator else EndReason.SAFETY_STOP)
-        if blind := [reason for cause, reason in _BLIND.items() if cause in gate.causes]:
-            self._drop_unconfirmed(" and ".join(blind))
-        else:
+        if not self.found_blind(gate):
             self._sender.robot_stopped()
+
+    def found_blind(self, gate: GateView) -> bool:
+        """Whether the gate is closed because something did not measure; then what waits for confirmation is dropped."""
+        blind = [reason for cause, reason in _BLIND.items() if cause in gate.causes]
+        if blind:
+            self._drop_unconfirmed(" and ".join(blind))
+        return bool(blind)
 
     def gate_opened(self) -> None:
         """The robot may move again."""

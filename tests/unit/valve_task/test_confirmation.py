@@ -146,6 +146,17 @@ class TestABodyThatIsNotMeasured:
         assert [t.sequence for t in chaos.out.transitions] == list(range(len(chaos.out.transitions)))
         assert chaos.out.transitions[stored].episode == 1
 
+    def test_nor_if_somebody_stops_the_robot_before_that_is_found_out(self, still):
+        """And the driver revives before it is armed again: its first new reading confirms nothing of before."""
+        chaos, _, stored = still
+        chaos.gate(GateState.STOPPED, Cause.OPERATOR_STOP)
+        chaos.gate(GateState.STOPPED, Cause.OPERATOR_STOP, Cause.BODY_SENSOR)
+        chaos.feels = True
+        chaos.send()
+        assert len(chaos.out.transitions) == stored
+        assert chaos.machine.voided == 3
+        assert any("3 steps are not stored: the body was not measured" in note for note in chaos.out.notes)
+
     def test_a_body_that_lay_still_delays_it_only(self, still):
         chaos, rng, stored = still
         chaos.feels = True
