@@ -33,7 +33,8 @@ class Confirmation:
         found_out_s = np.full(len(robot.joint_names), robot.safety.frozen_time_s)
         if moves_about:
             found_out_s = np.append(found_out_s, robot.body.imu_timeout_s)
-        self._longest_ns = np.round(1e9 * (found_out_s + _PERIODS * control_period_s))
+        self._found_out_ns = np.round(1e9 * found_out_s)
+        self._longest_ns = self._found_out_ns + round(1e9 * _PERIODS * control_period_s)
         self._since_ns = np.zeros(len(found_out_s), dtype=np.int64)  # first reading that was as the newest is
         self._newest_ns = 0
         self.stopped = False
@@ -54,6 +55,14 @@ class Confirmation:
             return same
         before, self._imu = self._imu, imu_of(state.body)
         return np.append(same, before is not None and shows_the_same(self._imu, before))
+
+    @property
+    def blind(self) -> bool:
+        """Whether the inertial sensor is found out here: it does not measure, as the robot lies, and stopped, and the
+        bridge looks no more. One that measures shows its noise then, too; a joint may show the same for ever."""
+        if not self.stopped or self._imu is None:
+            return False
+        return bool(self._newest_ns - self._since_ns[-1] > self._found_out_ns[-1])
 
     def counts(self, stamp_s: float) -> bool:
         """Whether the reading of that robot time [s] counts by now."""

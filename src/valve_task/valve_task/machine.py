@@ -98,7 +98,7 @@ class StepMachine:
             self._link.leave_time_base()
             self._wait_for_bridge("the bridge was restarted")
         self._link.receive_state(state, self._clock())
-        self._sender.read(state)
+        self._runner.read(state)
         if self._lockstep and self.problems:
             self.problems.solve(Problem.SENSORS)  # in real time its age decides
         if self._phase is Phase.WAITING_FOR_BRIDGE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy.typing as npt
+from robot_bridge.backend import RobotState
 from robot_bridge.causes import Cause
 from rosac_common.transition import EndReason, Source
 
@@ -146,6 +147,12 @@ class EpisodeRunner:
         if transition is not None:
             self._sender.send(transition)
         self._outputs.publish_episode(loop.record)
+
+    def read(self, state: RobotState) -> None:
+        """What the robot shows: steps that waited for that are sent, or dropped if a sensor turns out to be frozen."""
+        self._sender.read(state)
+        if self._sender.blind:
+            self._drop_unconfirmed(_BLIND[Cause.BODY_SENSOR])
 
     def gate_closed(self, gate: GateView) -> None:
         """The episode ends. What waits for confirmation waits for readings until the robot moves again."""

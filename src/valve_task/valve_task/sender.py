@@ -74,6 +74,11 @@ class TransitionSender:
             self._send_confirmed()
 
     @property
+    def blind(self) -> bool:
+        """Whether it has turned out that what waits was not measured, see `Confirmation`."""
+        return self._confirmation is not None and self._confirmation.blind
+
+    @property
     def stopped(self) -> bool:
         """Whether what waits does so for readings of a robot that was stopped."""
         return self._confirmation is not None and self._confirmation.stopped

@@ -157,6 +157,22 @@ class TestABodyThatIsNotMeasured:
         assert chaos.machine.voided == 3
         assert any("3 steps are not stored: the body was not measured" in note for note in chaos.out.notes)
 
+    @pytest.mark.parametrize(("periods", "kept"), [(10, 0), (1, 3)])
+    def test_nor_if_the_bridge_does_not_look_any_more_since_somebody_stopped_the_robot(self, periods, kept, still):
+        """The driver sends its last values for 0.26 s, or 0.08, in all, and revives before the robot is armed."""
+        chaos, _, stored = still
+        chaos.gate(GateState.STOPPED, Cause.OPERATOR_STOP)
+        for _ in range(periods):
+            chaos.pass_time(1)
+            chaos.send()
+        chaos.feels = True
+        chaos.pass_time(1)
+        chaos.send()
+        assert len(chaos.out.transitions) == stored + kept
+        assert chaos.machine.voided == 3 - kept
+        said = any("3 steps are not stored: the body was not measured" in note for note in chaos.out.notes)
+        assert said == (not kept)
+
     def test_a_body_that_lay_still_delays_it_only(self, still):
         chaos, rng, stored = still
         chaos.feels = True
