@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -38,6 +36,7 @@ from robot_bridge.publishers import BridgePublishers
 from robot_bridge.revival import Revival
 from robot_bridge.robot_clock import wall_epoch_ns
 from robot_bridge.settings import BridgeSettings
+from robot_bridge.torque_off import TorqueOff
 from rosac_common import qos
 
 # Lockstep: how often wall time is looked at (time-out of commands, repeated states).
@@ -91,8 +90,8 @@ class BridgeNode(LifecycleNode):
         # Not the seed itself: the backend's noise draws from that.
         self._rng = np.random.default_rng([self.settings.seed, 1])
         self._revival = Revival(self._gate) if self.settings.auto_arm else None
-        self._opened = False  # and not closed by an error since: safety/reset may start it
-        self._unheard = False  # whether the last loop ended before the robot had confirmed that its torque is off
+        joints = len(self.settings.robot.all_joint_names)
+        self._torque_off = TorqueOff(self, self._backend, self._gate, joints)
         self._tick_timer: Any = None
         self._published_revision = -1
         self._body: BodyTopics | None = None
@@ -167,7 +166,7 @@ class BridgeNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Torque off and close; the node can be configured again."""
-        self._opened = False
+        self._torque_off.opened = False
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
@@ -188,7 +187,7 @@ class BridgeNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._backend.open()
-        self._opened, self._unheard = True, False
+        self._torque_off.robot_opened()
         for cause in (Cause.BACKEND_FAILED, *OF_THE_ROBOT):
             self._gate.stop(cause, False, "")
         self._publish_safety()
@@ -198,9 +197,7 @@ class BridgeNode(LifecycleNode):
         kind = LockstepLoop if lockstep else RealtimeLoop
         loop = kind(self.settings, self._backend, self._gate, self._beats, self._topics.executed, self._publish_state)
         self._arming.loop = loop
-        if self._unheard:
-            loop.enforce()  # which goes on with it from here
-            self._unheard = False
+        self._torque_off.loop_begins(loop)
         loop.start(time.monotonic())
         period_s = _LOCKSTEP_TICK_S if lockstep else 1.0 / self.settings.state_rate_hz
         self._tick_timer = self.create_timer(period_s, self._on_tick, clock=self._steady)
@@ -218,55 +215,22 @@ class BridgeNode(LifecycleNode):
             self._tick_timer = None
         loop, self._arming.loop = self._loop, None
         if loop is not None:
-            self._unheard = True  # also if what follows fails
-            problem = loop.end()
-            self._unheard = problem != ""
-            if problem:
-                self._say(f"it is not known whether torque is off, cut the power: {problem}", fatal=True)
+            self._torque_off.loop_ends(loop)
         if self.context.ok():
             self._publish_safety()
-
-    def _say(self, text: str, fatal: bool = False) -> None:
-        """Log it; after a signal the logger has lost its topic and would complain."""
-        if self.context.ok():
-            # A line of code logs with one severity only (rclpy).
-            if fatal:
-                self.get_logger().fatal(text)
-            else:
-                self.get_logger().info(text)
-            return
-        with contextlib.suppress(OSError):  # a full disk must not come between a robot and its torque-off
-            os.write(sys.stdout.fileno(), f"{text}\n".encode())
-
-    def _let_go(self) -> None:
-        """Torque off while no loop runs."""
-        count = len(self.settings.robot.all_joint_names)
-        self._backend.write(np.zeros(count), np.zeros(count, dtype=bool))
-        if self._unheard:
-            self._unheard = False
-            self.get_logger().info("torque is off now")
 
     def close(self) -> None:
         """Torque off, robot closed. The last thing to happen, whatever happened before."""
         try:
             self._deactivate()
         finally:
-            self._close_backend()
+            self._torque_off.close()
 
     def destroy_node(self) -> None:
         """Leave the namespace to others."""
         super().destroy_node()
         if self._claim is not None:
             self._claim.close()
-
-    def _close_backend(self) -> None:
-        try:
-            self._backend.close()
-        except BackendError as error:
-            self._say(f"it is not known whether torque is off, cut the power: {error}", fatal=True)
-            return
-        lost = (self._unheard or not self._opened) and self._gate.is_active(Cause.CONNECTION_LOST)
-        self._say("robot closed without a connection" if lost else "torque off, robot closed")
 
     def fail(self, error: Exception, starting: bool = False) -> None:
         """Something unforeseen: torque off, stop latched until the bridge is configured again; a robot that is not
@@ -306,7 +270,7 @@ class BridgeNode(LifecycleNode):
             self._loop.enforce()
         elif message.data:
             with contextlib.suppress(BackendError):  # said when the loop ended, or the robot was not opened
-                self._let_go()
+                self._torque_off.now()
         self._publish_safety_on_change()
 
     @_guarded
@@ -335,10 +299,8 @@ class BridgeNode(LifecycleNode):
                 self._publish_safety_on_change()
 
     def _on_unheard(self) -> None:
-        """Torque off that the robot had not confirmed at the end of the loop is tried again until it does."""
-        if self._loop is None and self._unheard:
-            with contextlib.suppress(Exception):  # said at that end; whatever it is, it must not end this
-                self._let_go()
+        if self._loop is None:
+            self._torque_off.try_again()
 
     @_guarded
     def _on_report(self) -> None:
@@ -350,7 +312,7 @@ class BridgeNode(LifecycleNode):
 
     @_guarded
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self.settings.autostart and not self._opened and any(map(self._gate.is_active, _NOT_STARTED)):
+        if self.settings.autostart and not self._torque_off.opened and any(map(self._gate.is_active, _NOT_STARTED)):
             self._start()  # what was missing at the start may be there now
         response.success, response.message = self._arming.reset(time.monotonic())
         self._publish_safety_on_change()
