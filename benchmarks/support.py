@@ -21,6 +21,7 @@ import yaml
 from rosac_common.environment import ros_environment
 from sac_learner.commands.json_file import json_path, write_json
 from sac_learner.commands.monitor import Monitor
+from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import STACKS, Graph
 from sac_learner.graph.supervisor import Supervisor
 from sac_learner.runs.preparing import prepare
@@ -80,7 +81,7 @@ def make_run(
 def running(run: Run, graph: Graph) -> Iterator[tuple[Supervisor, Monitor]]:
     """The graph while it runs; ended whatever happens. In a ROS domain of its own."""
     supervisor = Supervisor(graph, run.files.config, run.files.logs, tell)
-    with Monitor(graph.arguments["namespace"]) as monitor:
+    with Monitor(graph.arguments["namespace"], graph.arguments["discovery"]) as monitor:
         try:
             supervisor.start()
             yield supervisor, monitor
@@ -113,7 +114,7 @@ def wait_until(
 def workspace() -> Iterator[Path]:
     """A temporary directory, and a ROS domain that nothing else here should use."""
     os.environ["ROS_DOMAIN_ID"] = "101"  # the tests take theirs from 1..99; 100 is left to who tries something by hand
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ.update(dds_environment("localhost"))
     with tempfile.TemporaryDirectory(prefix="rosac-benchmark-") as directory:
         yield Path(directory)
 

@@ -16,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from helpers.domain import claim_domain  # noqa: E402 - tests are not a package
 from hypothesis import HealthCheck, settings  # noqa: E402
+from sac_learner.graph.dds import dds_environment  # noqa: E402
 
 # In the background of a script SIGINT is ignored, and children inherit that: tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Where it is set, nobody sees what a program forgot to flush.
 os.environ.pop("PYTHONUNBUFFERED", None)
 os.environ["ROS_DOMAIN_ID"] = str(claim_domain())
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.update(dds_environment("localhost"))
 # By default an example that takes longer than 0.2 s fails, as it does on a machine that stands still for a moment.
 settings.register_profile("rosac", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rosac")
@@ -41,6 +42,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group(nodeid)
 
     return ByGroup(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Of a run that is ended before its summary, this is all that is known."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-2000:]}", flush=True)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,11 +22,12 @@ from helpers.patience import PATIENCE_S
 ROSAC = (sys.executable, "-m", "sac_learner.cli")
 
 
-def rosac(*arguments: str, directory: Path, timeout_s: float = 800.0) -> subprocess.CompletedProcess[str]:
-    """Run `rosac` to its end."""
-    return subprocess.run(
-        [*ROSAC, *arguments], cwd=directory, env=ros_environment(), capture_output=True, text=True, timeout=timeout_s
-    )
+def rosac(
+    *arguments: str, directory: Path, timeout_s: float = 800.0, program: Sequence[str] = ROSAC
+) -> subprocess.CompletedProcess[str]:
+    """Run `rosac`, or a program that changes it, to its end."""
+    command, environment = [*program, *arguments], ros_environment()
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=timeout_s)
 
 
 def own_parameters(path: Path, parameters: Mapping[str, Mapping[str, Any]]) -> str:

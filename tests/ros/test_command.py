@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_training_whose_learner_fails_ends_with_its_reason(tmp_path: Path) -> 
 
 def test_a_learner_that_dies_with_a_last_word_has_not_failed_for_good() -> None:
     failed = LearnerStatus(phase=LearnerStatus.PHASE_FAILED, message="unexpected error")
-    with Monitor("m") as monitor, ros_node() as node:
+    with Monitor("m", "localhost") as monitor, ros_node() as node:
         publisher = node.create_publisher(LearnerStatus, "/m/learner/status", qos.LATCHED)
 
         def say(status: LearnerStatus) -> str:
@@ -130,6 +131,33 @@ def test_a_learner_that_dies_with_a_last_word_has_not_failed_for_good() -> None:
         assert say(LearnerStatus(phase=LearnerStatus.PHASE_EXPLORING)) == "", "it was started again"
         assert say(failed) == ""
         assert say(failed) == "unexpected error", "it lives, and does not learn"
+
+
+# SIGTERM comes in a `__del__`, where Python does not let its handler raise anything.
+LOSES_A_SIGNAL = """
+import os, signal, sys
+from sac_learner.cli import main
+from sac_learner.commands.robot_link import RobotLink
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def spin(link, duration_s, known=RobotLink.spin, once=[Last()]):
+    once.clear()
+    known(link, duration_s)
+
+RobotLink.spin = spin
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("command", "expected"), [("up", 0), ("train", 130)])
+def test_a_signal_that_python_loses_ends_it_all_the_same(command: str, expected: int, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", LOSES_A_SIGNAL]
+    ended = rosac(command, "dclaw_valve", "run:=r", directory=tmp_path, program=program, timeout_s=PATIENCE_S)
+    assert "Exception ignored" in ended.stderr
+    assert ended.returncode == expected
 
 
 def test_no_node_outlives_a_killed_command(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ FAST = {
 class Listener:
     """Everything that the graph publishes, kept."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, graph: GraphProcess) -> None:
+        self.node, self._graph = node, graph
         self.transitions: list[Transition] = []
         self.episodes: list[EpisodeSummary] = []
         self.safety: SafetyState | None = None
@@ -59,16 +59,15 @@ class Listener:
 
     def until_more_transitions(self, count: int = 100, timeout_s: float = 3 * PATIENCE_S) -> None:
         goal = len(self.transitions) + count
-        spin_until(self.node, lambda: len(self.transitions) >= goal, timeout_s, f"{count} more transitions")
+
+        def are_there() -> bool:
+            assert self._graph.process.poll() is None, f"the graph has ended:\n{self._graph.output()}"
+            return len(self.transitions) >= goal
+
+        spin_until(self.node, are_there, timeout_s, f"{count} more transitions")
 
     def until_state(self, state: int) -> None:
         spin_until(self.node, lambda: self.safety and self.safety.state == state, what=f"safety state {state}")
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with ros_node() as node:
-        yield Listener(node)
 
 
 @pytest.fixture
@@ -76,6 +75,12 @@ def graph(tmp_path: Path) -> Iterator[GraphProcess]:
     own = own_parameters(tmp_path / "fast.yaml", FAST)
     with GraphProcess("up", "run:=r", "steps:=0", own, directory=tmp_path) as process:
         yield process
+
+
+@pytest.fixture
+def listener(graph: GraphProcess) -> Iterator[Listener]:
+    with ros_node() as node:
+        yield Listener(node, graph)
 
 
 def test_stop_latches_until_reset_and_arm(graph: GraphProcess, listener: Listener) -> None:

@@ -21,7 +21,6 @@ from helpers.ros import NodeProcess, ros_node, spin_until
 from rclpy.node import Node
 from rosac_common.environment import ros_environment
 from sac_interfaces.msg import SafetyState
-from sac_learner.graph.dds import dds_environment
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
@@ -35,12 +34,6 @@ STOPPED
   operator_stop, present: safety/stop is true; publish false there to clear it
 next: `rosac stop --release`, then `rosac reset`, then `rosac arm`
 """
-
-
-@pytest.fixture(autouse=True)
-def nodes_as_the_stacks_start_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in dds_environment().items():
-        monkeypatch.setenv(name, value)
 
 
 @contextmanager

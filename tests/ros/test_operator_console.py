@@ -172,7 +172,7 @@ def test_without_a_terminal_nothing_is_read(tmp_path: Path) -> None:
         robot.until_state(SafetyState.ARMED)
         assert "space bar" not in process.output()
         environment = Path(f"/proc/{bridge_pid(process.process)}/environ").read_text()
-        assert "quick_discovery.xml" in environment, "a stop shall find the bridge at once"
+        assert "dds_localhost.xml" in environment, "a stop shall find the bridge at once"
 
 
 def test_what_the_robot_waits_for_is_said_with_the_command_that_answers(tmp_path: Path) -> None:

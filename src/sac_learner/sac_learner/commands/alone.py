@@ -29,5 +29,5 @@ def check_that_nobody_speaks(link: RobotLink, listen_s: float) -> None:
 
 def check_that_it_is_alone(graph: Graph) -> None:
     """As :func:`check_that_nobody_speaks`, before this graph is started."""
-    with RobotLink(graph.arguments["namespace"], name="rosac") as link:
+    with RobotLink(graph.arguments["namespace"], graph.arguments["discovery"], name="rosac") as link:
         check_that_nobody_speaks(link, QUICK_GRAPH_S)

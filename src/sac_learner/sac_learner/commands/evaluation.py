@@ -106,7 +106,8 @@ def _seen(graph: Graph, directory: Path, episodes: int, report: Callable[[str], 
     results: list[EpisodeSummary] = []
     supervisor = Supervisor(graph, config, directory / "log", report)
     by_hand = not graph.parameters["bridge"].auto_arm  # then nothing is stuck while somebody is waited for
-    with Monitor(graph.arguments["namespace"], results.append) as monitor, OperatorConsole(monitor, report) as operator:
+    monitor = Monitor(graph.arguments["namespace"], graph.arguments["discovery"], results.append)
+    with monitor, OperatorConsole(monitor, report) as operator:
         if monitor.namespace != _own_namespace():
             # Else the other one's episodes would be counted here, too.
             check_that_nobody_speaks(monitor, ANY_GRAPH_S)

@@ -23,8 +23,10 @@ _PHASE_KNOWN_S = 5.0
 class Monitor(RobotLink):
     """The operator's end of the graph, and all that a training shows beside."""
 
-    def __init__(self, namespace: str = "", on_episode: Callable[[EpisodeSummary], None] | None = None) -> None:
-        super().__init__(namespace, name="rosac")
+    def __init__(
+        self, namespace: str, discovery: str, on_episode: Callable[[EpisodeSummary], None] | None = None
+    ) -> None:
+        super().__init__(namespace, discovery, name="rosac")
         self._on_episode = on_episode
         self._seen: set[tuple[str, int]] = set()
         self.status: LearnerStatus | None = None

@@ -74,14 +74,13 @@ def main(arguments: list[str]) -> int:
     parser = Parser(prog="rosac")
     add_options(parser.add_subparsers(required=True))
     options = parser.parse_args(arguments)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = options.discovery.upper()
     from rclpy.exceptions import InvalidNamespaceException
 
     from sac_learner.commands.robot_link import RobotLink
 
     try:
         services = [_SERVICES[options.command]] if options.command in _SERVICES else []
-        with RobotLink(options.namespace, services=services) as link:
+        with RobotLink(options.namespace, options.discovery, services=services) as link:
             options.act(link, options)
     except InvalidNamespaceException as error:
         print(f"rosac {options.command}: --namespace {options.namespace}: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,6 +16,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from rosac_common import qos
+from sac_learner.graph.dds import dds_environment
 
 _SAFETY_TYPE = "sac_interfaces/msg/SafetyState"
 # Other nodes' arrival wakes no executor: this often is looked whether they are there.
@@ -24,13 +26,18 @@ _LOOK_S = 0.01
 class RobotLink:
     """A node of a context of its own that keeps the newest of everything. Only `press` may be called from a thread."""
 
-    def __init__(self, namespace: str = "", name: str = "rosac_operator", services: Sequence[str] = ()) -> None:
+    def __init__(
+        self, namespace: str, discovery: str, name: str = "rosac_operator", services: Sequence[str] = ()
+    ) -> None:
         """Args:
         namespace: of the robot's nodes, as the launch argument.
+        discovery: `localhost` or `subnet`, as the launch argument. For the whole process: Fast DDS takes its settings
+            from the environment, when the first node is made.
         name: of this node.
         services: what `call` may ask for: of safety/reset, safety/arm and operator/done.
         """
         self.namespace = namespace.strip("/")
+        os.environ.update(dds_environment(discovery))
         self._context = rclpy.Context()
         self._context.init(args=[])  # the arguments of this process are no ROS ones
         # Nobody sets its parameters or reads its log: without them it is found sooner.

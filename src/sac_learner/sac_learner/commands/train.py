@@ -6,7 +6,7 @@ import datetime
 import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from rich.console import Console
@@ -35,7 +35,7 @@ def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Consol
     note(f"run {run.path}; TensorBoard: tensorboard --logdir {shlex.quote(str(run.files.metrics))}")
     signals = _signals()
     try:
-        _learn(run, graph, console)
+        _learn(run, graph, console, signals)
         from sac_learner.commands.report import report  # a second of imports, which the robot need not wait for
 
         report(run, episodes, console)
@@ -48,22 +48,24 @@ def train(stack: Stack, given: Mapping[str, str], episodes: int, console: Consol
     return 0
 
 
-def _learn(run: Run, graph: Graph, console: Console) -> None:
+def _learn(run: Run, graph: Graph, console: Console, signals: Sequence[str]) -> None:
     """The graph with its progress display, until the learner has finished.
 
     Raises:
+        Interrupted: one of `signals` has come.
         RuntimeError: a node refused to start; or learning failed, in lockstep.
     """
     # There the simulation waits for the learner, and for ever. In real time the robot goes on with its last policy and
     # what it does is still stored; whether that is worth anything is for the person who is with it to say.
     ends_with_learner = graph.parameters["bridge"].lockstep
-    with Monitor(graph.arguments["namespace"]) as monitor:
+    with Monitor(graph.arguments["namespace"], graph.arguments["discovery"]) as monitor:
         progress = Progress(f"{run.stack} {run.name}", monitor, console, time.monotonic())
         supervisor = Supervisor(graph, run.files.config, run.files.logs, progress.note)
         try:
             supervisor.start()
             with progress, OperatorConsole(monitor, progress.note) as operator:
                 while monitor.status is None or monitor.status.phase != LearnerStatus.PHASE_FINISHED:
+                    _go_on(signals)
                     monitor.spin(0.2)
                     supervisor.check(time.monotonic())
                     operator.update(time.monotonic())
@@ -82,18 +84,30 @@ def up(stack: Stack, given: Mapping[str, str], console: Console) -> int:
     signals = _signals()
     supervisor = Supervisor(graph, run.files.config, run.files.logs, note)
     try:
-        with RobotLink(graph.arguments["namespace"]) as link, OperatorConsole(link, note) as operator:
-            supervisor.start()
-            while True:
-                link.spin(0.2)
-                supervisor.check(time.monotonic())
-                operator.update(time.monotonic())
+        with RobotLink(graph.arguments["namespace"], graph.arguments["discovery"]) as link:
+            try:
+                supervisor.start()
+                with OperatorConsole(link, note) as operator:
+                    while True:
+                        _go_on(signals)
+                        link.spin(0.2)
+                        supervisor.check(time.monotonic())
+                        operator.update(time.monotonic())
+            finally:
+                supervisor.stop()  # before anything else: a robot may be moving
     except (Interrupted, RuntimeError):
         if not signals:
             raise
         return 0
-    finally:
-        supervisor.stop()
+
+
+def _go_on(signals: Sequence[str]) -> None:
+    """
+    Raises:
+        Interrupted: one of them has come, and was lost on its way.
+    """
+    if signals:
+        raise Interrupted(signals[0])
 
 
 def _printer(console: Console) -> Callable[[str], None]:
@@ -109,8 +123,9 @@ def _signals() -> list[str]:
     """Ctrl-C and SIGTERM become `Interrupted` once; a second one while stopping changes nothing.
 
     Returns:
-        A list that holds the signal's name when it has come. rclpy may lose `Interrupted`, when it comes while an
-        argument is converted, and raises a RuntimeError of its own instead.
+        A list that holds the signal's name when it has come. `Interrupted` may be lost on its way: when it comes while
+        rclpy converts an argument, which raises a RuntimeError of its own instead, and in a `__del__`, which Python
+        only complains of.
     """
     caught: list[str] = []
 

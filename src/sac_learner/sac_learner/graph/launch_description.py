@@ -11,7 +11,6 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from sac_learner.commands.alone import check_that_it_is_alone
-from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Stack, find_stack, parse_arguments, suggestion
 from sac_learner.graph.supervisor import REFUSED, RESPAWN_DELAY_S
 from sac_learner.runs.preparing import prepare
@@ -63,8 +62,7 @@ def _nodes(context: LaunchContext, stack: Stack, names: set[str]) -> list[Launch
     notes: list[str] = []
     arguments, now = parse_arguments(stack, given), datetime.datetime.now()
     run, graph = prepare(stack, arguments, now, notes.append, check_that_it_is_alone)
-    environment = {**dds_environment(), **graph.environment}
-    variables = [SetEnvironmentVariable(name, value) for name, value in environment.items()]
+    variables = [SetEnvironmentVariable(name, value) for name, value in graph.environment.items()]
     nodes = [
         Node(
             package=node.package,

@@ -23,6 +23,7 @@ from valve_task.settings import TaskNodeSettings
 from valve_task.tasks import make_task, tasks_of
 
 from sac_learner.graph import seeds
+from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.modes import mode_names, mode_parameters
 from sac_learner.settings import ActorSettings, LearnerNodeSettings
 
@@ -208,7 +209,7 @@ class Graph:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables of the nodes: nobody on the network can command the robot unless asked otherwise."""
-        return {"ROS_AUTOMATIC_DISCOVERY_RANGE": self.arguments["discovery"].upper()}
+        return dds_environment(self.arguments["discovery"])
 
     def in_session(self, session: int) -> Graph:
         """The same graph with the random numbers of the run's 1st, 2nd, ... session."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from rosac_common.environment import executable, ros_environment
 from rosac_common.parent import ending_with_this_process
 
-from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import Graph, NodeSpec
 
 # Time between a node's death and its restart: long enough not to spin, short against an episode of 8 s.
@@ -95,7 +94,7 @@ class Supervisor:
         command = [str(executable(node.package, node.executable)), "--ros-args", "--params-file", str(self._config)]
         if self._graph.arguments["namespace"]:
             command += ["-r", f"__ns:=/{self._graph.arguments['namespace'].strip('/')}"]
-        environment = {**ros_environment(), **dds_environment(), **self._graph.environment}
+        environment = {**ros_environment(), **self._graph.environment}
         with (self._logs / f"{node.name}.log").open("ab") as log:
             self._processes[node.name] = subprocess.Popen(
                 command,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from robot_bridge.settings import BridgeSettings
 from rosac_common.settings import SettingsError, from_mapping
+from sac_learner.graph.dds import dds_environment
 from sac_learner.graph.stacks import (
     STACKS,
     ArgumentError,
@@ -135,8 +136,8 @@ def test_a_run_is_not_labelled_with_a_task_that_it_does_not_learn(tmp_path: Path
 
 
 def test_discovery_stays_on_this_machine_unless_asked(tmp_path: Path) -> None:
-    assert graph(tmp_path).environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-    assert graph(tmp_path, discovery="subnet").environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert graph(tmp_path).environment == dds_environment("localhost")
+    assert graph(tmp_path, discovery="subnet").environment == dds_environment("subnet")
 
 
 def test_an_option_of_one_stack_sets_its_parameter_and_no_other_stack_has_it(tmp_path: Path) -> None:
