@@ -22,6 +22,7 @@ from sac_interfaces.msg import Transition  # noqa: E402
 from sac_learner.learning.replay_log import Kind, ReplayLog  # noqa: E402
 from sac_learner.runs.run_directory import Run  # noqa: E402
 from sac_learner.settings import LearnerNodeSettings  # noqa: E402
+from stalls import Stalls  # noqa: E402
 from support import (  # noqa: E402
     RESULTS,
     SATURATING_LEARNER,
@@ -83,17 +84,18 @@ def measure(stack: str, rate_hz: float, duration_s: float) -> tuple[dict[str, ob
                 )
                 first, episodes = len(witness.latencies_s), monitor.episode_count
                 missed = -monitor.missed_periods
-                start = time.monotonic()
-                while time.monotonic() - start < duration_s:
-                    monitor.spin(0.5)
-                    supervisor.check(time.monotonic())
+                with Stalls() as stalls:
+                    start = time.monotonic()
+                    while time.monotonic() - start < duration_s:
+                        monitor.spin(0.5)
+                        supervisor.check(time.monotonic())
                 latencies = witness.latencies_s[first:]
                 missed += monitor.missed_periods
                 updates_per_s = monitor.status.updates_per_s
         finally:
             witness.close()
         lost, duplicated = lost_and_duplicated(run, graph.parameters["learner"])
-    milliseconds = 1e3 * np.array(latencies)
+    milliseconds, late_ms = 1e3 * np.array(latencies), 1e3 * np.array(stalls.late_s)
     result = {
         "duration_s": duration_s,
         "transitions": len(latencies),
@@ -102,6 +104,8 @@ def measure(stack: str, rate_hz: float, duration_s: float) -> tuple[dict[str, ob
         "latency_p99_ms": float(np.percentile(milliseconds, 99)),
         "latency_max_ms": float(milliseconds.max()),
         "missed_periods": missed,
+        "machine_stalled_max_ms": float(late_ms.max()),
+        "machine_stalled_for_half_a_period": int((late_ms > 500.0 / rate_hz).sum()),
         "transitions_lost": lost,
         "transitions_duplicated": duplicated,
         "learner_updates_per_s": float(updates_per_s),
