@@ -2,14 +2,16 @@
 
 import contextlib
 import io
+import os
 import sys
 
 from sac_learner.cli import main
 
 
 def rosac(*arguments, typed=""):
-    """(exit code, output, errors); without `typed`, nobody is at the keyboard."""
-    output, errors = io.StringIO(), io.StringIO()
+    """(exit code, output, errors); without `typed`, nobody is at the keyboard. What it sets for its own nodes is not
+    there for those of the test."""
+    output, errors, environment = io.StringIO(), io.StringIO(), dict(os.environ)
     keyboard, sys.stdin = sys.stdin, io.StringIO(typed)
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
@@ -18,4 +20,6 @@ def rosac(*arguments, typed=""):
         code = end.code
     finally:
         sys.stdin = keyboard
+        os.environ.clear()
+        os.environ.update(environment)
     return code, output.getvalue(), errors.getvalue()

@@ -27,6 +27,7 @@ RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 # Fast DDS 2, Jazzy's, knows the first one only; its successors complain about that and want the second.
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+_UDP = "UDPv4"
 _FOLDER = Path(__file__).parent
 
 
@@ -47,8 +48,8 @@ def dds_environment(discovery: str) -> dict[str, str]:
         return reach
     profile = PROFILES[0] if os.environ.get("ROS_DISTRO") == "jazzy" else PROFILES[1]
     subnet = {**reach, profile: str(_FOLDER / "dds_subnet.xml")}
-    if os.environ.get(TRANSPORTS):
+    if os.environ.get(TRANSPORTS, "") not in ("", _UDP):
         return subnet
     if discovery == "subnet":
-        return {**subnet, TRANSPORTS: "UDPv4"}
+        return {**subnet, TRANSPORTS: _UDP}
     return {RANGE: "SYSTEM_DEFAULT", profile: str(_FOLDER / "dds_localhost.xml")}

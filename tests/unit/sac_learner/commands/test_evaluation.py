@@ -142,7 +142,7 @@ class Bench:
 
 
 def evaluate_on(bench, tmp_path, monkeypatch, **given):
-    def listen(_, on_episode):
+    def listen(_, __, on_episode):
         bench.on_episode = on_episode
         return bench
 

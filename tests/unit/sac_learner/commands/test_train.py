@@ -60,7 +60,7 @@ def test_the_line_that_goes_on_can_be_copied(run, monkeypatch, capsys):
 class FailedLearner:
     """Stands in for the monitor of a graph whose learner has failed, until a person has let it finish after all."""
 
-    def __init__(self, _):
+    def __init__(self, *_):
         self.status, self.learner_failure, self.looks = None, "", 0
 
     def spin(self, _):
@@ -91,8 +91,8 @@ def test_a_learner_that_fails_ends_the_training_where_the_robot_waits_for_it(mon
         monkeypatch.setattr(train, name, other)
     monkeypatch.setattr(train, "Monitor", FailedLearner)
     bridge = SimpleNamespace(lockstep=lockstep)
-    graph = SimpleNamespace(arguments={"namespace": ""}, parameters={"bridge": bridge})
+    graph = SimpleNamespace(arguments={"namespace": "", "discovery": "localhost"}, parameters={"bridge": bridge})
     run = SimpleNamespace(stack="s", name="r", files=SimpleNamespace(config="", logs=""))
     with ends:
-        train._learn(run, graph, Console())
+        train._learn(run, graph, Console(), [])
     other.return_value.stop.assert_called_once_with()

@@ -58,3 +58,11 @@ def test_a_child_has_what_its_parent_has(monkeypatch, discovery):
     for name, value in first.items():
         monkeypatch.setenv(name, value)
     assert {**first, **dds_environment(discovery)} == first
+
+
+def test_who_has_spoken_to_the_network_may_speak_to_this_computer_alone(monkeypatch):
+    """A command in the process of another one, and a user who wants UDP anyway."""
+    alone = dds_environment("localhost")
+    for name, value in dds_environment("subnet").items():
+        monkeypatch.setenv(name, value)
+    assert dds_environment("localhost") == alone
