@@ -16,6 +16,10 @@ UDP on the loopback interface alone, unless the network is asked for. ROS 2's ow
 too, whatever FASTDDS_BUILTIN_TRANSPORTS says, and listens on every interface of the computer
 (rmw_fastrtps_shared_cpp, participant.cpp). So the range is left to Fast DDS, and a profile does what LOCALHOST does,
 without these two.
+
+Buffers of 4 MB (own measurement): a policy of 390 kB comes in six datagrams, of which Linux's usual 208 kB hold two.
+What comes meanwhile is dropped and has to be sent again, an observation or an action too late for its period: 74 drops
+in a minute at 50 Hz, with 4 MB none. Where net.core.rmem_max allows less, 208 kB as a rule, it is doubled at least.
 """
 
 from __future__ import annotations

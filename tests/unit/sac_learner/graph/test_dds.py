@@ -27,6 +27,8 @@ def test_the_profile_is_there(monkeypatch, distribution, variable, discovery, ex
     period = next(element for element in root.iter() if element.tag.endswith("leaseAnnouncement"))
     seconds, nanoseconds = (int(element.text) for element in period)
     assert seconds + nanoseconds * 1e-9 < 1.0
+    sizes = [int(element.text) for element in root.iter() if element.tag.endswith("BufferSize")]
+    assert len(sizes) == 2 and min(sizes) > 4 * 390_000, "room for policies while nobody reads"
 
 
 @pytest.mark.parametrize("name", PROFILES)
