@@ -20,6 +20,8 @@ from rosac_common.parent import ending_with_this_process
 from helpers.patience import PATIENCE_S
 
 ROSAC = (sys.executable, "-m", "sac_learner.cli")
+# A learner small enough that start-up, not training, is what takes time.
+SMALL_LEARNER = {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100}
 
 
 def rosac(

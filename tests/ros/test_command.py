@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers import in_process
-from helpers.graph import GraphProcess, children, own_parameters, rosac
+from helpers.graph import SMALL_LEARNER, GraphProcess, children, own_parameters, rosac
 from helpers.patience import PATIENCE_S, until
 from helpers.ros import ros_node
 from sac_interfaces.msg import LearnerStatus
@@ -24,8 +24,6 @@ from sac_learner.runs.run_files import RunFiles
 from rosac_common import qos
 
 pytestmark = pytest.mark.ros
-
-FAST = {"learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100}}
 
 
 def logged(run: Path) -> list[tuple[str, int]]:
@@ -78,7 +76,7 @@ def test_bad_input_is_refused_with_the_valid_ones(
 
 
 def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
-    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    own = own_parameters(tmp_path / "fast.yaml", {"learner": SMALL_LEARNER})
     run = tmp_path / "runs" / "r"
     with GraphProcess("train", "run:=r", "steps:=1500", own, directory=tmp_path) as process:
         table = run / "episodes.csv"
@@ -107,7 +105,7 @@ def test_ctrl_c_leaves_a_run_that_resume_completes(tmp_path: Path) -> None:
 
 def test_a_training_whose_learner_fails_ends_with_its_reason(tmp_path: Path) -> None:
     diverging = {"sac.learning_rate": 1.0, "sac.reward_scale": 1e6, "sac.tau": 0.5}
-    own = own_parameters(tmp_path / "bad.yaml", {"learner": {**FAST["learner"], **diverging}})
+    own = own_parameters(tmp_path / "bad.yaml", {"learner": {**SMALL_LEARNER, **diverging}})
     with GraphProcess("train", "run:=r", "mode:=sac", "steps:=2000", own, directory=tmp_path) as process:
         assert process.wait(300.0) == 1
         said = " ".join(process.output().split("--- ")[0].split())
@@ -161,7 +159,7 @@ def test_a_signal_that_python_loses_ends_it_all_the_same(command: str, expected:
 
 
 def test_no_node_outlives_a_killed_command(tmp_path: Path) -> None:
-    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    own = own_parameters(tmp_path / "fast.yaml", {"learner": SMALL_LEARNER})
     with GraphProcess("up", "run:=r", own, directory=tmp_path) as process:
         until(lambda: read_episodes(tmp_path / "runs" / "r" / "episodes.csv"), "an episode", 300.0)
         pids = [pid for pid, _ in children(process.process.pid)]

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.graph import GraphProcess, children, own_parameters, rosac
+from helpers.graph import SMALL_LEARNER, GraphProcess, children, own_parameters, rosac
 from helpers.patience import PATIENCE_S, until
 from sac_learner.graph.dds import PROFILES, RANGE, TRANSPORTS
 from sac_learner.runs.episode_table import read_episodes
 
 pytestmark = pytest.mark.ros
 
-FAST = {"learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100}}
 LOOPBACK = "0100007F"  # as /proc/net/udp has it
 
 
@@ -51,7 +50,7 @@ def udp_addresses(pid: int) -> set[str]:
 def test_what_a_killed_process_left_in_shared_memory_is_in_nobodys_way(
     left_in_shared_memory: None, tmp_path: Path
 ) -> None:
-    own = own_parameters(tmp_path / "fast.yaml", FAST)
+    own = own_parameters(tmp_path / "fast.yaml", {"learner": SMALL_LEARNER})
     with GraphProcess("up", "run:=r", own, directory=tmp_path) as process:
         until(lambda: read_episodes(tmp_path / "runs" / "r" / "episodes.csv"), "an episode")
         assert rosac("safety", directory=tmp_path, timeout_s=PATIENCE_S).stdout.startswith("armed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from helpers.graph import GraphProcess, own_parameters
+from helpers.graph import SMALL_LEARNER, GraphProcess, own_parameters
 from helpers.patience import PATIENCE_S
 from helpers.ros import call, ros_node, spin_until
 from rclpy.node import Node
@@ -22,9 +22,9 @@ from rosac_common import qos
 
 pytestmark = pytest.mark.ros
 
-# A learner small enough that start-up, not training, is what takes time; short time-outs to see faults soon.
+# Short time-outs, to see faults soon.
 FAST = {
-    "learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100},
+    "learner": SMALL_LEARNER,
     "bridge": {"robot.safety.lockstep_command_timeout_s": 1.0},
     "task": {"action_timeout_s": 1.0, "state_timeout_s": 1.0},
 }

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rosac_common.environment import ros_environment
 from sac_interfaces.msg import SafetyState
 from sac_learner.commands.operator_text import pressed
+from sac_learner.graph.dds import PROFILES
 
 from rosac_common import qos
 
@@ -167,7 +168,9 @@ def test_a_stop_is_repeated_until_a_bridge_confirms_it(tmp_path: Path) -> None:
         until(lambda: terminal.shows("STOPPED by operator_stop"), "it says so")
 
 
-def test_without_a_terminal_nothing_is_read(tmp_path: Path) -> None:
+def test_without_a_terminal_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROFILES:  # else the nodes have that of the tests
+        monkeypatch.delenv(name, raising=False)
     with listening() as robot, GraphProcess("up", "run:=r", directory=tmp_path) as process:
         robot.until_state(SafetyState.ARMED)
         assert "space bar" not in process.output()

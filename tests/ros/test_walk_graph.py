@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from geometry_msgs.msg import TwistStamped
-from helpers.graph import GraphProcess, own_parameters, rosac
+from helpers.graph import SMALL_LEARNER, GraphProcess, own_parameters, rosac
 from helpers.patience import PATIENCE_S
 from helpers.ros import ros_node, spin_until
 from nav_msgs.msg import Odometry
@@ -22,7 +22,7 @@ from rosac_common import qos
 pytestmark = pytest.mark.ros
 
 FAST = {
-    "learner": {"sac.batch_size": 32, "sac.hidden_sizes": [32, 32], "sac.initial_random_steps": 100},
+    "learner": SMALL_LEARNER,
     "task": {"task.horizon_steps": 60},
 }
 
